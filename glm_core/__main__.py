@@ -1,0 +1,133 @@
+"""Command line: python -m glm_core generate | convert."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from .checkpoint import convert_folder
+from .errors import GLMImageError
+from .glyph import NATURAL, REFERENCE
+from .pipeline import Place, decode_pixels, draw_noise, encode_glyphs, plan_picture, render_latent
+from .plan import LATENT_PIXELS, Plan
+from .planner import Sampling
+from .planner.grids import check_size, preview_grid, token_grid
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="python -m glm_core", description="GLM-Image without ComfyUI.")
+    commands = root.add_subparsers(dest="command", required=True)
+
+    g = commands.add_parser("generate", help="draw pictures from a prompt", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    g.add_argument("--model", type=Path, required=True, metavar="DIR", help="released folder, or what 'convert' wrote")
+    g.add_argument("--prompt", required=True, metavar="TEXT", help="texts in quotation marks are lettered in the picture")
+    g.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="picture; further ones of a batch get -1, -2, …")
+    g.add_argument("--width", type=int, default=1024, help="multiple of 32, 32 to 4096")
+    g.add_argument("--height", type=int, default=1024, help="multiple of 32, 32 to 4096")
+    g.add_argument("--batch", type=int, default=1, help="number of pictures, each with a plan of its own")
+    g.add_argument("--seed", type=int, default=0, help="of plan and noise; picture i is planned with seed + i")
+    g.add_argument("--steps", type=int, default=50, help="sampling steps")
+    g.add_argument("--guidance", type=float, default=1.5, help="guidance scale; 1 or less turns guidance off")
+    g.add_argument("--temperature", type=float, default=Sampling.temperature, help="of the planner")
+    g.add_argument("--top-p", type=float, default=Sampling.top_p, help="probability mass that the planner draws from")
+    g.add_argument("--top-k", type=int, default=Sampling.top_k, help="tokens that the planner draws from; 1 is greedy")
+    g.add_argument("--plan-in", type=Path, metavar="F.safetensors", help="take this plan (and its size) and skip the planner")
+    g.add_argument("--plan-out", type=Path, metavar="F.safetensors", help="keep the plan: ids and preview, int64 [B, h, w]")
+    g.add_argument("--noise-in", type=Path, metavar="F.safetensors", help="start from this noise, float32 [B, 16, H/8, W/8]")
+    g.add_argument("--latent-out", type=Path, metavar="F.safetensors", help="keep the normalised latent")
+    g.add_argument("--reference-quotes", action="store_true", help="take any two apostrophes for quotation marks, as diffusers does")
+    g.add_argument("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
+    g.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
+    g.set_defaults(run=generate)
+
+    c = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
+    c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
+    c.add_argument("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
+    c.set_defaults(run=convert)
+    return root
+
+
+def choose_place(device: str, dtype: str) -> Place:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GLMImageError("--device: found cuda, but torch sees no GPU; accepted here is cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    automatic = torch.bfloat16 if device == "cuda" else torch.float32
+    return Place(torch.device(device), DTYPES.get(dtype, automatic))
+
+
+def check_counts(args) -> None:
+    for name in ("batch", "steps"):
+        if getattr(args, name) < 1:
+            raise GLMImageError(f"--{name}: found {getattr(args, name)}, accepted is 1 or more")
+
+
+def read_noise(path: Path, plan: Plan) -> torch.Tensor:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise GLMImageError(f"--noise-in {path}: cannot be read as safetensors ({error})") from error
+    expected = (plan.batch, 16, plan.height // LATENT_PIXELS, plan.width // LATENT_PIXELS)
+    if "noise" not in tensors or tensors["noise"].shape != expected:
+        found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+        raise GLMImageError(f"--noise-in {path}: found {found}, expected 'noise' of {list(expected)}")
+    return tensors["noise"].float()
+
+
+def make_or_load_plan(args, place: Place) -> Plan:
+    if args.plan_in:
+        return Plan.load(args.plan_in)
+    check_size(args.width, args.height)
+    sampling = Sampling(args.temperature, args.top_p, args.top_k)
+    target = token_grid(args.width, args.height)
+    total = sum(rows * columns for rows, columns in (target, preview_grid(*target)))
+    with tqdm(total=total, desc="plan", unit="token") as bar:
+        return plan_picture(args.model, args.prompt, args.width, args.height, place, batch=args.batch, seed=args.seed,
+                            sampling=sampling, on_token=lambda i, tokens: bar.update())
+
+
+@torch.inference_mode()
+def generate(args) -> None:
+    check_counts(args)
+    place = choose_place(args.device, args.dtype)
+    plan = make_or_load_plan(args, place)
+    if args.plan_out:
+        plan.save(args.plan_out)
+    quotes = REFERENCE if args.reference_quotes else NATURAL
+    glyphs, no_glyphs = encode_glyphs(args.model, [args.prompt, ""], place, quotes)
+    noise = read_noise(args.noise_in, plan) if args.noise_in else draw_noise(args.seed, plan.batch, plan.width, plan.height)
+    with tqdm(total=args.steps, desc="draw", unit="step") as bar:
+        latent = render_latent(args.model, plan, glyphs, no_glyphs, noise, place, steps=args.steps,
+                               guidance=args.guidance, on_step=lambda i: bar.update())
+    if args.latent_out:
+        save_file({"latent": latent.cpu().contiguous()}, args.latent_out)
+    for i, picture in enumerate(decode_pixels(args.model, latent, place)):
+        path = args.out if i == 0 else args.out.with_stem(f"{args.out.stem}-{i}")
+        Image.fromarray((picture * 255).round().byte().numpy()).save(path)
+        print(f"{path}: {plan.width}x{plan.height}, {args.prompt}")
+
+
+def convert(args) -> None:
+    for path in convert_folder(args.folder, args.out):
+        print(f"{path}: {path.stat().st_size / 1e9:.2f} GB")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (GLMImageError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Files → tensors and configuration, for the released folder and for one file a part."""
+
+from .convert import convert_folder
+from .parts import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, Part, locate
+from .read import Weights, fill, read_part
+
+__all__ = ["DIFFUSION", "GLYPH", "PARTS", "PLANNER", "VAE", "Part", "Weights", "convert_folder", "fill", "locate", "read_part"]

@@ -1,0 +1,28 @@
+"""The released folder → one file a part, with configuration and tokenizer inside."""
+
+import json
+from pathlib import Path
+from typing import Iterator
+
+import torch
+from safetensors.torch import save_file
+
+from .parts import PARTS, locate
+from .read import CONFIG_METADATA, TOKENIZER_TENSOR, read_part
+
+
+def convert_folder(folder: Path, out: Path) -> Iterator[Path]:
+    """Write the four files below ``out``, laid out like ComfyUI's models folder; yields each path once it is written.
+
+    Tensors keep their released names and types. Raises GLMImageError when a part is missing or incomplete.
+    """
+    sources = [(part, locate(folder, part)) for part in PARTS]
+    for part, source in sources:
+        weights = read_part(source, part)
+        tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
+        if weights.tokenizer_json is not None:
+            tensors[TOKENIZER_TENSOR] = torch.tensor(list(weights.tokenizer_json.encode("utf-8")), dtype=torch.uint8)
+        target = out / part.file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, target, metadata={**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)})
+        yield target

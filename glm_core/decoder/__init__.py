@@ -1,0 +1,9 @@
+"""The decoder: a diffusion transformer that renders a plan, and the VAE that turns its latents into pixels."""
+
+from .dit import DiTConfig, GLMImageDiT
+from .latents import LATENTS_MEAN, LATENTS_STD
+from .schedule import network_timestep, official_sigmas, resolution_shift
+from .vae import AutoencoderKL, VAEConfig
+
+__all__ = ["LATENTS_MEAN", "LATENTS_STD", "AutoencoderKL", "DiTConfig", "GLMImageDiT", "VAEConfig", "network_timestep",
+           "official_sigmas", "resolution_shift"]

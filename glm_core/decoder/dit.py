@@ -1,0 +1,293 @@
+"""The diffusion transformer: 30 blocks over glyph and picture tokens, every block modulated by time and size.
+
+Arithmetic and parameter names follow diffusers' ``transformer_glm_image.py``, so that the released shards load as they
+are and LoRA keys map by prefix. The network never sees the prompt, only its quoted texts and the plan.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import read_config
+from ..plan import LATENT_PIXELS
+from .latents import LATENTS_MEAN, LATENTS_STD
+
+EPS = 1e-5
+ROTARY_BASE = 10000
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Values of transformer/config.json, and the latent statistics of vae/config.json."""
+
+    num_layers: int
+    num_attention_heads: int
+    attention_head_dim: int
+    text_embed_dim: int
+    time_embed_dim: int
+    condition_dim: int
+    prior_vq_quantizer_codebook_size: int
+    patch_size: int = 2
+    in_channels: int = 16
+    out_channels: int = 16
+    latents_mean: tuple[float, ...] = LATENTS_MEAN
+    latents_std: tuple[float, ...] = LATENTS_STD
+
+    @property
+    def inner(self) -> int:
+        return self.num_attention_heads * self.attention_head_dim
+
+    @classmethod
+    def from_json(cls, config: dict, where: str) -> DiTConfig:
+        return read_config(cls, config, where)
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, transformer_options: dict) -> Tensor:
+    """Attention of [B, heads, n, d] → [B, n, heads * d]; a host puts its own in its place."""
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def sinusoid(values: Tensor, dim: int) -> Tensor:
+    """[n] → float32 [n, dim]: cosines, then sines."""
+    half = dim // 2
+    frequency = torch.exp(-math.log(10000) * torch.arange(half, device=values.device, dtype=torch.float32) / half)
+    angle = values.float()[:, None] * frequency
+    return torch.cat((angle.cos(), angle.sin()), dim=-1)
+
+
+def rotary_table(rows: int, columns: int, head_dim: int, device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, float32 [rows * columns, head_dim / 2]: half the angles turn with the row, half with the column."""
+    half = head_dim // 2
+    frequency = 1 / ROTARY_BASE ** (torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)
+    by_row = torch.outer(torch.arange(rows, device=device, dtype=torch.float32), frequency)
+    by_column = torch.outer(torch.arange(columns, device=device, dtype=torch.float32), frequency)
+    angles = torch.cat((by_row[:, None].expand(-1, columns, -1), by_column[None].expand(rows, -1, -1)), dim=-1).flatten(0, 1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn x [B, heads, n, d] in float32; pairs are half-split, i with i + d / 2."""
+    cos, sin = rotary
+    a, b = x.float().chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(x.dtype)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return x * (1 + scale) + shift
+
+
+class TimestepEmbedding(nn.Module):
+    def __init__(self, in_dim: int, out_dim: int, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.linear_1 = operations.Linear(in_dim, out_dim, device=device, dtype=dtype)
+        self.linear_2 = operations.Linear(out_dim, out_dim, device=device, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class TimeSizeEmbedding(nn.Module):
+    def __init__(self, config: DiTConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        kw = {"device": device, "dtype": dtype, "operations": operations}
+        self.time_dim, self.condition_dim = config.time_embed_dim, config.condition_dim
+        self.timestep_embedder = TimestepEmbedding(config.time_embed_dim, config.time_embed_dim, **kw)
+        self.condition_embedder = TimestepEmbedding(4 * config.condition_dim, config.time_embed_dim, **kw)
+
+    def forward(self, timestep: Tensor, target_size: Tensor, dtype) -> Tensor:
+        """timestep [B], target_size [B, 2] as height and width in pixels → [B, time_embed_dim].
+
+        The condition is crop top, crop left, height, width; the crop is always 0.
+        """
+        condition = torch.cat((torch.zeros_like(target_size), target_size), dim=1)
+        condition = sinusoid(condition.flatten(), self.condition_dim).view(len(target_size), -1)
+        time = self.timestep_embedder(sinusoid(timestep, self.time_dim).to(dtype))
+        return F.silu(time + self.condition_embedder(condition.to(dtype)))
+
+
+class Activation(nn.Module):
+    """First half of diffusers' FeedForward: a linear layer and what follows it."""
+
+    def __init__(self, in_dim: int, out_dim: int, activation, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.proj = operations.Linear(in_dim, out_dim, device=device, dtype=dtype)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.proj(x))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, in_dim: int, inner: int, out_dim: int, activation, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.net = nn.Sequential(
+            Activation(in_dim, inner, activation, device, dtype, operations),
+            nn.Identity(),  # dropout in training
+            operations.Linear(inner, out_dim, device=device, dtype=dtype),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+class Attention(nn.Module):
+    """One set of projections for glyphs and picture; only the picture has positions."""
+
+    def __init__(self, config: DiTConfig, attention, device=None, dtype=None, operations=None):
+        super().__init__()
+        kw = {"device": device, "dtype": dtype}
+        self.heads, self.attention = config.num_attention_heads, attention
+        self.to_q, self.to_k, self.to_v = (operations.Linear(config.inner, config.inner, **kw) for _ in range(3))
+        self.to_out = nn.ModuleList([operations.Linear(config.inner, config.inner, **kw)])
+        self.norm = operations.LayerNorm(config.attention_head_dim, eps=EPS, elementwise_affine=False, **kw)
+
+    def forward(self, img: Tensor, txt: Tensor, rotary: tuple[Tensor, Tensor], transformer_options: dict):
+        x = torch.cat((txt, img), dim=1)
+        n = txt.shape[1]
+        q, k, v = (proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for proj in (self.to_q, self.to_k, self.to_v))
+        q, k = (torch.cat((y[:, :, :n], rotate(y[:, :, n:], rotary)), dim=2) for y in (self.norm(q), self.norm(k)))
+        out = self.to_out[0](self.attention(q, k, v, self.heads, transformer_options))
+        return out[:, n:], out[:, :n]
+
+
+class Modulation(nn.Module):
+    """The 12 shifts, scales and gates of a block, from the time and size embedding."""
+
+    def __init__(self, config: DiTConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.linear = operations.Linear(config.time_embed_dim, 12 * config.inner, device=device, dtype=dtype)
+
+    def forward(self, temb: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """shift, scale, gate before attention and the same before the feed-forward: for the picture, for the text."""
+        parts = self.linear(temb)[:, None].chunk(12, dim=-1)
+        return parts[0::2], parts[1::2]
+
+
+class Block(nn.Module):
+    def __init__(self, config: DiTConfig, attention, device=None, dtype=None, operations=None):
+        super().__init__()
+        kw = {"device": device, "dtype": dtype, "operations": operations}
+        self.norm1 = Modulation(config, **kw)
+        self.norm = operations.LayerNorm(config.inner, eps=EPS, elementwise_affine=False, device=device, dtype=dtype)
+        self.attn1 = Attention(config, attention, **kw)
+        self.ff = FeedForward(config.inner, 4 * config.inner, config.inner, gelu_tanh, **kw)
+
+    def forward(self, img: Tensor, txt: Tensor, temb: Tensor, rotary: tuple[Tensor, Tensor], transformer_options: dict):
+        for_img, for_txt = self.norm1(temb)
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = for_img
+        c_shift, c_scale, c_gate, c_ff_shift, c_ff_scale, c_ff_gate = for_txt
+
+        img_attn, txt_attn = self.attn1(modulate(self.norm(img), shift, scale), modulate(self.norm(txt), c_shift, c_scale),
+                                        rotary, transformer_options)
+        img = img + gate * img_attn
+        txt = txt + c_gate * txt_attn
+        img = img + ff_gate * self.ff(modulate(self.norm(img), ff_shift, ff_scale))
+        txt = txt + c_ff_gate * self.ff(modulate(self.norm(txt), c_ff_shift, c_ff_scale))
+        return img, txt
+
+
+class FinalModulation(nn.Module):
+    def __init__(self, config: DiTConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.norm = operations.LayerNorm(config.inner, eps=EPS, elementwise_affine=False, device=device, dtype=dtype)
+        self.linear = operations.Linear(config.time_embed_dim, 2 * config.inner, device=device, dtype=dtype)
+
+    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
+        scale, shift = self.linear(temb)[:, None].chunk(2, dim=-1)  # scale first, unlike in the blocks
+        return modulate(self.norm(x), shift, scale)
+
+
+class ImageProjector(nn.Module):
+    def __init__(self, config: DiTConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.proj = operations.Linear(config.in_channels * config.patch_size**2, config.inner, device=device, dtype=dtype)
+
+
+class GLMImageDiT(nn.Module):
+    """``attention(q, k, v, heads, transformer_options)`` is the host's choice; see ``sdpa`` for its shapes."""
+
+    def __init__(self, config: DiTConfig, attention=sdpa, device=None, dtype=None, operations=None):
+        super().__init__()
+        kw = {"device": device, "dtype": dtype, "operations": operations}
+        self.config, self.dtype = config, dtype
+        self.image_projector = ImageProjector(config, **kw)
+        self.glyph_projector = FeedForward(config.text_embed_dim, config.inner, config.inner, F.gelu, **kw)
+        self.prior_token_embedding = operations.Embedding(config.prior_vq_quantizer_codebook_size, config.inner,
+                                                          device=device, dtype=dtype)
+        self.prior_projector = FeedForward(config.inner, config.inner, config.inner, F.silu, **kw)
+        self.time_condition_embed = TimeSizeEmbedding(config, **kw)
+        self.transformer_blocks = nn.ModuleList(Block(config, attention, **kw) for _ in range(config.num_layers))
+        self.norm_out = FinalModulation(config, **kw)
+        self.proj_out = operations.Linear(config.inner, config.patch_size**2 * config.out_channels, device=device, dtype=dtype)
+
+    def forward(self, x: Tensor, timestep: Tensor, context: Tensor, prior: Tensor | None = None,
+                target_size: Tensor | None = None, transformer_options: dict = {}) -> Tensor:
+        """Velocity [B, 16, h, w] for latents x of that shape (normalised, h = H/8, w = W/8).
+
+        timestep: [B], see ``network_timestep``. context: glyph embeddings [B, n, text_embed_dim].
+        prior: token ids per latent pixel, int64 [B, 1, h, w], DROPPED (-1) for no plan; None drops all of it.
+        target_size: height and width of the whole picture in pixels, [B or 1, 2]; None takes the latent's own.
+        """
+        batch, _, height, width = x.shape
+        p = self.config.patch_size
+        if prior is None:
+            prior = torch.full((batch, 1, height, width), -1, device=x.device)
+        if target_size is None:
+            target_size = torch.tensor([[height * LATENT_PIXELS, width * LATENT_PIXELS]], device=x.device)
+        pad = (0, -width % p, 0, -height % p)
+        x = F.pad(x, pad, mode="replicate")
+        prior = F.pad(prior, pad, value=-1)
+
+        rows, columns = x.shape[2] // p, x.shape[3] // p
+        rotary = rotary_table(rows, columns, self.config.attention_head_dim, x.device)
+        img = self.embed_image(x) + self.embed_prior(prior[:, 0, ::p, ::p].flatten(1), x.dtype)
+        txt = self.glyph_projector(context)
+        temb = self.time_condition_embed(timestep, target_size.expand(batch, 2), x.dtype)
+
+        img = self.run_blocks(img, txt, temb, rotary, transformer_options)
+        img = self.proj_out(self.norm_out(img, temb))
+        img = img.view(batch, rows, columns, -1, p, p).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        return img[:, :, :height, :width]
+
+    def embed_image(self, x: Tensor) -> Tensor:
+        """Patches in raster order, their features in the order channel, row, column."""
+        p = self.config.patch_size
+        patches = x.unflatten(3, (-1, p)).unflatten(2, (-1, p)).permute(0, 2, 4, 1, 3, 5)
+        return self.image_projector.proj(patches.flatten(3).flatten(1, 2))
+
+    def embed_prior(self, ids: Tensor, dtype) -> Tensor:
+        """Dropping zeroes the embedding before the projector, whose biases remain: a constant vector, not zero."""
+        embedding = self.prior_token_embedding(ids.clamp(min=0), out_dtype=dtype)
+        return self.prior_projector(embedding * (ids >= 0)[..., None])
+
+    def run_blocks(self, img: Tensor, txt: Tensor, temb: Tensor, rotary, transformer_options: dict) -> Tensor:
+        replace = transformer_options.get("patches_replace", {}).get("dit", {})
+        for i, block in enumerate(self.transformer_blocks):
+            options = {**transformer_options, "block_type": "double", "block_index": i,
+                       "total_blocks": len(self.transformer_blocks)}
+            if ("double_block", i) in replace:
+                img, txt = self.replaced_block(replace[("double_block", i)], block, img, txt, temb, rotary, options)
+            else:
+                img, txt = block(img, txt, temb, rotary, options)
+        return img
+
+    @staticmethod
+    def replaced_block(patch, block: Block, img: Tensor, txt: Tensor, temb: Tensor, rotary, options: dict):
+        """Hand the block to a host's patch, with the argument names of ComfyUI's two-stream models."""
+
+        def original(args: dict) -> dict:
+            img, txt = block(args["img"], args["txt"], args["vec"], args["pe"], args["transformer_options"])
+            return {"img": img, "txt": txt}
+
+        args = {"img": img, "txt": txt, "vec": temb, "pe": rotary, "transformer_options": options}
+        out = patch(args, {"original_block": original})
+        return out["img"], out["txt"]

@@ -1,0 +1,116 @@
+"""The plan: the value that the planner hands to the decoder, and that people can look at, keep and edit."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass, replace
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .errors import GLMImageError
+
+TOKEN_PIXELS = 32  # one token of the target grid covers 32 x 32 pixels
+LATENT_PIXELS = 8
+TOKEN_LATENTS = TOKEN_PIXELS // LATENT_PIXELS
+DROPPED = -1  # an id in the prior map that stands for "no plan here"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch of token grids.
+
+    ids: int64 [B, h, w], the target grid, h = height / 32 and w = width / 32.
+    preview: int64 [B, h', w'], the small grid that fixes the layout, where the planner wrote one.
+    prompt, seed: where the plan came from; item i was drawn with seed + i.
+    """
+
+    ids: Tensor
+    preview: Tensor | None = None
+    prompt: str = ""
+    seed: int | None = None
+
+    def __post_init__(self):
+        for name, grid in (("ids", self.ids), ("preview", self.preview)):
+            if grid is not None and (grid.ndim != 3 or grid.dtype != torch.int64):
+                raise GLMImageError(f"plan {name}: found {grid.dtype} {list(grid.shape)}, expected int64 [B, h, w]")
+        if self.preview is not None and len(self.preview) != len(self.ids):
+            raise GLMImageError(f"plan preview: found {len(self.preview)} items beside {len(self.ids)} in ids")
+
+    @property
+    def batch(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def height(self) -> int:
+        return self.ids.shape[1] * TOKEN_PIXELS
+
+    @property
+    def width(self) -> int:
+        return self.ids.shape[2] * TOKEN_PIXELS
+
+    def to(self, device) -> Plan:
+        return replace(self, ids=self.ids.to(device), preview=None if self.preview is None else self.preview.to(device))
+
+    def check_codes(self, codebook_size: int) -> None:
+        """Raise GLMImageError unless every id of the target grid is a row of the codebook."""
+        low, high = int(self.ids.min()), int(self.ids.max())
+        if low < 0 or high >= codebook_size:
+            found = low if low < 0 else high
+            raise GLMImageError(f"plan ids: found id {found}, accepted are 0 to {codebook_size - 1}")
+
+    def save(self, path: str) -> None:
+        tensors = {"ids": self.ids.contiguous().cpu()}
+        if self.preview is not None:
+            tensors["preview"] = self.preview.contiguous().cpu()
+        metadata = {"prompt": self.prompt}
+        if self.seed is not None:
+            metadata["seed"] = str(self.seed)
+        save_file(tensors, path, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: str) -> Plan:
+        """Read what ``save`` wrote. Raises GLMImageError when the file is not a plan."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                grids = {name: file.get_tensor(name) for name in file.keys()}
+        except (OSError, SafetensorError) as error:
+            raise GLMImageError(f"plan file {path}: cannot be read as safetensors ({error})") from error
+        if "ids" not in grids:
+            raise GLMImageError(f"plan file {path}: found the tensors {sorted(grids)}, expected 'ids' (int64 [B, h, w])")
+        seed = int(metadata["seed"]) if "seed" in metadata else None
+        return cls(grids["ids"], grids.get("preview"), metadata.get("prompt", ""), seed)
+
+
+def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
+    """Spread token ids [B, h, w] over latent pixels: [B, 1, H/8, W/8], one id per latent pixel.
+
+    Raises GLMImageError when plan and latent are of different sizes.
+    """
+    expected = ids.shape[1] * TOKEN_LATENTS, ids.shape[2] * TOKEN_LATENTS
+    if (latent_height, latent_width) != expected:
+        plan_size, latent_size = (f"{w * LATENT_PIXELS}x{h * LATENT_PIXELS}" for h, w in
+                                  (expected, (latent_height, latent_width)))
+        raise GLMImageError(f"plan: it is for {plan_size} pixels, but the latent is {latent_size}; "
+                            "give the latent the plan's size")
+    return ids.repeat_interleave(TOKEN_LATENTS, 1).repeat_interleave(TOKEN_LATENTS, 2)[:, None]
+
+
+def palette(codebook_size: int) -> Tensor:
+    """A fixed colour for each id, float32 [codebook_size, 3] in 0...1: hues a golden angle apart, so that neighbours differ."""
+    golden = 0.618033988749895
+    colours = [colorsys.hsv_to_rgb(i * golden % 1, 0.35 + 0.5 * (i * 0.7548776662 % 1), 0.45 + 0.5 * (i * 0.5698402910 % 1))
+               for i in range(codebook_size)]
+    return torch.tensor(colours, dtype=torch.float32)
+
+
+def draw_grid(ids: Tensor, cell: int) -> Tensor:
+    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1.
+
+    Ids not yet written (DROPPED) are black.
+    """
+    colours = torch.cat((torch.zeros(1, 3), palette(int(ids.max()) + 1)))
+    return colours[ids.cpu() + 1].repeat_interleave(cell, 1).repeat_interleave(cell, 2)

@@ -1,0 +1,57 @@
+"""Picture sizes, token grids and the three-axis positions of their tokens."""
+
+import logging
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+from ..errors import GLMImageError
+from ..plan import TOKEN_PIXELS
+
+SMALLEST, LARGEST = 32, 4096
+TRAINED = range(512, 2048 + 1)
+PREVIEW_TOKENS = 256
+
+
+def check_size(width: int, height: int) -> None:
+    """Accept sides in steps of 32 from 32 to 4096 pixels; log a hint outside the trained 512 to 2048."""
+    for name, side in (("width", width), ("height", height)):
+        if side % TOKEN_PIXELS or not SMALLEST <= side <= LARGEST:
+            raise GLMImageError(f"{name}: found {side}, accepted are multiples of {TOKEN_PIXELS} "
+                                f"from {SMALLEST} to {LARGEST}")
+    if width not in TRAINED or height not in TRAINED:
+        logging.info("GLM-Image was trained for sides of 512 to 2048 pixels; %dx%d may look poorer", width, height)
+
+
+def token_grid(width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of the target grid."""
+    return height // TOKEN_PIXELS, width // TOKEN_PIXELS
+
+
+def preview_grid(rows: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of the preview: about 256 tokens at the target's aspect ratio.
+
+    Integer form of transformers' ``GlmImageProcessor._get_target_shape``: trunc(16 * sqrt(rows / columns)).
+    """
+    preview = isqrt(PREVIEW_TOKENS * rows // columns), isqrt(PREVIEW_TOKENS * columns // rows)
+    if 0 in preview:
+        raise GLMImageError(f"size: a grid of {rows}x{columns} tokens leaves an empty preview grid; "
+                            f"accepted are aspect ratios up to {PREVIEW_TOKENS}")
+    return preview
+
+
+def positions(prompt_tokens: int, grids: list[tuple[int, int]]) -> Tensor:
+    """Positions (time, row, column) of the prompt and of the grids written after it: int64 [3, tokens].
+
+    Text counts up on all three axes; a grid keeps the time it starts at, and what follows it starts
+    max(rows, columns) later (transformers, GlmImageModel.get_rope_index).
+    """
+    parts = [torch.arange(prompt_tokens).expand(3, -1)]
+    start = prompt_tokens
+    for rows, columns in grids:
+        row = torch.arange(rows).repeat_interleave(columns)
+        column = torch.arange(columns).repeat(rows)
+        parts.append(start + torch.stack((torch.zeros_like(row), row, column)))
+        start += max(rows, columns)
+    return torch.cat(parts, dim=1)

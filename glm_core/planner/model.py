@@ -1,0 +1,179 @@
+"""The planner's network: a GLM-4 text model with grouped-query attention, sandwich norms and three-axis partial rotary.
+
+Layout and arithmetic follow transformers' ``models/glm_image``; parameter names are those of the released checkpoint
+without its outer ``model.`` prefix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import GLMImageError, read_config
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+    """Values of vision_language_encoder/config.json; the defaults are those that the released file leaves out."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    intermediate_size: int
+    vocab_size: int
+    vision_vocab_size: int
+    codebook_size: int
+    image_start_token_id: int
+    mrope_section: tuple[int, int, int]
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    partial_rotary_factor: float = 0.5
+    attention_bias: bool = True
+    head_dim: int | None = None
+
+    @property
+    def head_size(self) -> int:
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @classmethod
+    def from_json(cls, config: dict, where: str) -> PlannerConfig:
+        """Flatten the nested config.json. Raises GLMImageError when a key is missing or the rotary sections do not add up."""
+        text = config.get("text_config", {})
+        flat = {**config, **text, **text.get("rope_parameters", {})}
+        if "num_embeddings" in config.get("vq_config", {}):
+            flat["codebook_size"] = config["vq_config"]["num_embeddings"]
+        result = read_config(cls, flat, where)
+        pairs = int(result.head_size * result.partial_rotary_factor) // 2
+        if sum(result.mrope_section) != pairs:
+            raise GLMImageError(f"{where}: mrope_section {result.mrope_section} must add up to {pairs}")
+        return result
+
+
+class KVCache:
+    """Keys and values of every layer, written in place by position: two tensors [layers, B, kv heads, length, head size]."""
+
+    def __init__(self, config: PlannerConfig, batch: int, length: int, device, dtype):
+        shape = config.num_hidden_layers, batch, config.num_key_value_heads, length, config.head_size
+        self.keys = torch.empty(shape, device=device, dtype=dtype)
+        self.values = torch.empty(shape, device=device, dtype=dtype)
+
+    @staticmethod
+    def size_in_bytes(config: PlannerConfig, batch: int, length: int, dtype: torch.dtype) -> int:
+        return 2 * config.num_hidden_layers * batch * config.num_key_value_heads * length * config.head_size * dtype.itemsize
+
+    def write(self, layer: int, start: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k and v [B, kv heads, n, head size] from position ``start``; return all up to their end.
+
+        A batch of one (the prompt, which all plans share) is stored for every item.
+        """
+        batch, end = k.shape[0], start + k.shape[2]
+        self.keys[layer, :, :, start:end] = k
+        self.values[layer, :, :, start:end] = v
+        return self.keys[layer, :batch, :, :end], self.values[layer, :batch, :, :end]
+
+
+def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [tokens, pairs] for positions [3, tokens]: each frequency reads its own axis (mrope_section)."""
+    sections = torch.tensor(config.mrope_section, device=positions.device)
+    axis = torch.arange(3, device=positions.device).repeat_interleave(sections)
+    exponent = torch.arange(len(axis), device=positions.device, dtype=torch.float32) / len(axis)
+    angles = positions[axis].T * (1 / config.rope_theta**exponent)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the leading part of x [..., tokens, head size]; pairs are half-split: i goes with i + pairs."""
+    a, b, rest = x.split((cos.shape[-1], cos.shape[-1], x.shape[-1] - 2 * cos.shape[-1]), dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), dim=-1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Grouped-query attention of q [B, heads, n, d] over k, v [B, kv heads, length, d] → [B, n, heads * d].
+
+    n = 1 sees everything; n > 1 is the prompt, which is causal and starts at position 0.
+    """
+    batch, heads, n, d = q.shape
+    kv_heads = k.shape[1]
+    if n == 1:  # the query heads of one kv head become its queries, and nothing is repeated
+        out = F.scaled_dot_product_attention(q.view(batch, kv_heads, heads // kv_heads, d), k, v)
+        return out.reshape(batch, 1, heads * d)
+    k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.head_size = config.head_size
+        inner, kv_inner = config.num_attention_heads * self.head_size, config.num_key_value_heads * self.head_size
+        kw = {"device": device, "dtype": dtype}
+        self.q_proj = operations.Linear(config.hidden_size, inner, bias=config.attention_bias, **kw)
+        self.k_proj = operations.Linear(config.hidden_size, kv_inner, bias=config.attention_bias, **kw)
+        self.v_proj = operations.Linear(config.hidden_size, kv_inner, bias=config.attention_bias, **kw)
+        self.o_proj = operations.Linear(inner, config.hidden_size, bias=False, **kw)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, layer: int, start: int) -> Tensor:
+        q, k, v = (proj(x).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+                   for proj in (self.q_proj, self.k_proj, self.v_proj))
+        k, v = cache.write(layer, start, rotate(k, *rotary), v)
+        return self.o_proj(attend(rotate(q, *rotary), k, v))
+
+
+class MLP(nn.Module):
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        kw = {"bias": False, "device": device, "dtype": dtype}
+        self.gate_up_proj = operations.Linear(config.hidden_size, 2 * config.intermediate_size, **kw)
+        self.down_proj = operations.Linear(config.intermediate_size, config.hidden_size, **kw)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        kw = {"device": device, "dtype": dtype}
+        self.self_attn = Attention(config, operations=operations, **kw)
+        self.mlp = MLP(config, operations=operations, **kw)
+        for name in ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm"):
+            self.add_module(name, operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw))
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, layer: int, start: int) -> Tensor:
+        x = x + self.post_self_attn_layernorm(self.self_attn(self.input_layernorm(x), rotary, cache, layer, start))
+        return x + self.post_mlp_layernorm(self.mlp(self.post_attention_layernorm(x)))
+
+
+class LanguageModel(nn.Module):
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        kw = {"device": device, "dtype": dtype}
+        self.embed_tokens = operations.Embedding(config.vocab_size, config.hidden_size, **kw)
+        self.layers = nn.ModuleList(Layer(config, operations=operations, **kw) for _ in range(config.num_hidden_layers))
+        self.norm = operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw)
+
+
+class PlannerModel(nn.Module):
+    """Text model and image head; ``dtype`` is that of the weights, the activations take the cache's."""
+
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+        super().__init__()
+        self.config = config
+        self.language_model = LanguageModel(config, device, dtype, operations)
+        self.lm_head = operations.Linear(config.hidden_size, config.vision_vocab_size, bias=False, device=device, dtype=dtype)
+
+    def forward(self, ids: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, start: int) -> Tensor:
+        """Hidden states [B, n, hidden] of ids [B, n] at positions start ... start + n - 1 of the cache.
+
+        ``rotary``: the table's rows for these n tokens.
+        """
+        text = self.language_model
+        x = text.embed_tokens(ids, out_dtype=cache.keys.dtype)
+        for i, layer in enumerate(text.layers):
+            x = layer(x, rotary, cache, i, start)
+        return text.norm(x)

@@ -1,0 +1,111 @@
+"""Parity in float32 with transformers 5.17.0 and diffusers 0.42.1 on tiny random checkpoints."""
+
+import torch
+
+from glm_core.decoder import network_timestep, resolution_shift
+from glm_core.glyph import NATURAL, REFERENCE, encode_texts, glyph_tokens, quoted_texts
+from glm_core.pipeline import decode_pixels, encode_glyphs, render_latent
+from glm_core.plan import Plan, prior_map
+from glm_core.planner import Sampling, make_plan
+from glm_core.planner.grids import positions, preview_grid, token_grid
+from glm_core.planner.model import KVCache, rotary_table
+
+from .conftest import FLOAT32, GUIDANCE, STEPS
+
+SHIFTED = torch.tensor([0.93])
+
+
+def largest_difference(a, b) -> float:
+    assert a.shape == b.shape
+    return (a - b).abs().max().item()
+
+
+def grids(case):
+    target = token_grid(case.width, case.height)
+    return target, preview_grid(*target)
+
+
+def reference_plan(both) -> Plan:
+    target, preview = grids(both.case)
+    first, second = both.ref.tokens[:, :-1].split((preview[0] * preview[1], target[0] * target[1]), dim=1)
+    return Plan(second.unflatten(1, target), first.unflatten(1, preview))
+
+
+def glyph_embeddings(both, prompt):
+    return encode_texts(both.ours.glyph, glyph_tokens(quoted_texts(prompt)), "cpu")
+
+
+def test_prompt_ids_are_the_references(both):
+    ids = both.ours.tokenizer.layout(both.case.prompt, list(grids(both.case)), 16384)
+    assert ids == both.ref.prompt_ids[0].tolist()
+
+
+@torch.inference_mode()
+def test_logits_over_a_whole_teacher_forced_sequence(both):
+    planner, (target, preview) = both.ours.planner, grids(both.case)
+    prompt = both.ref.prompt_ids
+    ids = torch.cat((prompt, both.ref.tokens[:, :-1]), dim=1)
+    rotary = rotary_table(positions(prompt.shape[1], [preview, target]), planner.config, torch.float32)
+    cache = KVCache(planner.config, 1, ids.shape[1], "cpu", torch.float32)
+    logits = planner.lm_head(planner(ids, rotary, cache, 0))[:, prompt.shape[1] - 1 :]
+    assert logits.std() > 0.5
+    assert largest_difference(logits, both.ref.logits) <= 1e-4
+
+
+def test_greedy_plans_are_identical_in_both_grids(both):
+    plan = make_plan(both.ours.planner, both.ours.tokenizer, both.case.prompt, both.case.width, both.case.height,
+                     sampling=Sampling(top_k=1))
+    expected = reference_plan(both)
+    assert torch.equal(plan.preview, expected.preview)
+    assert torch.equal(plan.ids, expected.ids)
+    assert len(plan.preview.unique()) > 20  # a plan that repeats one token would prove little
+
+
+@torch.inference_mode()
+def test_glyph_embeddings(both):
+    expected = both.pipe.encode_prompt(both.case.prompt, device="cpu", dtype=torch.float32)
+    for prompt, embeddings in zip((both.case.prompt, ""), expected):
+        assert largest_difference(glyph_embeddings(both, prompt), embeddings) <= 1e-4
+
+
+def test_quoted_texts_are_the_references(both):
+    expected = both.pipe.get_glyph_texts([both.case.prompt])[0] or [""]
+    assert quoted_texts(both.case.prompt, REFERENCE) == quoted_texts(both.case.prompt, NATURAL) == expected
+
+
+@torch.inference_mode()
+def test_dit_output_with_and_without_plan(both):
+    plan, noise, glyphs = reference_plan(both), both.noise, glyph_embeddings(both, both.case.prompt)
+    shift = resolution_shift(both.case.width, both.case.height)
+    timestep = network_timestep(SHIFTED, shift)
+    prior = prior_map(plan.ids, *noise.shape[-2:])
+    size = torch.tensor([[both.case.height, both.case.width]]).float()
+    per_patch = prior[:, 0, ::2, ::2].flatten(1)
+    for ours, drop in ((prior, False), (None, True)):
+        expected = both.pipe.transformer(
+            hidden_states=noise, encoder_hidden_states=glyphs, prior_token_id=per_patch,
+            prior_token_drop=torch.full_like(per_patch, drop, dtype=torch.bool), timestep=timestep, target_size=size,
+            crop_coords=torch.zeros(1, 2)).sample
+        assert expected.std() > 0.1
+        assert largest_difference(both.ours.dit(noise, timestep, glyphs, ours), expected) <= 1e-4
+
+
+@torch.inference_mode()
+def test_latents_after_eight_guided_steps(both):
+    glyphs, no_glyphs = encode_glyphs(both.folder, [both.case.prompt, ""], FLOAT32)
+    latent = render_latent(both.folder, reference_plan(both), glyphs, no_glyphs, both.noise, FLOAT32, steps=STEPS, guidance=GUIDANCE)
+    assert largest_difference(latent, both.ref.latent) <= 1e-3
+    assert largest_difference(both.noise, both.ref.latent) > 0.1
+
+
+@torch.inference_mode()
+def test_decoded_picture(both):
+    picture = decode_pixels(both.folder, both.ref.latent, FLOAT32)
+    assert largest_difference(picture, torch.from_numpy(both.ref.picture)) <= 1 / 255
+    assert picture.std() > 0.05
+
+
+@torch.inference_mode()
+def test_encoded_picture(both):
+    pixels = torch.from_numpy(both.ref.picture).movedim(-1, 1) * 2 - 1
+    assert largest_difference(both.ours.vae.encode(pixels), both.pipe.vae.encode(pixels).latent_dist.mode()) <= 1e-4

@@ -1,8 +1,8 @@
 """The whole way without a host: prompt → plan → latent → picture, one part in memory at a time."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -85,7 +85,8 @@ def render_latent(model: Path, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, no
         unconditional = dit(x, timestep, no_glyphs.expand(len(x), -1, -1)).float()
         return unconditional + guidance * (conditional - unconditional)
 
-    for i, latent in enumerate(euler(velocity, noise.to(place.device), official_sigmas(steps, shift))):
+    latent = noise.to(place.device)
+    for i, latent in enumerate(euler(velocity, latent, official_sigmas(steps, shift))):  # noqa: B007
         on_step(i)
     return latent
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,6 +49,12 @@ class Plan:
     @property
     def width(self) -> int:
         return self.ids.shape[2] * TOKEN_PIXELS
+
+    def grid(self, name: str) -> Tensor:
+        """The target or the preview grid, int64 [B, rows, columns]; an error when there is no preview."""
+        if name == "preview" and self.preview is None:
+            raise GLMImageError("plan: it has no preview grid; accepted here is target")
+        return self.preview if name == "preview" else self.ids
 
     def to(self, device) -> Plan:
         return replace(self, ids=self.ids.to(device), preview=None if self.preview is None else self.preview.to(device))
@@ -99,18 +104,19 @@ def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
     return ids.repeat_interleave(TOKEN_LATENTS, 1).repeat_interleave(TOKEN_LATENTS, 2)[:, None]
 
 
-def palette(codebook_size: int) -> Tensor:
-    """A fixed colour for each id, float32 [codebook_size, 3] in 0...1: hues a golden angle apart, so that neighbours differ."""
-    golden = 0.618033988749895
-    colours = [colorsys.hsv_to_rgb(i * golden % 1, 0.35 + 0.5 * (i * 0.7548776662 % 1), 0.45 + 0.5 * (i * 0.5698402910 % 1))
-               for i in range(codebook_size)]
-    return torch.tensor(colours, dtype=torch.float32)
+def colours(ids: Tensor) -> Tensor:
+    """A fixed colour for every id, float32 [..., 3] in 0...1; DROPPED is black.
+
+    Hues lie a golden angle apart (saturation and value likewise, by other irrational steps), so that neighbouring ids differ.
+    """
+    hue, saturation, value = (ids.double() * step % 1 for step in (0.6180339887, 0.7548776662, 0.5698402910))
+    saturation, value = 0.35 + 0.5 * saturation, 0.45 + 0.5 * value
+    channel = (torch.tensor([5.0, 3.0, 1.0], dtype=torch.float64, device=ids.device) + 6 * hue[..., None]) % 6
+    shade = torch.minimum(channel, 4 - channel).clamp(0, 1)  # the usual HSV to RGB, all sectors at once
+    rgb = value[..., None] * (1 - saturation[..., None] * shade)
+    return (rgb * (ids != DROPPED)[..., None]).float()
 
 
 def draw_grid(ids: Tensor, cell: int) -> Tensor:
-    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1.
-
-    Ids not yet written (DROPPED) are black.
-    """
-    colours = torch.cat((torch.zeros(1, 3), palette(int(ids.max()) + 1)))
-    return colours[ids.cpu() + 1].repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1."""
+    return colours(ids).repeat_interleave(cell, 1).repeat_interleave(cell, 2)

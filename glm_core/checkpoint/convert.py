@@ -1,8 +1,8 @@
 """The released folder → one file a part, with configuration and tokenizer inside."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import torch
 from safetensors.torch import save_file

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -130,11 +130,9 @@ def read_tokenizer(path: Path) -> str:
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], where: str, assign: bool = False) -> None:
     """Load the tensors that ``module`` has; others are ignored. Raises GLMImageError when one is missing or misshapen."""
-    wanted = module.state_dict()
-    missing = [name for name in wanted if name not in tensors]
+    try:
+        missing = module.load_state_dict(tensors, strict=False, assign=assign).missing_keys
+    except RuntimeError as error:
+        raise GLMImageError(f"{where}: {' '.join(str(error).split())}") from error
     if missing:
         raise GLMImageError(f"{where}: {len(missing)} tensors are missing, the first is {missing[0]}")
-    for name, target in wanted.items():
-        if target.shape != tensors[name].shape:
-            raise GLMImageError(f"{where}: {name} is {list(tensors[name].shape)}, expected {list(target.shape)}")
-    module.load_state_dict({name: tensors[name] for name in wanted}, assign=assign)

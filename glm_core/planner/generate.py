@@ -1,6 +1,6 @@
 """Prompt → plan: prefill once, then one token after the other, the preview grid first and the target grid after it."""
 
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor

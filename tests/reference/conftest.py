@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from glm_core import ops
 from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, locate, read_part
 from glm_core.decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from glm_core.glyph import GlyphConfig, GlyphEncoder

@@ -1,0 +1,8 @@
+"""The parts of GLM-Image as ComfyUI's own values: MODEL, CLIP, VAE, and a planner under its memory manager."""
+
+from .diffusion import load_diffusion_model, patch_sampling
+from .glyph import load_glyph_encoder
+from .planner import HostPlanner
+from .vae import GLMImageVAE
+
+__all__ = ["GLMImageVAE", "HostPlanner", "load_diffusion_model", "load_glyph_encoder", "patch_sampling"]

@@ -1,0 +1,126 @@
+"""The decoder as a ComfyUI MODEL."""
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.ldm.modules.attention
+import comfy.model_base
+import comfy.model_management
+import comfy.model_sampling
+import comfy.patcher_extension
+import comfy.supported_models_base
+import torch
+from torch import Tensor
+
+from ..checkpoint import DIFFUSION, fill
+from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
+from ..plan import DROPPED, LATENT_PIXELS, Plan, prior_map
+from .loading import INFERENCE_DTYPES, choose_precision, is_dynamic, make_patcher, read_weights
+
+PLAN_KEY = "glm_image_plan"  # in a conditioning: token ids, int64 [B, h, w]
+SHIFT_1024 = 3.25
+
+
+class GLMImageLatent(comfy.latent_formats.LatentFormat):
+    latent_channels = 16
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
+        self.mean, self.std = torch.tensor(mean).view(1, -1, 1, 1), torch.tensor(std).view(1, -1, 1, 1)
+
+    def process_in(self, latent: Tensor) -> Tensor:
+        return (latent - self.mean.to(latent)) / self.std.to(latent)
+
+    def process_out(self, latent: Tensor) -> Tensor:
+        return latent * self.std.to(latent) + self.mean.to(latent)
+
+
+def host_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, transformer_options: dict) -> Tensor:
+    return comfy.ldm.modules.attention.optimized_attention(q, k, v, heads, skip_reshape=True, transformer_options=transformer_options)
+
+
+class HostDiT(GLMImageDiT):
+    """The network with ComfyUI's attention, open to the wrappers that other nodes put around a diffusion model."""
+
+    def __init__(self, config: DiTConfig, device=None, dtype=None, operations=None):
+        super().__init__(config, host_attention, device, dtype, operations)
+
+    def forward(self, x, timestep, context, prior=None, target_size=None, transformer_options={}, **kwargs):
+        wrappers = comfy.patcher_extension.get_all_wrappers(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
+        executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().forward, self, wrappers)
+        return executor.execute(x, timestep, context, prior, target_size, transformer_options)
+
+
+class GLMImageConfig(comfy.supported_models_base.BASE):
+    unet_extra_config = {}  # BASE would add num_heads to the network's arguments
+    sampling_settings = {"shift": SHIFT_1024, "multiplier": 1000}
+    supported_inference_dtypes = INFERENCE_DTYPES
+    memory_usage_factor = 2.0  # from arithmetic, between Lumina 2 and Qwen-Image; not yet measured on a GPU
+
+    def __init__(self, config: DiTConfig):
+        self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
+        super().__init__({"config": config})
+
+    def get_model(self, state_dict, prefix="", device=None):
+        return GLMImage(self, device=device)
+
+
+class GLMImage(comfy.model_base.BaseModel):
+    def __init__(self, model_config: GLMImageConfig, device=None):
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostDiT)
+
+    def process_timestep(self, timestep: Tensor, shift: float, **kwargs) -> Tensor:
+        """The network wants unshifted labels; under any model sampling, timestep(1) is its multiplier."""
+        return network_timestep(timestep / self.model_sampling.timestep(1.0), shift)
+
+    def extra_conds(self, cross_attn, noise, device, **kwargs):
+        """Always the same keys, so that conditional and unconditional passes share a batch and a compiled graph."""
+        height, width = noise.shape[-2] * LATENT_PIXELS, noise.shape[-1] * LATENT_PIXELS
+        out = super().extra_conds(cross_attn=cross_attn, noise=noise, device=device, **kwargs)
+        out["c_crossattn"] = comfy.conds.CONDRegular(cross_attn)  # the base class would pad by repeating texts
+        out["prior"] = comfy.conds.CONDNoiseShape(self.prior(kwargs.get(PLAN_KEY), cross_attn, noise).to(device))
+        out["target_size"] = comfy.conds.CONDRegular(torch.tensor([[height, width]], device=device))
+        out["shift"] = comfy.conds.CONDConstant(resolution_shift(width, height))
+        return out
+
+    def prior(self, ids: Tensor | None, cross_attn: Tensor, noise: Tensor) -> Tensor:
+        """Token ids per latent pixel [B, 1, h, w]. Zeroed-out conditioning is the unconditional branch: its plan is dropped."""
+        if ids is None or not cross_attn.any():
+            return torch.full((1, 1, *noise.shape[-2:]), DROPPED)
+        Plan(ids).check_codes(self.diffusion_model.config.prior_vq_quantizer_codebook_size)
+        return prior_map(ids, *noise.shape[-2:])
+
+
+def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: bool = False):
+    """The steps of comfy.sd.load_diffusion_model_state_dict, whose list of models is closed, for a file or a released folder.
+
+    ``model_options``: dtype and fp8_optimizations as UNETLoader sets them, custom_operations of other packs.
+    """
+    weights = read_weights(path, DIFFUSION)
+    config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.where))
+    load_device = comfy.model_management.get_torch_device()
+    precision = choose_precision(weights, load_device, model_options.get("dtype"))
+    config.quant_config = precision.quantised
+    config.custom_operations = model_options.get("custom_operations")
+    config.optimizations["fp8"] = model_options.get("fp8_optimizations", False)
+    config.set_inference_dtype(precision.storage, precision.cast)
+
+    offload_device = comfy.model_management.unet_offload_device()
+    model = config.get_model(weights.tensors)
+    patcher = make_patcher(model, load_device, offload_device, disable_dynamic)
+    if not is_dynamic(patcher):
+        model.to(offload_device)
+    fill(model.diffusion_model, weights.tensors, weights.where, assign=is_dynamic(patcher))
+    patcher.cached_patcher_init = load_diffusion_model, (path, model_options)
+    return patcher
+
+
+def patch_sampling(model, latent_height: int, latent_width: int):
+    """A clone of the MODEL whose sigmas are shifted for this size, for samplers that make their own schedule."""
+
+    class ModelSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+        pass
+
+    sampling = ModelSampling(model.model.model_config)
+    sampling.set_parameters(shift=resolution_shift(latent_width * LATENT_PIXELS, latent_height * LATENT_PIXELS))
+    patched = model.clone()
+    patched.add_object_patch("model_sampling", sampling)
+    return patched

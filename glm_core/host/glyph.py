@@ -1,0 +1,71 @@
+"""The glyph encoder as a ComfyUI CLIP."""
+
+from types import SimpleNamespace
+
+import comfy.model_management
+import comfy.ops
+import comfy.sd
+import comfy.utils
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import GLYPH, fill
+from ..errors import GLMImageError
+from ..glyph import NATURAL, VOCABULARY, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
+from .loading import read_weights
+
+QUOTES_OPTION = "quotes"
+
+
+class GlyphTokenizer:
+    """Finds the quoted texts; parentheses are letters like any other, not weights."""
+
+    def __init__(self, embedding_directory=None, tokenizer_data={}):
+        pass
+
+    def tokenize_with_weights(self, text: str, return_word_ids=False, tokenizer_options={}, **kwargs):
+        texts = quoted_texts(text, tokenizer_options.get(QUOTES_OPTION, NATURAL))
+        return {"glyph": [[(token, 1.0) for token in ids] for ids in glyph_tokens(texts)]}
+
+    def untokenize(self, pairs):
+        return [(pair, chr(pair[0])) for pair in pairs]
+
+    def state_dict(self):
+        return {}
+
+
+class GlyphClipModel(nn.Module):
+    def __init__(self, config: GlyphConfig, where: str, dtype=None, device=None, model_options={}):
+        super().__init__()
+        operations = model_options.get("custom_operations", comfy.ops.manual_cast)
+        self.transformer = GlyphEncoder(config, device, dtype, operations)
+        self.where, self.dtypes, self.can_assign_sd = where, {dtype}, False
+        self.reset_clip_options()
+
+    def reset_clip_options(self):
+        self.execution_device = None
+
+    def set_clip_options(self, options: dict):
+        self.execution_device = options.get("execution_device", self.execution_device)
+
+    def encode_token_weights(self, pairs: dict) -> tuple[Tensor, None]:
+        tokens = [[pair[0] for pair in text] for text in pairs["glyph"]]
+        embeddings = encode_texts(self.transformer, tokens, self.execution_device, torch.float32)
+        return embeddings.to(comfy.model_management.intermediate_device()), None
+
+    def load_sd(self, tensors: dict):
+        fill(self.transformer, tensors, self.where, assign=self.can_assign_sd)
+        return [], []
+
+
+def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
+    """A CLIP whose conditioning is the embedding of the quoted texts; ``quotes`` chooses the rules that find them."""
+    weights = read_weights(path, GLYPH)
+    config = GlyphConfig.from_json(weights.config, weights.where)
+    if config.vocab_size != VOCABULARY:
+        raise GLMImageError(f"{weights.where}: a T5 with {config.vocab_size} tokens, expected ByT5 with {VOCABULARY}")
+    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer, params={"config": config, "where": weights.where})
+    clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(weights.tensors), state_dict=[weights.tensors],
+                         model_options={"dtype": comfy.utils.weight_dtype(weights.tensors)})
+    clip.set_tokenizer_option(QUOTES_OPTION, quotes)
+    return clip

@@ -1,0 +1,106 @@
+"""Plan → sampler: conditioning, latent, shift and schedule."""
+
+import comfy.model_management
+import node_helpers
+import torch
+from comfy_api.latest import io
+
+from ..glm_core.decoder import official_sigmas, resolution_shift
+from ..glm_core.host.diffusion import PLAN_KEY, patch_sampling
+from ..glm_core.plan import LATENT_PIXELS
+from ..glm_core.planner.grids import check_size
+from .planner import size_inputs
+from .types import CATEGORY, Plan
+
+LATENT_CHANNELS = 16
+
+
+class GLMImageApplyPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageApplyPlan",
+            display_name="GLM-Image Apply Plan",
+            category=CATEGORY,
+            description="Attaches the plan to the positive conditioning and takes any plan off the negative one, as the model was trained.",
+            inputs=[
+                io.Conditioning.Input("positive", tooltip="CLIP Text Encode of the prompt with the glyph encoder."),
+                Plan.Input("plan", tooltip="The plan to render."),
+                io.Conditioning.Input("negative", optional=True,
+                                      tooltip="CLIP Text Encode of an empty prompt. Without it the negative is a single zero vector."),
+            ],
+            outputs=[io.Conditioning.Output(display_name="positive"), io.Conditioning.Output(display_name="negative")],
+        )
+
+    @classmethod
+    def execute(cls, positive, plan, negative=None):
+        if negative is None:
+            negative = [[torch.zeros_like(positive[0][0][:, :1]), {}]]
+        return io.NodeOutput(node_helpers.conditioning_set_values(positive, {PLAN_KEY: plan.ids}),
+                             node_helpers.conditioning_set_values(negative, {PLAN_KEY: None}))
+
+
+class EmptyGLMImageLatent(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="EmptyGLMImageLatent",
+            display_name="Empty GLM-Image Latent",
+            category=CATEGORY,
+            description="An empty latent for the sampler. A connected plan gives size and batch size.",
+            inputs=[*size_inputs(), Plan.Input("plan", optional=True, tooltip="Takes the place of width, height and batch_size.")],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(cls, width, height, batch_size, plan=None):
+        if plan is not None:
+            width, height, batch_size = plan.width, plan.height, plan.batch
+        check_size(width, height)
+        shape = batch_size, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS
+        return io.NodeOutput({"samples": torch.zeros(shape, device=comfy.model_management.intermediate_device())})
+
+
+class ModelSamplingGLMImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ModelSamplingGLMImage",
+            display_name="ModelSamplingGLMImage",
+            category=CATEGORY,
+            description="Shifts the model's noise levels for the latent's size. For KSampler; with the scheduler 'simple' it is the "
+                        "official schedule. Not needed with GLM-Image Scheduler.",
+            inputs=[
+                io.Model.Input("model", tooltip="The GLM-Image diffusion model."),
+                io.Latent.Input("latent", tooltip="The latent that will be sampled; only its size is read."),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, latent):
+        return io.NodeOutput(patch_sampling(model, *latent["samples"].shape[-2:]))
+
+
+class GLMImageScheduler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageScheduler",
+            display_name="GLM-Image Scheduler",
+            category=CATEGORY,
+            description="The official schedule, for SamplerCustomAdvanced and other samplers that take SIGMAS.",
+            inputs=[
+                io.Latent.Input("latent", tooltip="The latent that will be sampled; only its size is read."),
+                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps; the model was released with 50."),
+                io.Float.Input("denoise", default=1.0, min=0.01, max=1.0, step=0.01,
+                               tooltip="1 starts from pure noise; less keeps more of the latent."),
+            ],
+            outputs=[io.Sigmas.Output()],
+        )
+
+    @classmethod
+    def execute(cls, latent, steps, denoise):
+        height, width = (side * LATENT_PIXELS for side in latent["samples"].shape[-2:])
+        sigmas = official_sigmas(int(steps / denoise), resolution_shift(width, height))
+        return io.NodeOutput(sigmas[-(steps + 1):])

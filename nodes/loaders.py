@@ -1,0 +1,146 @@
+"""Files → the four parts of the model."""
+
+from pathlib import Path
+
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, locate
+from ..glm_core.glyph import NATURAL, QUOTE_RULES
+from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder
+from .types import CATEGORY, Planner
+
+LOADERS = f"{CATEGORY}/loaders"
+WEIGHT_DTYPES = {  # the choices of core's Load Diffusion Model
+    "default": {},
+    "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
+    "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
+    "fp8_e5m2": {"dtype": torch.float8_e5m2},
+}
+RELEASED_FOLDERS = "diffusers"  # ComfyUI's own place for models in folders
+
+
+def quotes_input():
+    return io.Combo.Input("quotes", options=[NATURAL, *(rule for rule in QUOTE_RULES if rule != NATURAL)], default=NATURAL,
+                          tooltip="Which quoted texts are lettered. natural: apostrophes (it's, dogs') and inch marks are no "
+                                  "quotation marks. reference: any two marks make a pair, as in the original pipeline.")
+
+
+def released_folders() -> dict[str, Path]:
+    """Folders below models/diffusers that hold a GLM-Image, by their relative names."""
+    roots = [Path(root) for root in folder_paths.get_folder_paths(RELEASED_FOLDERS)]
+    found = ((root, planner.parent) for root in roots for planner in sorted(root.rglob(PLANNER.folder)))
+    return {folder.relative_to(root).as_posix(): folder for root, folder in found}
+
+
+class GLMImageDiffusionModelLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageDiffusionModelLoader",
+            display_name="Load GLM-Image Diffusion Model",
+            category=LOADERS,
+            description="Loads the decoder (DiT) as a MODEL that samplers, LoRA loaders and model patches accept.",
+            inputs=[
+                io.Combo.Input("model_name", options=folder_paths.get_filename_list("diffusion_models"),
+                               tooltip="A GLM-Image diffusion model from models/diffusion_models."),
+                io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
+                               tooltip="How the weights are kept. default: as in the file; fp8 halves their memory."),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model_name, weight_dtype):
+        path = folder_paths.get_full_path_or_raise("diffusion_models", model_name)
+        return io.NodeOutput(load_diffusion_model(path, WEIGHT_DTYPES[weight_dtype]))
+
+
+class GLMImagePlannerLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImagePlannerLoader",
+            display_name="Load GLM-Image Planner",
+            category=LOADERS,
+            description="Loads the autoregressive model that writes a picture's plan. It is freed for the decoder when memory runs short.",
+            inputs=[
+                io.Combo.Input("planner_name", options=folder_paths.get_filename_list("text_encoders"),
+                               tooltip="A GLM-Image planner from models/text_encoders."),
+            ],
+            outputs=[Planner.Output(display_name="planner")],
+        )
+
+    @classmethod
+    def execute(cls, planner_name):
+        return io.NodeOutput(HostPlanner(folder_paths.get_full_path_or_raise("text_encoders", planner_name)))
+
+
+class GLMImageGlyphEncoderLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageGlyphEncoderLoader",
+            display_name="Load GLM-Image Glyph Encoder",
+            category=LOADERS,
+            description="Loads the encoder that spells the quoted texts of a prompt. Use it with CLIP Text Encode.",
+            inputs=[
+                io.Combo.Input("encoder_name", options=folder_paths.get_filename_list("text_encoders"),
+                               tooltip="A GLM-Image glyph encoder (ByT5) from models/text_encoders."),
+                quotes_input(),
+            ],
+            outputs=[io.Clip.Output()],
+        )
+
+    @classmethod
+    def execute(cls, encoder_name, quotes):
+        return io.NodeOutput(load_glyph_encoder(folder_paths.get_full_path_or_raise("text_encoders", encoder_name), quotes))
+
+
+class GLMImageVAELoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageVAELoader",
+            display_name="Load GLM-Image VAE",
+            category=LOADERS,
+            description="Loads the autoencoder as a VAE for VAE Decode, VAE Encode and their tiled and inpainting variants.",
+            inputs=[
+                io.Combo.Input("vae_name", options=folder_paths.get_filename_list("vae"), tooltip="A GLM-Image VAE from models/vae."),
+            ],
+            outputs=[io.Vae.Output()],
+        )
+
+    @classmethod
+    def execute(cls, vae_name):
+        return io.NodeOutput(GLMImageVAE(folder_paths.get_full_path_or_raise("vae", vae_name)))
+
+
+class GLMImageFolderLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageFolderLoader",
+            display_name="Load GLM-Image Folder",
+            category=LOADERS,
+            description="Loads all four parts from the released folder as it was downloaded.",
+            inputs=[
+                io.Combo.Input("folder", options=list(released_folders()),
+                               tooltip="A folder below models/diffusers that holds zai-org/GLM-Image with its subfolders."),
+                io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
+                               tooltip="How the diffusion model's weights are kept. default: as in the files."),
+                quotes_input(),
+            ],
+            outputs=[io.Model.Output(), Planner.Output(display_name="planner"), io.Clip.Output(), io.Vae.Output()],
+        )
+
+    @classmethod
+    def execute(cls, folder, weight_dtype, quotes):
+        root = released_folders()[folder]
+        return io.NodeOutput(
+            load_diffusion_model(str(locate(root, DIFFUSION)), WEIGHT_DTYPES[weight_dtype]),
+            HostPlanner(str(locate(root, PLANNER))),
+            load_glyph_encoder(str(locate(root, GLYPH)), quotes),
+            GLMImageVAE(str(locate(root, VAE))),
+        )

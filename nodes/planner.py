@@ -1,0 +1,72 @@
+"""Prompt → plan, and a look at it."""
+
+from comfy_api.latest import io, ui
+
+from ..glm_core.plan import draw_grid
+from ..glm_core.planner import Sampling
+from .types import CATEGORY, Plan, Planner
+
+
+def size_inputs() -> list:
+    return [
+        io.Int.Input("width", default=1024, min=32, max=4096, step=32,
+                     tooltip="Width in pixels, a multiple of 32; trained for 512 to 2048."),
+        io.Int.Input("height", default=1024, min=32, max=4096, step=32,
+                     tooltip="Height in pixels, a multiple of 32; trained for 512 to 2048."),
+        io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="How many pictures."),
+    ]
+
+
+class GLMImagePlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImagePlan",
+            display_name="GLM-Image Plan",
+            category=CATEGORY,
+            description="Writes the picture as a grid of tokens: first a small preview that fixes the layout, then one token for every "
+                        "32x32 pixels. Every picture of a batch gets a plan of its own.",
+            inputs=[
+                Planner.Input("planner", tooltip="The planner that reads the prompt."),
+                io.String.Input("prompt", multiline=True, dynamic_prompts=True,
+                                tooltip="What to draw. Put texts that are to be lettered in quotation marks."),
+                *size_inputs(),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                             tooltip="Picture i of the batch is planned with seed + i, whatever the batch size."),
+                io.Float.Input("temperature", default=Sampling.temperature, min=0.05, max=2.0, step=0.05,
+                               tooltip="Lower is safer, higher is more varied. The model was released with 0.9."),
+                io.Float.Input("top_p", default=Sampling.top_p, min=0.01, max=1.0, step=0.01,
+                               tooltip="Draw from the likeliest tokens that reach this probability together. Released with 0.75."),
+                io.Int.Input("top_k", default=Sampling.top_k, min=1, max=16384,
+                             tooltip="Draw from this many of the likeliest tokens; 1 is greedy, 16384 is all of them."),
+            ],
+            outputs=[Plan.Output(display_name="plan")],
+        )
+
+    @classmethod
+    def execute(cls, planner, prompt, width, height, batch_size, seed, temperature, top_p, top_k):
+        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, Sampling(temperature, top_p, top_k)))
+
+
+class GLMImagePlanPreview(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImagePlanPreview",
+            display_name="GLM-Image Plan Preview",
+            category=CATEGORY,
+            description="Draws the token grid: each token is a square, and the same token always has the same colour.",
+            inputs=[
+                Plan.Input("plan", tooltip="The plan to look at."),
+                io.Combo.Input("grid", options=["target", "preview"], default="target",
+                               tooltip="target: one token for 32x32 pixels. preview: the small grid that was written first."),
+                io.Int.Input("cell", default=16, min=1, max=64, tooltip="Side of a token's square in pixels."),
+            ],
+            outputs=[io.Image.Output()],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, plan, grid, cell):
+        image = draw_grid(plan.grid(grid), cell)
+        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

@@ -1,0 +1,7 @@
+"""The two wire types that ComfyUI does not have, and the category of all nodes."""
+
+from comfy_api.latest import io
+
+Planner = io.Custom("GLM_IMAGE_PLANNER")
+Plan = io.Custom("GLM_IMAGE_PLAN")
+CATEGORY = "GLM-Image"

@@ -1,0 +1,32 @@
+"""One server per ComfyUI found, with a tiny checkpoint in both layouts. Without a ComfyUI these tests are skipped."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from glm_core.checkpoint import convert_folder
+from tests.host.servers import PACK, find_hosts, host_version, serve
+from tests.tiny import Tiny, write_checkpoint
+
+HOSTS = find_hosts()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """A models folder: the released layout under diffusers/, the converted files where ComfyUI looks for them."""
+    folder = tmp_path_factory.mktemp("models")
+    released = write_checkpoint(folder / "diffusers" / "GLM-Image", Tiny(seed=1))
+    list(convert_folder(released, folder))
+    (folder / "loras").mkdir()
+    return SimpleNamespace(folder=folder, released=released)
+
+
+@pytest.fixture(scope="session", params=HOSTS, ids=host_version)
+def server(request, models, tmp_path_factory):
+    with serve(request.param, tmp_path_factory.mktemp("comfyui"), models.folder) as running:
+        yield running
+
+
+def load_workflow(name: str) -> dict:
+    return json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))

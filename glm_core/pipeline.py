@@ -1,6 +1,6 @@
 """The whole way without a host: prompt → plan → latent → picture, one part in memory at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +58,12 @@ def draw_noise(seed: int, batch: int, width: int, height: int, channels: int = 1
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def euler(velocity: Callable[[Tensor, Tensor], Tensor], noise: Tensor, sigmas: Tensor) -> Iterator[Tensor]:
-    """Integrate from noise to latent; yields the latent after every step."""
-    x = noise
-    for sigma, following in zip(sigmas[:-1], sigmas[1:]):
+def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, on_step: OnStep) -> Tensor:
+    """Integrate from noise x to the latent."""
+    for i, (sigma, following) in enumerate(zip(sigmas[:-1], sigmas[1:])):
         x = x + (following - sigma) * velocity(x, sigma)
-        yield x
+        on_step(i)
+    return x
 
 
 def render_latent(model: Path, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, noise: Tensor, place: Place, *,
@@ -85,10 +85,7 @@ def render_latent(model: Path, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, no
         unconditional = dit(x, timestep, no_glyphs.expand(len(x), -1, -1)).float()
         return unconditional + guidance * (conditional - unconditional)
 
-    latent = noise.to(place.device)
-    for i, latent in enumerate(euler(velocity, latent, official_sigmas(steps, shift))):  # noqa: B007
-        on_step(i)
-    return latent
+    return euler(velocity, noise.to(place.device), official_sigmas(steps, shift), on_step)
 
 
 def decode_pixels(model: Path, latent: Tensor, place: Place) -> Tensor:

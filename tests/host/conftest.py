@@ -1,12 +1,11 @@
 """One server per ComfyUI found, with a tiny checkpoint in both layouts. Without a ComfyUI these tests are skipped."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 
 from glm_core.checkpoint import convert_folder
-from tests.host.servers import PACK, find_hosts, host_version, serve
+from tests.host.servers import find_hosts, host_version, serve
 from tests.tiny import Tiny, write_checkpoint
 
 HOSTS = find_hosts()
@@ -26,7 +25,3 @@ def models(tmp_path_factory):
 def server(request, models, tmp_path_factory):
     with serve(request.param, tmp_path_factory.mktemp("comfyui"), models.folder) as running:
         yield running
-
-
-def load_workflow(name: str) -> dict:
-    return json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))

@@ -49,6 +49,11 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def load_workflow(name: str) -> dict:
+    """A shipped workflow in API form."""
+    return json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+
+
 class RunFailed(AssertionError):
     """A prompt that the server refused or could not finish; ``details`` is its answer."""
 

@@ -9,8 +9,7 @@ from glm_core.plan import Plan, prior_map
 from glm_core.planner import Sampling, make_plan
 from glm_core.planner.grids import positions, preview_grid, token_grid
 from glm_core.planner.model import KVCache, rotary_table
-
-from .conftest import FLOAT32, GUIDANCE, STEPS
+from tests.reference.cases import FLOAT32, GUIDANCE, STEPS
 
 SHIFTED = torch.tensor([0.93])
 

@@ -172,7 +172,7 @@ def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator)
         return 1 + 0.2 * noise
     if len(shape) == 1:
         return 0.2 * noise
-    if "embed" in name or name.startswith("shared") or "relative_attention_bias" in name:
+    if name.endswith(("embedding.weight", "embed_tokens.weight", "shared.weight", "relative_attention_bias.weight")):
         return noise
     return noise / torch.tensor(shape[1:]).prod().sqrt()
 

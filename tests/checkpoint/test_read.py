@@ -1,0 +1,187 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from glm_core.checkpoint import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, convert_folder, fill, locate, read_part
+from glm_core.checkpoint.read import TOKENIZER_TENSOR
+from glm_core.decoder import DiTConfig
+from glm_core.errors import GLMImageError
+from glm_core.pipeline import Place, build
+from glm_core.planner import PlannerConfig, PlannerModel
+from tests.tiny import Tiny, write_checkpoint
+
+# heads of 128, as shapes alone cannot tell them
+SHAPELY = Tiny(planner_hidden=256, planner_heads=2, planner_kv_heads=1, mrope_section=(8, 12, 12), dit_heads=1, dit_head_dim=128,
+               vae_blocks=(32, 32, 64, 64))
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("released"), SHAPELY)
+
+
+@pytest.fixture(scope="module")
+def converted(released, tmp_path_factory):
+    out = tmp_path_factory.mktemp("converted")
+    paths = list(convert_folder(released, out))
+    assert paths == [out / part.file for part in PARTS]
+    return out
+
+
+@pytest.fixture
+def copy(released, tmp_path):
+    """A folder that a test may spoil."""
+    return shutil.copytree(released, tmp_path / "model")
+
+
+def same(first: dict, second: dict) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.title)
+def test_converted_files_hold_what_the_folder_holds(released, converted, part):
+    one, other = read_part(locate(released, part), part), read_part(locate(converted, part), part)
+    assert same(one.tensors, other.tensors)
+    assert one.config == other.config
+    assert one.tokenizer_json == other.tokenizer_json and (one.tokenizer_json is None) == (part is not PLANNER)
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "transformer.", "model.diffusion_model.", "model.model."])
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.title)
+def test_prefixes_are_taken_off(converted, part, prefix, tmp_path):
+    weights = read_part(locate(converted, part), part)
+    names = {name: prefix + name for name in weights.tensors}
+    if part is PLANNER:  # its head stands outside of model.
+        names["lm_head.weight"] = prefix.removesuffix("model.") + "lm_head.weight"
+    tensors = {names[name]: tensor for name, tensor in weights.tensors.items()}
+    if part is PLANNER:
+        (tmp_path / "tokenizer.json").write_text(weights.tokenizer_json)
+    save_file(tensors, tmp_path / "part.safetensors")
+    assert same(read_part(tmp_path / "part.safetensors", part).tensors, weights.tensors)
+
+
+@pytest.mark.parametrize("part, config_class", [(PLANNER, PlannerConfig), (DIFFUSION, DiTConfig)], ids=["planner", "diffusion model"])
+def test_shapes_give_the_config_where_there_is_none(released, part, config_class, tmp_path):
+    weights = read_part(locate(released, part), part)
+    (tmp_path / "tokenizer.json").write_text((released / "processor" / "tokenizer.json").read_text())
+    save_file(weights.tensors, tmp_path / "bare.safetensors")
+    bare = config_class.from_json(read_part(tmp_path / "bare.safetensors", part).config, "bare")
+    with_config = config_class.from_json(weights.config, "folder")
+    names = set(bare.__dict__) - {"head_dim", "latents_mean", "latents_std"}
+    assert {name: getattr(bare, name) for name in names} == {name: getattr(with_config, name) for name in names}
+
+
+@pytest.mark.parametrize("part", [GLYPH, VAE], ids=lambda part: part.title)
+def test_shapes_give_the_whole_config_of_the_smaller_parts(released, part, tmp_path):
+    weights = read_part(locate(released, part), part)
+    save_file(weights.tensors, tmp_path / "bare.safetensors")
+    found = read_part(tmp_path / "bare.safetensors", part).config
+    assert found == {name: weights.config[name] for name in found}
+    assert len(found) >= 3
+
+
+def test_shared_embedding_under_its_other_name(released, tmp_path):
+    tensors = load_file(released / "text_encoder" / "model.safetensors")
+    tensors["encoder.embed_tokens.weight"] = tensors.pop("shared.weight")
+    save_file(tensors, tmp_path / "glyph.safetensors")
+    assert "shared.weight" in read_part(tmp_path / "glyph.safetensors", GLYPH).tensors
+
+
+def test_vision_tower_is_carried_but_not_needed(converted):
+    weights = read_part(locate(converted, PLANNER), PLANNER)
+    assert any(name.startswith("visual.") for name in weights.tensors)
+    text_only = {name: tensor for name, tensor in weights.tensors.items() if not name.startswith(("visual.", "vqmodel."))}
+    model = PlannerModel(PlannerConfig.from_json(weights.config, "x"), operations=__import__("glm_core.ops", fromlist=["ops"]))
+    fill(model, text_only, "planner")
+
+
+def test_latent_statistics_come_from_the_vae(copy):
+    path = copy / "vae" / "config.json"
+    config = json.loads(path.read_text())
+    config["latents_mean"][0] = 42.0
+    path.write_text(json.dumps(config))
+    assert read_part(copy / "transformer", DIFFUSION).config["latents_mean"][0] == 42.0
+
+
+def test_wrong_part_is_named(converted):
+    with pytest.raises(GLMImageError, match="not a GLM-Image planner: it holds the VAE"):
+        read_part(converted / VAE.file, PLANNER)
+    with pytest.raises(GLMImageError, match="not a GLM-Image VAE: it holds the diffusion model"):
+        read_part(converted / DIFFUSION.file, VAE)
+
+
+def test_foreign_file_is_named(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(GLMImageError, match="x.safetensors: not a GLM-Image glyph encoder: 1 tensors, none of them ending in"):
+        read_part(tmp_path / "x.safetensors", GLYPH)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.title)
+def test_truncated_file_is_named(converted, part, tmp_path):
+    whole = (converted / part.file).read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(GLMImageError, match=f"{part.title} .*cut.safetensors: not a complete safetensors file"):
+        read_part(tmp_path / "cut.safetensors", part)
+
+
+def test_missing_shard_is_named(copy):
+    (copy / "transformer" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(GLMImageError, match="missing shard diffusion_pytorch_model-00002-of-00002.safetensors, named in"):
+        read_part(copy / "transformer", DIFFUSION)
+
+
+def test_folders_without_weights_or_with_too_many_are_named(copy, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GLMImageError, match="found 0 safetensors files without an index, expected one"):
+        read_part(tmp_path / "empty", VAE)
+    with pytest.raises(GLMImageError, match="no such file or folder"):
+        read_part(tmp_path / "nothing", VAE)
+    (copy / "vae").rename(copy / "gone")
+    with pytest.raises(GLMImageError, match="no VAE found; expected vae/ .* or vae/glm_image_vae.safetensors"):
+        locate(copy, VAE)
+
+
+@pytest.mark.parametrize("folder, key", [("transformer", "num_layers"), ("transformer", "condition_dim"), ("text_encoder", "d_kv"),
+                                         ("vae", "layers_per_block")])
+def test_missing_config_key_is_named(copy, folder, key):
+    from glm_core.decoder import VAEConfig
+    from glm_core.glyph import GlyphConfig
+
+    path = copy / folder / "config.json"
+    config = json.loads(path.read_text())
+    del config[key]
+    path.write_text(json.dumps(config))
+    part, config_class = {"transformer": (DIFFUSION, DiTConfig), "text_encoder": (GLYPH, GlyphConfig), "vae": (VAE, VAEConfig)}[folder]
+    weights = read_part(copy / folder, part)
+    with pytest.raises(GLMImageError, match=f"{part.title} .*{folder}: the configuration lacks {key}"):
+        config_class.from_json(weights.config, weights.where)
+
+
+def test_broken_json_is_named(copy):
+    (copy / "vae" / "config.json").write_text("{")
+    with pytest.raises(GLMImageError, match="config.json: not valid JSON"):
+        read_part(copy / "vae", VAE)
+
+
+def test_planner_without_tokenizer_is_named(converted, tmp_path):
+    tensors = load_file(converted / PLANNER.file)
+    del tensors[TOKENIZER_TENSOR]
+    save_file(tensors, tmp_path / "planner.safetensors")
+    with pytest.raises(GLMImageError, match="no tokenizer: neither inside the file nor at .*tokenizer.json"):
+        read_part(tmp_path / "planner.safetensors", PLANNER)
+
+
+def test_missing_and_misshapen_tensors_are_named(released):
+    weights = read_part(locate(released, PLANNER), PLANNER)
+    config = PlannerConfig.from_json(weights.config, weights.where)
+    place = Place(torch.device("cpu"), torch.float32)
+    name = "language_model.layers.1.mlp.down_proj.weight"
+    tensor = weights.tensors.pop(name)
+    with pytest.raises(GLMImageError, match=f"1 tensors are missing, the first is {name}"):
+        build(PlannerModel, config, weights, place)
+    weights.tensors[name] = tensor[:3]
+    with pytest.raises(GLMImageError, match=f"size mismatch for {name}"):
+        build(PlannerModel, config, weights, place)

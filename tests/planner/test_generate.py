@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from glm_core import ops
+from glm_core.errors import GLMImageError
+from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
+from tests.tiny import Tiny, make_tokenizer, random_part
+
+PROMPT = "two cats on a red sofa"
+
+
+@pytest.fixture(scope="module")
+def planner():
+    """A random planner whose head likes nothing better than ids that are no codes."""
+    model = PlannerModel(PlannerConfig.from_json(Tiny().planner(), "tiny"), operations=ops)
+    model.load_state_dict(random_part(model, torch.Generator().manual_seed(0)))
+    model.lm_head.weight.data[16384:] *= 100
+    return model
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return PromptTokenizer(make_tokenizer().to_str())
+
+
+def test_grids_are_full_and_hold_only_codes(planner, tokenizer):
+    plan = make_plan(planner, tokenizer, PROMPT, 96, 64, batch=2)
+    assert plan.ids.shape == (2, 2, 3) and plan.preview.shape == (2, 13, 19)
+    for grid in (plan.ids, plan.preview):
+        assert grid.min() >= 0 and grid.max() < 16384
+    assert (plan.width, plan.height, plan.batch, plan.prompt, plan.seed) == (96, 64, 2, PROMPT, 0)
+
+
+def test_batch_items_are_single_runs_with_the_following_seeds(planner, tokenizer):
+    together = make_plan(planner, tokenizer, PROMPT, 64, 64, batch=4, seed=21)
+    for i in range(4):
+        alone = make_plan(planner, tokenizer, PROMPT, 64, 64, seed=21 + i)
+        assert torch.equal(alone.ids[0], together.ids[i]) and torch.equal(alone.preview[0], together.preview[i])
+    assert len({tuple(item.flatten().tolist()) for item in together.ids}) == 4
+
+
+def test_two_runs_on_one_model_do_not_disturb_each_other(planner, tokenizer):
+    """The reference keeps its decode positions on the model and mixes interleaved runs up."""
+    expected = [make_plan(planner, tokenizer, prompt, 64, 64, seed=1) for prompt in (PROMPT, "x")]
+
+    def interleave(i, tokens):
+        if i == 100:
+            assert torch.equal(make_plan(planner, tokenizer, "x", 64, 64, seed=1).ids, expected[1].ids)
+
+    assert torch.equal(make_plan(planner, tokenizer, PROMPT, 64, 64, seed=1, on_token=interleave).ids, expected[0].ids)
+
+
+def test_no_token_is_computed_too_many(planner, tokenizer):
+    """One forward for the prompt and one for every token but the last."""
+    calls = []
+    hook = planner.register_forward_hook(lambda *_: calls.append(1))
+    plan = make_plan(planner, tokenizer, PROMPT, 64, 32)
+    hook.remove()
+    assert len(calls) == plan.ids[0].numel() + plan.preview[0].numel()
+
+
+def test_what_the_callback_raises_ends_the_run_within_a_token(planner, tokenizer):
+    seen = []
+
+    def stop(i, tokens):
+        seen.append(int((tokens >= 0).sum()))
+        if i == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_plan(planner, tokenizer, PROMPT, 64, 64, on_token=stop)
+    assert seen == list(range(1, 11))
+
+
+def test_sampling_settings_reach_the_tokens(planner, tokenizer):
+    greedy = make_plan(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=1)
+    assert torch.equal(greedy.ids, make_plan(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=2).ids)
+    assert not torch.equal(greedy.ids, make_plan(planner, tokenizer, PROMPT, 64, 64, seed=1).ids)
+
+
+def test_bad_size_is_refused_before_any_work(planner, tokenizer):
+    with pytest.raises(GLMImageError, match="width: found 100"):
+        make_plan(planner, tokenizer, PROMPT, 100, 64, on_token=lambda *_: pytest.fail("a token was drawn"))
+
+
+def test_rotary_sections_that_do_not_add_up_are_refused():
+    config = Tiny(mrope_section=(1, 1, 1)).planner()
+    with pytest.raises(GLMImageError, match="mrope_section .* must add up to 4"):
+        PlannerConfig.from_json(config, "config.json")

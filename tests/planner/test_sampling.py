@@ -1,0 +1,65 @@
+import pytest
+import torch
+from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
+
+from glm_core.errors import GLMImageError
+from glm_core.planner.sampling import Sampling, keep_top_k, keep_top_p, sample, seeded_generators
+
+
+@pytest.fixture
+def logits():
+    return 3 * torch.randn(8, 500, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.75, 0.99, 1.0])
+def test_top_p_keeps_what_transformers_keeps(logits, p):
+    expected = TopPLogitsWarper(p)(None, logits) if p < 1 else logits
+    assert torch.equal(keep_top_p(logits, p), expected)
+
+
+@pytest.mark.parametrize("k", [1, 7, 500, 16384])
+def test_top_k_keeps_what_transformers_keeps(logits, k):
+    assert torch.equal(keep_top_k(logits, k), TopKLogitsWarper(k)(None, logits))
+
+
+def test_a_certain_token_survives_a_tiny_top_p():
+    logits = torch.tensor([[100.0, 0.0, 0.0]])
+    assert keep_top_p(logits, 1e-6).isfinite().tolist() == [[True, False, False]]
+
+
+def test_draws_follow_the_probabilities():
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(20000, 1)
+    ids = sample(logits, Sampling(temperature=1.0, top_p=1.0), [torch.Generator().manual_seed(0)] * len(logits))
+    frequency = torch.bincount(ids, minlength=4) / len(ids)
+    assert (frequency - logits[0].softmax(-1)).abs().max() < 0.01
+
+
+def test_greedy_takes_the_first_of_the_best_and_draws_nothing():
+    generator = torch.Generator().manual_seed(3)
+    before = generator.get_state()
+    assert sample(torch.tensor([[0.0, 5.0, 5.0]]), Sampling(top_k=1), [generator]).tolist() == [1]
+    assert torch.equal(before, generator.get_state())
+
+
+def test_an_item_does_not_depend_on_its_batch_mates(logits):
+    together = sample(logits, Sampling(), seeded_generators(11, 8, "cpu"))
+    for i in range(8):
+        assert sample(logits[i : i + 1], Sampling(), seeded_generators(11 + i, 1, "cpu"))[0] == together[i]
+
+
+def test_sampling_leaves_the_global_generator_alone(logits):
+    before = torch.get_rng_state()
+    sample(logits, Sampling(), seeded_generators(0, 8, "cpu"))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_largest_seed_wraps():
+    first, second = seeded_generators(2**64 - 1, 2, "cpu")
+    assert first.initial_seed() == 2**64 - 1 and second.initial_seed() == 0
+
+
+@pytest.mark.parametrize("values, name", [({"temperature": 0}, "temperature"), ({"top_p": 0}, "top_p"), ({"top_p": 1.1}, "top_p"),
+                                          ({"top_k": 0}, "top_k")])
+def test_values_that_cannot_be_are_refused(values, name):
+    with pytest.raises(GLMImageError, match=f"{name}: found"):
+        Sampling(**values)

@@ -1,6 +1,7 @@
 """Command line: python -m glm_core generate | convert."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from .glyph import NATURAL, REFERENCE
 from .pipeline import Place, decode_pixels, draw_noise, encode_glyphs, plan_picture, render_latent
 from .plan import LATENT_PIXELS, Plan
 from .planner import Sampling
-from .planner.grids import check_size, preview_grid, token_grid
+from .planner.grids import plan_grids
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -84,10 +85,8 @@ def read_noise(path: Path, plan: Plan) -> torch.Tensor:
 def make_or_load_plan(args, place: Place) -> Plan:
     if args.plan_in:
         return Plan.load(args.plan_in)
-    check_size(args.width, args.height)
     sampling = Sampling(args.temperature, args.top_p, args.top_k)
-    target = token_grid(args.width, args.height)
-    total = sum(rows * columns for rows, columns in (target, preview_grid(*target)))
+    total = sum(rows * columns for rows, columns in plan_grids(args.width, args.height))
     with tqdm(total=total, desc="plan", unit="token") as bar:
         return plan_picture(args.model, args.prompt, args.width, args.height, place, batch=args.batch, seed=args.seed,
                             sampling=sampling, on_token=lambda i, tokens: bar.update())
@@ -121,6 +120,7 @@ def convert(args) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         args.run(args)
     except (GLMImageError, OSError) as error:

@@ -12,7 +12,7 @@ from ..checkpoint import PLANNER, fill
 from ..plan import Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
 from ..planner.generate import run_length
-from ..planner.grids import check_size, preview_grid, token_grid
+from ..planner.grids import plan_grids
 from ..planner.model import KVCache
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights
 
@@ -24,8 +24,7 @@ class PlanProgress:
     """Called after every token: stops when the user cancels, moves the bar, and twice a second shows the grid so far."""
 
     def __init__(self, width: int, height: int):
-        self.target = token_grid(width, height)
-        self.preview = preview_grid(*self.target)
+        self.target, self.preview = plan_grids(width, height)
         self.preview_tokens, target_tokens = (rows * columns for rows, columns in (self.preview, self.target))
         self.total = self.preview_tokens + target_tokens
         self.bar = comfy.utils.ProgressBar(self.total)
@@ -63,7 +62,6 @@ class HostPlanner:
 
     def plan(self, prompt: str, width: int, height: int, batch: int, seed: int, sampling: Sampling) -> Plan:
         """Plan ``batch`` pictures. Raises GLMImageError on sizes that are not accepted, and the host's interrupt on cancel."""
-        check_size(width, height)
         memory = self.memory_required(run_length(self.tokenizer, prompt, width, height), batch)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
         plan = make_plan(self.model, self.tokenizer, prompt, width, height, batch=batch, seed=seed, sampling=sampling,

@@ -1,12 +1,13 @@
 """Prompt → plan: prefill once, then one token after the other, the preview grid first and the target grid after it."""
 
+import logging
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..plan import DROPPED, Plan
-from .grids import check_size, positions, preview_grid, token_grid
+from .grids import TRAINED, plan_grids, positions
 from .model import KVCache, PlannerModel, rotary_table
 from .prompt import PromptTokenizer
 from .sampling import Sampling, sample, seeded_generators
@@ -43,8 +44,7 @@ def decode_n_tokens(model: PlannerModel, logits: Tensor, tokens: Tensor, rotary,
 
 def run_length(tokenizer: PromptTokenizer, prompt: str, width: int, height: int) -> int:
     """Tokens of prompt, preview and target together: the length of the cache that ``make_plan`` will need."""
-    target = token_grid(width, height)
-    preview = preview_grid(*target)
+    target, preview = plan_grids(width, height)
     return len(tokenizer.layout(prompt, [target, preview], 0)) + sum(rows * columns for rows, columns in (preview, target))
 
 
@@ -58,9 +58,9 @@ def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, widt
     tokens [B, preview + target] is there (the rest is DROPPED); what it raises ends the run.
     Raises GLMImageError on sizes that are not accepted.
     """
-    check_size(width, height)
-    target = token_grid(width, height)
-    preview = preview_grid(*target)
+    target, preview = plan_grids(width, height)
+    if width not in TRAINED or height not in TRAINED:
+        logging.info("GLM-Image was trained for sides of 512 to 2048 pixels; %dx%d may look poorer", width, height)
     prompt_ids = tokenizer.layout(prompt, [target, preview], model.config.image_start_token_id)
 
     # told the target first, the model writes the preview first: transformers lists the grids so and walks them backwards

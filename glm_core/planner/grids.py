@@ -1,6 +1,5 @@
 """Picture sizes, token grids and the three-axis positions of their tokens."""
 
-import logging
 from math import isqrt
 
 import torch
@@ -15,13 +14,11 @@ PREVIEW_TOKENS = 256
 
 
 def check_size(width: int, height: int) -> None:
-    """Accept sides in steps of 32 from 32 to 4096 pixels; log a hint outside the trained 512 to 2048."""
+    """Accept sides in steps of 32 from 32 to 4096 pixels; raise GLMImageError otherwise."""
     for name, side in (("width", width), ("height", height)):
         if side % TOKEN_PIXELS or not SMALLEST <= side <= LARGEST:
             raise GLMImageError(f"{name}: found {side}, accepted are multiples of {TOKEN_PIXELS} "
                                 f"from {SMALLEST} to {LARGEST}")
-    if width not in TRAINED or height not in TRAINED:
-        logging.info("GLM-Image was trained for sides of 512 to 2048 pixels; %dx%d may look poorer", width, height)
 
 
 def token_grid(width: int, height: int) -> tuple[int, int]:
@@ -39,6 +36,13 @@ def preview_grid(rows: int, columns: int) -> tuple[int, int]:
         raise GLMImageError(f"size: a grid of {rows}x{columns} tokens leaves an empty preview grid; "
                             f"accepted are aspect ratios up to {PREVIEW_TOKENS}")
     return preview
+
+
+def plan_grids(width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Target and preview grid of a picture; raises GLMImageError on a size that is not accepted."""
+    check_size(width, height)
+    target = token_grid(width, height)
+    return target, preview_grid(*target)
 
 
 def positions(prompt_tokens: int, grids: list[tuple[int, int]]) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glm_core.decoder import LATENTS_MEAN, LATENTS_STD
+from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, resolution_shift
 from glm_core.pipeline import draw_noise
 from tests.host.servers import PACK, RunFailed, load_workflow
 
@@ -321,3 +321,19 @@ def test_size_off_the_grid_is_refused(server):
     with pytest.raises(RunFailed) as failure:
         server.run(graph)
     assert "100" in json.dumps(failure.value.details)
+
+
+def test_other_packs_model_sampling_and_caches_work(server, drawn):
+    """The same shift through core's own nodes is the same picture; a cache that reuses nothing changes nothing."""
+    graph = small("text_to_image")
+    loader = next(key for key, node in graph.items() if node["class_type"] == "GLMImageDiffusionModelLoader")
+    sampling = next(key for key, node in graph.items() if node["class_type"] == "ModelSamplingGLMImage")
+    core = {class_type: {"class_type": class_type, "inputs": {"model": [loader, 0], "shift": resolution_shift(WIDTH, HEIGHT)}}
+            for class_type in ("ModelSamplingSD3", "ModelSamplingAuraFlow")}
+    cache = {"class_type": "EasyCache", "inputs": {"model": [sampling, 0], "reuse_threshold": 0.0, "start_percent": 0.0,
+                                                   "end_percent": 1.0, "verbose": False}}
+    for name, node in {**core, "EasyCache": cache}.items():
+        changed = {**graph, "other": node}
+        changed[sampler(graph)] = {**graph[sampler(graph)], "inputs": {**graph[sampler(graph)]["inputs"], "model": ["other", 0]}}
+        kept = run_and_keep(server, changed, name)
+        assert close(kept["latent"], drawn["text_to_image"]["latent"]), name

@@ -5,8 +5,9 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
@@ -14,7 +15,16 @@ from tqdm import tqdm
 from .checkpoint import convert_folder
 from .errors import GLMImageError
 from .glyph import NATURAL, REFERENCE
-from .pipeline import Place, decode_pixels, draw_noise, encode_glyphs, plan_picture, render_latent
+from .pipeline import (
+    Place,
+    decode_pixels,
+    draw_noise,
+    encode_glyphs,
+    encode_images,
+    plan_picture,
+    render_latent,
+    tokenize_images,
+)
 from .plan import LATENT_PIXELS, Plan
 from .planner import Sampling
 from .planner.grids import plan_grids
@@ -30,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
     g.add_argument("--model", type=Path, required=True, metavar="DIR", help="released folder, or what 'convert' wrote")
     g.add_argument("--prompt", required=True, metavar="TEXT", help="texts in quotation marks are lettered in the picture")
     g.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="picture; further ones of a batch get -1, -2, …")
+    g.add_argument("--image", type=Path, action="append", default=[], metavar="FILE",
+                   help="picture to edit or to take something from; may be given several times, in the order the prompt means")
     g.add_argument("--width", type=int, default=1024, help="multiple of 32, 32 to 4096")
     g.add_argument("--height", type=int, default=1024, help="multiple of 32, 32 to 4096")
     g.add_argument("--batch", type=int, default=1, help="number of pictures, each with a plan of its own")
@@ -82,29 +94,42 @@ def read_noise(path: Path, plan: Plan) -> torch.Tensor:
     return tensors["noise"].float()
 
 
-def make_or_load_plan(args, place: Place) -> Plan:
+def read_image(path: Path) -> torch.Tensor:
+    """[1, H, W, 3] in 0...1, turned as its EXIF data say."""
+    try:
+        image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    except UnidentifiedImageError as error:
+        raise GLMImageError(f"--image {path}: not a picture that Pillow can read") from error
+    return torch.from_numpy(np.array(image)).float()[None] / 255
+
+
+def make_or_load_plan(args, place: Place, references: list[Plan]) -> Plan:
     if args.plan_in:
         return Plan.load(args.plan_in)
     sampling = Sampling(args.temperature, args.top_p, args.top_k)
-    total = sum(rows * columns for rows, columns in plan_grids(args.width, args.height))
+    target, preview = (rows * columns for rows, columns in plan_grids(args.width, args.height))
+    total = target if references else target + preview
     with tqdm(total=total, desc="plan", unit="token") as bar:
         return plan_picture(args.model, args.prompt, args.width, args.height, place, batch=args.batch, seed=args.seed,
-                            sampling=sampling, on_token=lambda i, tokens: bar.update())
+                            sampling=sampling, references=references, on_token=lambda i, tokens: bar.update())
 
 
 @torch.inference_mode()
 def generate(args) -> None:
     check_counts(args)
     place = choose_place(args.device, args.dtype)
-    plan = make_or_load_plan(args, place)
+    images = [read_image(path) for path in args.image]
+    tokens = tokenize_images(args.model, images, place) if images else []
+    plan = make_or_load_plan(args, place, tokens)
     if args.plan_out:
         plan.save(args.plan_out)
     quotes = REFERENCE if args.reference_quotes else NATURAL
     glyphs, no_glyphs = encode_glyphs(args.model, [args.prompt, ""], place, quotes)
+    latents = encode_images(args.model, images, tokens, place) if images else []
     noise = read_noise(args.noise_in, plan) if args.noise_in else draw_noise(args.seed, plan.batch, plan.width, plan.height)
     with tqdm(total=args.steps, desc="draw", unit="step") as bar:
         latent = render_latent(args.model, plan, glyphs, no_glyphs, noise, place, steps=args.steps,
-                               guidance=args.guidance, on_step=lambda i: bar.update())
+                               guidance=args.guidance, references=list(zip(latents, tokens)), on_step=lambda i: bar.update())
     if args.latent_out:
         save_file({"latent": latent.cpu().contiguous()}, args.latent_out)
     for i, picture in enumerate(decode_pixels(args.model, latent, place)):

@@ -11,10 +11,11 @@ SOURCES = [ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py")), *sorte
 COMFY = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "node_helpers", "nodes", "execution", "server"}
 ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL", "tqdm", "einops"}
 MIDDLE = {"planner", "vision", "glyph", "decoder", "checkpoint"}
-COMMON = {"errors", "ops", "plan"}
+COMMON = {"errors", "images", "ops", "plan"}
 MAY_IMPORT = {  # room → rooms of glm_core that it may import
     **{room: COMMON | {room} for room in MIDDLE},
     **{name: {"errors"} for name in ("plan", "errors", "ops")},
+    "images": {"errors", "plan"},
     "host": COMMON | MIDDLE | {"host"},
     "pipeline": COMMON | MIDDLE,
     "__main__": COMMON | MIDDLE | {"pipeline"},

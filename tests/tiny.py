@@ -17,10 +17,12 @@ from glm_core import ops
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from glm_core.glyph import GlyphConfig, GlyphEncoder
 from glm_core.planner import PlannerConfig, PlannerModel
+from glm_core.vision import SemanticVQ, VisionConfig
 
 VISUAL_IDS = 16512
 CONTROLS = {"<|endoftext|>": 167841, "<sop>": 167845, "<eop>": 167846, "<|image|>": 167855}
 VISUAL_CONTROLS = {"<|dit_token_16384|>": 16384, "<|dit_token_16385|>": 16385}
+UNUSED_VISION = {"vqmodel.post_quant_conv.weight": (32, 16, 1, 1), "vqmodel.post_quant_conv.bias": (32,)}  # the reference wants it
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a"), ("i", "n"), ("3", "2"), ("Ġ", "the")]
 
 
@@ -66,7 +68,7 @@ class Tiny:
                 "rope_parameters": {"rope_type": "default", "rope_theta": 10000, "partial_rotary_factor": 0.5,
                                     "mrope_section": list(self.mrope_section)},
             },
-            "vision_config": {"model_type": "glm_image_vision", "hidden_size": 32, "depth": 1, "num_heads": 2,
+            "vision_config": {"model_type": "glm_image_vision", "hidden_size": 32, "depth": 2, "num_heads": 2,
                               "intermediate_size": 64, "patch_size": 16, "image_size": 2048, "in_channels": 3,
                               "hidden_act": "gelu", "layer_norm_eps": 1e-6, "attention_bias": True, "spatial_merge_size": 1},
             "vq_config": {"model_type": "glm_image_vqmodel", "embed_dim": 16, "num_embeddings": 16384, "latent_channels": 32,
@@ -144,27 +146,6 @@ def make_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def vision_tensors(config: dict) -> dict[str, tuple[int, ...]]:
-    """Shapes of vision tower and quantizer, which this pack does not build yet but the reference wants."""
-    v, q = config["vision_config"], config["vq_config"]
-    width, mlp = v["hidden_size"], v["intermediate_size"]
-    shapes = {
-        "visual.patch_embed.proj.weight": (width, 3, 16, 16), "visual.patch_embed.proj.bias": (width,),
-        "visual.embeddings.position_embedding.weight": ((v["image_size"] // v["patch_size"]) ** 2, width),
-        "vqmodel.quant_conv.weight": (q["embed_dim"], width, 1, 1), "vqmodel.quant_conv.bias": (q["embed_dim"],),
-        "vqmodel.quantize.embedding.weight": (q["num_embeddings"], q["embed_dim"]),
-        "vqmodel.post_quant_conv.weight": (width, q["embed_dim"], 1, 1), "vqmodel.post_quant_conv.bias": (width,),
-    }
-    for i in range(v["depth"]):
-        block = f"visual.blocks.{i}."
-        for norm in ("norm1", "norm2"):
-            shapes |= {f"{block}{norm}.weight": (width,), f"{block}{norm}.bias": (width,)}
-        for name, out, inn in (("attn.qkv", 3 * width, width), ("attn.proj", width, width), ("mlp.fc1", mlp, width),
-                               ("mlp.fc2", width, mlp)):
-            shapes |= {f"{block}{name}.weight": (out, inn), f"{block}{name}.bias": (out,)}
-    return shapes
-
-
 def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Scaled so that signals keep their size and no branch is negligible."""
     noise = torch.randn(shape, generator=generator)
@@ -177,9 +158,8 @@ def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator)
     return noise / torch.tensor(shape[1:]).prod().sqrt()
 
 
-def random_part(module, generator, extra=None) -> dict[str, torch.Tensor]:
-    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()} | (extra or {})
-    return {name: random_tensor(name, shape, generator) for name, shape in shapes.items()}
+def random_part(module, generator) -> dict[str, torch.Tensor]:
+    return {name: random_tensor(name, tuple(tensor.shape), generator) for name, tensor in module.state_dict().items()}
 
 
 def write_json(path: Path, data) -> None:
@@ -213,7 +193,9 @@ def write_checkpoint(folder: Path, tiny: Tiny = Tiny()) -> Path:
     make_tokenizer().save(str(folder / "processor" / "tokenizer.json"))
 
     planner = PlannerModel(PlannerConfig.from_json(tiny.planner(), "tiny"), operations=ops)
-    tensors = random_part(planner, generator, vision_tensors(tiny.planner()))
+    vision = SemanticVQ(VisionConfig.from_json(tiny.planner(), "tiny"), operations=ops)
+    tensors = random_part(planner, generator) | random_part(vision, generator)
+    tensors |= {name: random_tensor(name, shape, generator) for name, shape in UNUSED_VISION.items()}
     tensors = {name if name == "lm_head.weight" else f"model.{name}": tensor for name, tensor in tensors.items()}
     write_shards(folder / "vision_language_encoder", tensors, "model", 3)
     dit = GLMImageDiT(DiTConfig.from_json(tiny.dit(), "tiny"), operations=ops)

@@ -31,7 +31,8 @@ def planner_config(t: dict[str, Tensor]) -> dict:
     vocabulary, hidden = t["language_model.embed_tokens.weight"].shape
     codebook = t["vqmodel.quantize.embedding.weight"].shape[0] if "vqmodel.quantize.embedding.weight" in t else CODEBOOK
     return {
-        "image_start_token_id": codebook,
+        "image_start_token_id": codebook,  # the two controls that follow the codebook
+        "image_end_token_id": codebook + 1,
         "vq_config": {"num_embeddings": codebook},
         "text_config": {
             "hidden_size": hidden,

@@ -7,6 +7,7 @@ are and LoRA keys map by prefix. The network never sees the prompt, only its quo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import read_config
-from ..plan import LATENT_PIXELS
+from ..plan import DROPPED, LATENT_PIXELS
 from .latents import LATENTS_MEAN, LATENTS_STD
 
 EPS = 1e-5
+KeyValue = tuple[Tensor, Tensor]  # of one layer, each [b, heads, n, d], normalised and rotated
 ROTARY_BASE = 10000
 
 
@@ -75,6 +77,12 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = rotary
     a, b = x.float().chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(x.dtype)
+
+
+def match_batch(reference: Tensor, own: Tensor) -> Tensor:
+    """A reference's keys or values for every item: one is shared, several repeat in order. They may be kept on the CPU."""
+    reference, batch = reference.to(own.device, own.dtype), own.shape[0]
+    return reference.expand(batch, -1, -1, -1) if len(reference) == 1 else reference.repeat(batch // len(reference), 1, 1, 1)
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -150,11 +158,18 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([operations.Linear(config.inner, config.inner, **kw)])
         self.norm = operations.LayerNorm(config.attention_head_dim, eps=EPS, elementwise_affine=False, **kw)
 
-    def forward(self, img: Tensor, txt: Tensor, rotary: tuple[Tensor, Tensor], transformer_options: dict):
+    def forward(self, img: Tensor, txt: Tensor, rotary: tuple[Tensor, Tensor], transformer_options: dict,
+                references: Sequence[KeyValue] = (), kept: list[KeyValue] | None = None):
+        """References are seen but do not see: their keys and values stand before those of text and picture."""
         x = torch.cat((txt, img), dim=1)
         n = txt.shape[1]
         q, k, v = (proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for proj in (self.to_q, self.to_k, self.to_v))
         q, k = (torch.cat((y[:, :, :n], rotate(y[:, :, n:], rotary)), dim=2) for y in (self.norm(q), self.norm(k)))
+        if kept is not None:
+            kept.append((k, v))
+        if references:
+            k, v = (torch.cat([*(match_batch(part, own) for part in parts), own], dim=2)
+                    for parts, own in zip(zip(*references), (k, v)))
         out = self.to_out[0](self.attention(q, k, v, self.heads, transformer_options))
         return out[:, n:], out[:, :n]
 
@@ -181,13 +196,14 @@ class Block(nn.Module):
         self.attn1 = Attention(config, attention, **kw)
         self.ff = FeedForward(config.inner, 4 * config.inner, config.inner, gelu_tanh, **kw)
 
-    def forward(self, img: Tensor, txt: Tensor, temb: Tensor, rotary: tuple[Tensor, Tensor], transformer_options: dict):
+    def forward(self, img: Tensor, txt: Tensor, temb: Tensor, rotary: tuple[Tensor, Tensor], transformer_options: dict,
+                references: Sequence[KeyValue] = (), kept: list[KeyValue] | None = None):
         for_img, for_txt = self.norm1(temb)
         shift, scale, gate, ff_shift, ff_scale, ff_gate = for_img
         c_shift, c_scale, c_gate, c_ff_shift, c_ff_scale, c_ff_gate = for_txt
 
         img_attn, txt_attn = self.attn1(modulate(self.norm(img), shift, scale), modulate(self.norm(txt), c_shift, c_scale),
-                                        rotary, transformer_options)
+                                        rotary, transformer_options, references, kept)
         img = img + gate * img_attn
         txt = txt + c_gate * txt_attn
         img = img + ff_gate * self.ff(modulate(self.norm(img), ff_shift, ff_scale))
@@ -229,34 +245,46 @@ class GLMImageDiT(nn.Module):
         self.norm_out = FinalModulation(config, **kw)
         self.proj_out = operations.Linear(config.inner, config.patch_size**2 * config.out_channels, device=device, dtype=dtype)
 
-    def forward(self, x: Tensor, timestep: Tensor, context: Tensor, prior: Tensor | None = None,
-                target_size: Tensor | None = None, transformer_options: dict = {}) -> Tensor:
+    def forward(self, x: Tensor, timestep: Tensor, context: Tensor, prior: Tensor | None = None, target_size: Tensor | None = None,
+                transformer_options: dict = {}, references: Sequence[Sequence[KeyValue]] = ()) -> Tensor:
         """Velocity [B, 16, h, w] for latents x of that shape (normalised, h = H/8, w = W/8).
 
         timestep: [B], see ``network_timestep``. context: glyph embeddings [B, n, text_embed_dim].
         prior: token ids per latent pixel, int64 [B, 1, h, w], DROPPED (-1) for no plan; None drops all of it.
         target_size: height and width of the whole picture in pixels, [B or 1, 2]; None takes the latent's own.
+        references: for each reference picture what ``reference_keys_values`` gave.
         """
         batch, _, height, width = x.shape
-        p = self.config.patch_size
-        if prior is None:
-            prior = torch.full((batch, 1, height, width), -1, device=x.device)
-        if target_size is None:
-            target_size = torch.tensor([[height * LATENT_PIXELS, width * LATENT_PIXELS]], device=x.device)
-        pad = (0, -width % p, 0, -height % p)
-        x = F.pad(x, pad, mode="replicate")
-        prior = F.pad(prior, pad, value=-1)
-
-        rows, columns = x.shape[2] // p, x.shape[3] // p
-        rotary = rotary_table(rows, columns, self.config.attention_head_dim, x.device)
-        img = self.embed_image(x) + self.embed_prior(prior[:, 0, ::p, ::p].flatten(1), x.dtype)
+        img, rotary = self.embed(x, prior)
         txt = self.glyph_projector(context)
-        temb = self.time_condition_embed(timestep, target_size.expand(batch, 2), x.dtype)
+        temb = self.embed_time(timestep, x, target_size)
+        img = self.run_blocks(img, txt, temb, rotary, transformer_options, references)
+        return self.unpatchify(self.proj_out(self.norm_out(img, temb)), height, width)
 
-        img = self.run_blocks(img, txt, temb, rotary, transformer_options)
-        img = self.proj_out(self.norm_out(img, temb))
-        img = img.view(batch, rows, columns, -1, p, p).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
-        return img[:, :, :height, :width]
+    def reference_keys_values(self, x: Tensor, prior: Tensor, transformer_options: dict = {}) -> Iterator[KeyValue]:
+        """Keys and values of a reference picture, layer by layer, so that the caller may move each as it comes.
+
+        x: its latent [b, 16, h, w], normalised; prior: its own tokens per latent pixel [b, 1, h, w].
+        It runs alone, without text, at timestep 0 (not -1) and its own size: what it gives depends on neither prompt,
+        seed nor target (diffusers, GlmImagePipeline step 6: the cache mode "write").
+        """
+        img, rotary = self.embed(x, prior)
+        txt = img[:, :0]
+        temb = self.embed_time(torch.zeros(len(x), device=x.device), x, None)
+        for block in self.transformer_blocks:
+            kept = []
+            img, txt = block(img, txt, temb, rotary, transformer_options, kept=kept)
+            yield kept[0]
+
+    def embed(self, x: Tensor, prior: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Picture tokens [B, n, inner] with their plan added, and their rotary table; positions start at 0 for every picture."""
+        if prior is None:
+            prior = torch.full((1, 1, *x.shape[2:]), DROPPED, device=x.device)
+        p = self.config.patch_size
+        pad = (0, -x.shape[3] % p, 0, -x.shape[2] % p)
+        x, prior = F.pad(x, pad, mode="replicate"), F.pad(prior, pad, value=DROPPED)
+        rotary = rotary_table(x.shape[2] // p, x.shape[3] // p, self.config.attention_head_dim, x.device)
+        return self.embed_image(x) + self.embed_prior(prior[:, 0, ::p, ::p].flatten(1), x.dtype), rotary
 
     def embed_image(self, x: Tensor) -> Tensor:
         """Patches in raster order, their features in the order channel, row, column."""
@@ -267,25 +295,38 @@ class GLMImageDiT(nn.Module):
     def embed_prior(self, ids: Tensor, dtype) -> Tensor:
         """Dropping zeroes the embedding before the projector, whose biases remain: a constant vector, not zero."""
         embedding = self.prior_token_embedding(ids.clamp(min=0), out_dtype=dtype)
-        return self.prior_projector(embedding * (ids >= 0)[..., None])
+        return self.prior_projector(embedding * (ids != DROPPED)[..., None])
 
-    def run_blocks(self, img: Tensor, txt: Tensor, temb: Tensor, rotary, transformer_options: dict) -> Tensor:
+    def embed_time(self, timestep: Tensor, x: Tensor, target_size: Tensor | None) -> Tensor:
+        if target_size is None:
+            target_size = torch.tensor([[side * LATENT_PIXELS for side in x.shape[2:]]], device=x.device)
+        return self.time_condition_embed(timestep, target_size.expand(len(x), 2), x.dtype)
+
+    def unpatchify(self, img: Tensor, height: int, width: int) -> Tensor:
+        """Tokens [B, n, 4 * channels] → [B, channels, height, width], without the padding."""
+        p = self.config.patch_size
+        rows, columns = -(-height // p), -(-width // p)
+        img = img.view(len(img), rows, columns, -1, p, p).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        return img[:, :, :height, :width]
+
+    def run_blocks(self, img: Tensor, txt: Tensor, temb: Tensor, rotary, transformer_options: dict, references) -> Tensor:
         replace = transformer_options.get("patches_replace", {}).get("dit", {})
         for i, block in enumerate(self.transformer_blocks):
             options = {**transformer_options, "block_type": "double", "block_index": i,
                        "total_blocks": len(self.transformer_blocks)}
+            of_layer = [reference[i] for reference in references]
             if ("double_block", i) in replace:
-                img, txt = self.replaced_block(replace[("double_block", i)], block, img, txt, temb, rotary, options)
+                img, txt = self.replaced_block(replace[("double_block", i)], block, img, txt, temb, rotary, options, of_layer)
             else:
-                img, txt = block(img, txt, temb, rotary, options)
+                img, txt = block(img, txt, temb, rotary, options, of_layer)
         return img
 
     @staticmethod
-    def replaced_block(patch, block: Block, img: Tensor, txt: Tensor, temb: Tensor, rotary, options: dict):
+    def replaced_block(patch, block: Block, img: Tensor, txt: Tensor, temb: Tensor, rotary, options: dict, references):
         """Hand the block to a host's patch, with the argument names of ComfyUI's two-stream models."""
 
         def original(args: dict) -> dict:
-            img, txt = block(args["img"], args["txt"], args["vec"], args["pe"], args["transformer_options"])
+            img, txt = block(args["img"], args["txt"], args["vec"], args["pe"], args["transformer_options"], references)
             return {"img": img, "txt": txt}
 
         args = {"img": img, "txt": txt, "vec": temb, "pe": rotary, "transformer_options": options}

@@ -1,6 +1,7 @@
 """The planner under ComfyUI's memory manager, with its progress bar, previews and cancel button."""
 
 import time
+from collections.abc import Sequence
 
 import comfy.model_management
 import comfy.utils
@@ -8,68 +9,87 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoint import PLANNER, fill
-from ..plan import Plan, draw_grid
+from ..checkpoint import PLANNER, Weights, fill
+from ..errors import GLMImageError
+from ..plan import DROPPED, Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
-from ..planner.generate import run_length
-from ..planner.grids import plan_grids
+from ..planner.generate import Job, prepare, split_grids
 from ..planner.model import KVCache
+from ..vision import SemanticVQ, VisionConfig, tokenize
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights
 
 PREVIEW_SECONDS = 0.5
 PREVIEW_SIDE = 512
+VISION_SIGNATURE = "vqmodel.quantize.embedding.weight"
+TOKENS_AT_MOST = 4096  # of one picture, 2048 x 2048
 
 
 class PlanProgress:
     """Called after every token: stops when the user cancels, moves the bar, and twice a second shows the grid so far."""
 
-    def __init__(self, width: int, height: int):
-        self.target, self.preview = plan_grids(width, height)
-        self.preview_tokens, target_tokens = (rows * columns for rows, columns in (self.preview, self.target))
-        self.total = self.preview_tokens + target_tokens
+    def __init__(self, job: Job):
+        self.grids, self.total = job.grids, job.new_tokens
         self.bar = comfy.utils.ProgressBar(self.total)
         self.shown = time.monotonic()
 
     def __call__(self, i: int, tokens: Tensor) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
         due = time.monotonic() - self.shown >= PREVIEW_SECONDS
-        self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(i, tokens[0]), PREVIEW_SIDE) if due else None)
+        self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(tokens), PREVIEW_SIDE) if due else None)
         if due:
             self.shown = time.monotonic()
 
-    def draw(self, i: int, tokens: Tensor) -> Image.Image:
+    def draw(self, tokens: Tensor) -> Image.Image:
         """The grid that is being written, of the first item."""
-        first, second = tokens.cpu().split((self.preview_tokens, self.total - self.preview_tokens))
-        grid = first.view(1, *self.preview) if i < self.preview_tokens else second.view(1, *self.target)
+        started = [grid for grid in split_grids(tokens[:1].cpu(), self.grids) if grid[0, 0, 0] != DROPPED]
+        grid = started[-1]
         cell = max(1, PREVIEW_SIDE // max(grid.shape[1:]))
         return Image.fromarray((draw_grid(grid, cell)[0] * 255).byte().numpy())
 
 
 class HostPlanner:
-    """The value on a GLM_IMAGE_PLANNER wire."""
+    """The value on a GLM_IMAGE_PLANNER wire: the text model and the vision tower, each loaded only while it works."""
 
     def __init__(self, path: str):
         weights = read_weights(path, PLANNER)
+        self.where = weights.where
         self.config = PlannerConfig.from_json(weights.config, weights.where)
         self.tokenizer = PromptTokenizer(weights.tokenizer_json)
         self.load_device = comfy.model_management.get_torch_device()
-        offload_device = comfy.model_management.unet_offload_device()
-        precision = choose_precision(weights, self.load_device)
-        self.dtype = precision.compute
-        self.model = PlannerModel(self.config, offload_device, precision.storage, precision.operations()).eval()
-        self.patcher = make_patcher(self.model, self.load_device, offload_device)
-        fill(self.model, weights.tensors, weights.where, assign=is_dynamic(self.patcher))
+        self.precision = choose_precision(weights, self.load_device)
+        self.patcher = self.load_part(PlannerModel, self.config, weights)
+        self.vision = None
+        if VISION_SIGNATURE in weights.tensors:
+            self.vision = self.load_part(SemanticVQ, VisionConfig.from_json(weights.config, weights.where), weights)
 
-    def plan(self, prompt: str, width: int, height: int, batch: int, seed: int, sampling: Sampling) -> Plan:
-        """Plan ``batch`` pictures. Raises GLMImageError on sizes that are not accepted, and the host's interrupt on cancel."""
-        memory = self.memory_required(run_length(self.tokenizer, prompt, width, height), batch)
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
-        plan = make_plan(self.model, self.tokenizer, prompt, width, height, batch=batch, seed=seed, sampling=sampling,
-                         device=self.load_device, dtype=self.dtype, on_token=PlanProgress(width, height))
+    def load_part(self, module_class, config, weights: Weights):
+        offload_device = comfy.model_management.unet_offload_device()
+        module = module_class(config, offload_device, self.precision.storage, self.precision.operations()).eval()
+        patcher = make_patcher(module, self.load_device, offload_device)
+        fill(module, weights.tensors, weights.where, assign=is_dynamic(patcher))
+        return patcher
+
+    def plan(self, prompt: str, width: int, height: int, batch: int, seed: int, sampling: Sampling,
+             references: Sequence[Plan] = ()) -> Plan:
+        """Plan ``batch`` pictures. Raises GLMImageError on bad sizes and batches, and the host's interrupt on cancel."""
+        job = prepare(self.tokenizer, self.config, prompt, width, height, references)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=self.memory_required(job.length, batch))
+        plan = make_plan(self.patcher.model, self.tokenizer, prompt, width, height, batch=batch, seed=seed, sampling=sampling,
+                         references=references, device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(job))
         return plan.to(comfy.model_management.intermediate_device())
+
+    def tokenize(self, image: Tensor) -> Plan:
+        """The token grids of pictures [B, H, W, channels]. Raises GLMImageError when the file has no vision tower."""
+        if self.vision is None:
+            raise GLMImageError(f"{self.where}: it has no vision tower; pictures need the planner with {VISION_SIGNATURE}")
+        codebook = self.config.codebook_size * (self.vision.model.config.embed_dim + TOKENS_AT_MOST) * torch.float32.itemsize
+        comfy.model_management.load_models_gpu([self.vision], memory_required=2 * codebook)
+        return tokenize(self.vision.model, image, self.load_device, self.precision.compute).to(
+            comfy.model_management.intermediate_device())
 
     def memory_required(self, length: int, batch: int) -> int:
         """Bytes of the KV cache, of the prompt's activations and of the logits being sorted."""
         widest = 2 * self.config.intermediate_size + 8 * self.config.hidden_size
         logits = 8 * batch * self.config.vision_vocab_size * torch.float32.itemsize
-        return KVCache.size_in_bytes(self.config, batch, length, self.dtype) + length * widest * self.dtype.itemsize + logits
+        dtype = self.precision.compute
+        return KVCache.size_in_bytes(self.config, batch, length, dtype) + length * widest * dtype.itemsize + logits

@@ -1,14 +1,16 @@
 """Prompt → plan: prefill once, then one token after the other, the preview grid first and the target grid after it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..errors import GLMImageError
 from ..plan import DROPPED, Plan
-from .grids import TRAINED, plan_grids, positions
-from .model import KVCache, PlannerModel, rotary_table
+from .grids import TRAINED, Grid, plan_grids, positions
+from .model import KVCache, PlannerConfig, PlannerModel, rotary_table
 from .prompt import PromptTokenizer
 from .sampling import Sampling, sample, seeded_generators
 
@@ -16,7 +18,7 @@ OnToken = Callable[[int, Tensor], None]
 
 
 def prefill(model: PlannerModel, prompt_ids: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache) -> Tensor:
-    """Run the prompt [1, P] through the model once for the whole batch; logits [1, V] for the first new token."""
+    """Run the prompt [1 or B, P] through the model once; logits [1 or B, V] for the first new token."""
     n = prompt_ids.shape[1]
     hidden = model(prompt_ids, tuple(table[:n] for table in rotary), cache, 0)
     return model.lm_head(hidden[:, -1])
@@ -42,35 +44,73 @@ def decode_n_tokens(model: PlannerModel, logits: Tensor, tokens: Tensor, rotary,
         on_token(i, tokens)
 
 
-def run_length(tokenizer: PromptTokenizer, prompt: str, width: int, height: int) -> int:
-    """Tokens of prompt, preview and target together: the length of the cache that ``make_plan`` will need."""
+@dataclass(frozen=True)
+class Job:
+    """What a run is made of: prompt_ids [1 or B, P], the prompt's segments, and the grids in the order they are written."""
+
+    prompt_ids: Tensor
+    segments: list[int | Grid]
+    grids: list[Grid]
+
+    @property
+    def new_tokens(self) -> int:
+        return sum(rows * columns for rows, columns in self.grids)
+
+    @property
+    def length(self) -> int:
+        return self.prompt_ids.shape[1] + self.new_tokens
+
+
+def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, width: int, height: int,
+            references: Sequence[Plan] = ()) -> Job:
+    """Lay a run out. Raises GLMImageError on a size that is not accepted, and on references of unequal batches.
+
+    Text to image: told target and preview grid, the model writes the preview first (transformers lists the grids so and
+    walks them backwards). With references: each picture's tokens between start and end, then the text, and no preview.
+    """
     target, preview = plan_grids(width, height)
-    return len(tokenizer.layout(prompt, [target, preview], 0)) + sum(rows * columns for rows, columns in (preview, target))
+    text = tokenizer.layout(prompt, [target] if references else [target, preview], config.image_start_token_id)
+    batch = max((reference.batch for reference in references), default=1)
+    parts, segments = [], []
+    for i, reference in enumerate(references, 1):
+        if reference.batch not in (1, batch):
+            raise GLMImageError(f"reference {i}: found a batch of {reference.batch} beside one of {batch}; accepted are 1 and {batch}")
+        reference.check_codes(config.codebook_size)
+        start, end = (torch.full((batch, 1), token) for token in (config.image_start_token_id, config.image_end_token_id))
+        parts += [start, reference.ids.cpu().flatten(1).expand(batch, -1), end]
+        segments += [1, tuple(reference.ids.shape[1:]), 1]
+    prompt_ids = torch.cat([*parts, torch.tensor([text]).expand(batch, -1)], dim=1)
+    return Job(prompt_ids, [*segments, len(text)], [target] if references else [preview, target])
 
 
 @torch.inference_mode()
 def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *, batch: int = 1,
-              seed: int = 0, sampling: Sampling = Sampling(), device="cpu", dtype=torch.float32,
+              seed: int = 0, sampling: Sampling = Sampling(), references: Sequence[Plan] = (), device="cpu", dtype=torch.float32,
               on_token: OnToken = lambda i, tokens: None) -> Plan:
     """Plan ``batch`` pictures of width x height pixels; item i is drawn from its own generator, seeded seed + i.
 
+    ``references``: the tokens of pictures to edit, one for the whole batch or one an item; the plan then has no preview.
     ``device`` and ``dtype`` are those of the activations. ``on_token(i, tokens)`` is called after token i of
-    tokens [B, preview + target] is there (the rest is DROPPED); what it raises ends the run.
-    Raises GLMImageError on sizes that are not accepted.
+    tokens [B, all grids] is there (the rest is DROPPED); what it raises ends the run.
+    Raises GLMImageError on sizes and batches that are not accepted.
     """
-    target, preview = plan_grids(width, height)
+    job = prepare(tokenizer, model.config, prompt, width, height, references)
+    if len(job.prompt_ids) not in (1, batch):
+        raise GLMImageError(f"references: found a batch of {len(job.prompt_ids)} for {batch} plans; accepted are 1 and {batch}")
     if width not in TRAINED or height not in TRAINED:
         logging.info("GLM-Image was trained for sides of 512 to 2048 pixels; %dx%d may look poorer", width, height)
-    prompt_ids = tokenizer.layout(prompt, [target, preview], model.config.image_start_token_id)
 
-    # told the target first, the model writes the preview first: transformers lists the grids so and walks them backwards
-    where = positions(len(prompt_ids), [preview, target]).to(device)
-    rotary = rotary_table(where, model.config, dtype)
-    cache = KVCache(model.config, batch, where.shape[1], device, dtype)
-    tokens = torch.full((batch, where.shape[1] - len(prompt_ids)), DROPPED, device=device)
-
-    logits = prefill(model, torch.tensor([prompt_ids], device=device), rotary, cache)
-    decode_n_tokens(model, logits, tokens, rotary, cache, len(prompt_ids), sampling,
+    rotary = rotary_table(positions([*job.segments, *job.grids]).to(device), model.config, dtype)
+    cache = KVCache(model.config, batch, job.length, device, dtype)
+    tokens = torch.full((batch, job.new_tokens), DROPPED, device=device)
+    logits = prefill(model, job.prompt_ids.to(device), rotary, cache)
+    decode_n_tokens(model, logits, tokens, rotary, cache, job.prompt_ids.shape[1], sampling,
                     seeded_generators(seed, batch, device), on_token)
-    first, second = tokens.split((preview[0] * preview[1], target[0] * target[1]), dim=1)
-    return Plan(second.unflatten(1, target), first.unflatten(1, preview), prompt, seed)
+    *preview, target = split_grids(tokens, job.grids)
+    return Plan(target, preview[0] if preview else None, prompt, seed)
+
+
+def split_grids(tokens: Tensor, grids: list[Grid]) -> list[Tensor]:
+    """Tokens [B, n] → [B, rows, columns] for each of the grids."""
+    parts = tokens.split([rows * columns for rows, columns in grids], dim=1)
+    return [part.unflatten(1, grid) for part, grid in zip(parts, grids)]

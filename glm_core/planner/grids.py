@@ -11,6 +11,7 @@ from ..plan import TOKEN_PIXELS
 SMALLEST, LARGEST = 32, 4096
 TRAINED = range(512, 2048 + 1)
 PREVIEW_TOKENS = 256
+Grid = tuple[int, int]  # rows, columns
 
 
 def check_size(width: int, height: int) -> None:
@@ -21,12 +22,12 @@ def check_size(width: int, height: int) -> None:
                                 f"from {SMALLEST} to {LARGEST}")
 
 
-def token_grid(width: int, height: int) -> tuple[int, int]:
+def token_grid(width: int, height: int) -> Grid:
     """Rows and columns of the target grid."""
     return height // TOKEN_PIXELS, width // TOKEN_PIXELS
 
 
-def preview_grid(rows: int, columns: int) -> tuple[int, int]:
+def preview_grid(rows: int, columns: int) -> Grid:
     """Rows and columns of the preview: about 256 tokens at the target's aspect ratio.
 
     Integer form of transformers' ``GlmImageProcessor._get_target_shape``: trunc(16 * sqrt(rows / columns)).
@@ -38,24 +39,28 @@ def preview_grid(rows: int, columns: int) -> tuple[int, int]:
     return preview
 
 
-def plan_grids(width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def plan_grids(width: int, height: int) -> tuple[Grid, Grid]:
     """Target and preview grid of a picture; raises GLMImageError on a size that is not accepted."""
     check_size(width, height)
     target = token_grid(width, height)
     return target, preview_grid(*target)
 
 
-def positions(prompt_tokens: int, grids: list[tuple[int, int]]) -> Tensor:
-    """Positions (time, row, column) of the prompt and of the grids written after it: int64 [3, tokens].
+def positions(segments: list[int | Grid]) -> Tensor:
+    """Positions (time, row, column) of a run of segments: int64 [3, tokens].
 
-    Text counts up on all three axes; a grid keeps the time it starts at, and what follows it starts
-    max(rows, columns) later (transformers, GlmImageModel.get_rope_index).
+    A number stands for so many tokens of text, which count up on all three axes; a grid keeps the time it starts at,
+    and what follows it starts max(rows, columns) later (transformers, GlmImageModel.get_rope_index).
     """
-    parts = [torch.arange(prompt_tokens).expand(3, -1)]
-    start = prompt_tokens
-    for rows, columns in grids:
-        row = torch.arange(rows).repeat_interleave(columns)
-        column = torch.arange(columns).repeat(rows)
-        parts.append(start + torch.stack((torch.zeros_like(row), row, column)))
-        start += max(rows, columns)
+    parts, start = [], 0
+    for segment in segments:
+        if isinstance(segment, int):
+            parts.append((start + torch.arange(segment)).expand(3, -1))
+            start += segment
+        else:
+            rows, columns = segment
+            row = torch.arange(rows).repeat_interleave(columns)
+            column = torch.arange(columns).repeat(rows)
+            parts.append(start + torch.stack((torch.zeros_like(row), row, column)))
+            start += max(rows, columns)
     return torch.cat(parts, dim=1)

@@ -28,6 +28,7 @@ class PlannerConfig:
     vision_vocab_size: int
     codebook_size: int
     image_start_token_id: int
+    image_end_token_id: int
     mrope_section: tuple[int, int, int]
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0

@@ -38,13 +38,21 @@ def test_sizes_on_the_grid(width, height):
 
 def test_positions_of_the_facts_example():
     """64 x 96 pixels with a prompt of 18 tokens: preview 13 x 19 from 18, target 2 x 3 from 37."""
-    where = positions(18, [(13, 19), (2, 3)]).T.tolist()
+    where = positions([18, (13, 19), (2, 3)]).T.tolist()
     assert where[17] == [17, 17, 17]
     assert where[18:20] == [[18, 18, 18], [18, 18, 19]]
     assert where[-1] == [37, 38, 39]
     assert len(where) == 18 + 13 * 19 + 6
 
 
+def test_positions_of_the_facts_edit_example():
+    """Two sources of 20 x 16 and 17 x 16 tokens: text starts at 41."""
+    where = positions([1, (20, 16), 1, 1, (17, 16), 1, 7]).T.tolist()
+    assert where[0] == [0, 0, 0] and where[1] == [1, 1, 1] and where[320] == [1, 20, 16]
+    assert where[321:324] == [[21, 21, 21], [22, 22, 22], [23, 23, 23]]
+    assert where[323 + 272] == [40, 40, 40] and where[324 + 272] == [41, 41, 41]
+
+
 def test_positions_never_collide():
-    where = positions(5, [(3, 7), (6, 2)])
+    where = positions([1, (4, 4), 2, (2, 9), 5, (3, 7), (6, 2)])
     assert len(torch.unique(where, dim=1).T) == where.shape[1]

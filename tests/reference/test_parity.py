@@ -44,7 +44,7 @@ def test_logits_over_a_whole_teacher_forced_sequence(both):
     planner, (target, preview) = both.ours.planner, grids(both.case)
     prompt = both.ref.prompt_ids
     ids = torch.cat((prompt, both.ref.tokens[:, :-1]), dim=1)
-    rotary = rotary_table(positions(prompt.shape[1], [preview, target]), planner.config, torch.float32)
+    rotary = rotary_table(positions([prompt.shape[1], preview, target]), planner.config, torch.float32)
     cache = KVCache(planner.config, 1, ids.shape[1], "cpu", torch.float32)
     logits = planner.lm_head(planner(ids, rotary, cache, 0))[:, prompt.shape[1] - 1 :]
     assert logits.std() > 0.5

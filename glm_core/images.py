@@ -1,0 +1,51 @@
+"""Pictures as float tensors [B, H, W, channels] in 0...1, and the one size at which a reference picture enters the model."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .errors import GLMImageError
+from .plan import TOKEN_PIXELS
+
+SHORTEST, LONGEST = 512, 2048
+SMALLEST_SIDE = 16
+WIDEST = 4
+
+
+def reference_size(width: int, height: int) -> tuple[int, int]:
+    """Size in pixels, multiples of 32, for tokens and latent alike; the token grid is the reference's own.
+
+    The short side is brought up to 512, then the long side down to 2048. transformers rounds so for the token side
+    (smart_resize), but diffusers gives the latent side another size, and most pictures then fail or broadcast.
+    Raises GLMImageError when a side is below 16 pixels or the aspect ratio above 4.
+    """
+    short, long = min(width, height), max(width, height)
+    if short < SMALLEST_SIDE:
+        raise GLMImageError(f"reference image: found {width}x{height} pixels, accepted are sides from {SMALLEST_SIDE} pixels")
+    if long > WIDEST * short:
+        raise GLMImageError(f"reference image: found {width}x{height} pixels, accepted are aspect ratios up to {WIDEST}")
+    scale = max(1.0, SHORTEST / short)
+    if long * scale > LONGEST:
+        scale = LONGEST / long
+    half = TOKEN_PIXELS // 2  # the encoder sees half the pixels, in patches of 16
+    return tuple(max(1, round(side // 2 * scale / half)) * TOKEN_PIXELS for side in (width, height))
+
+
+def to_rgb(image: Tensor) -> Tensor:
+    """Drop an alpha channel, repeat a grey one. Raises GLMImageError on other shapes."""
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
+        raise GLMImageError(f"reference image: found shape {list(image.shape)}, accepted are [B, H, W, 1, 3 or 4 channels]")
+    return image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
+
+
+def resize(image: Tensor, width: int, height: int, resample: Image.Resampling) -> Tensor:
+    """Resize RGB pictures [B, H, W, 3] with Pillow in 8 bits, as the reference does; float32, on the CPU."""
+    pixels = (image.float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+    resized = [np.asarray(Image.fromarray(item).resize((width, height), resample)) for item in pixels]
+    return torch.from_numpy(np.stack(resized)).float() / 255
+
+
+def fit_reference(image: Tensor, width: int, height: int) -> Tensor:
+    """A reference picture at its ``reference_size``, for the VAE (Lanczos, as diffusers' VaeImageProcessor)."""
+    return resize(to_rgb(image), width, height, Image.Resampling.LANCZOS)

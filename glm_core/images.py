@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -49,3 +50,8 @@ def resize(image: Tensor, width: int, height: int, resample: Image.Resampling) -
 def fit_reference(image: Tensor, width: int, height: int) -> Tensor:
     """A reference picture at its ``reference_size``, for the VAE (Lanczos, as diffusers' VaeImageProcessor)."""
     return resize(to_rgb(image), width, height, Image.Resampling.LANCZOS)
+
+
+def fit_mask(mask: Tensor, width: int, height: int) -> Tensor:
+    """Masks [B, H, W] in 0...1 at another size, bilinear with antialiasing."""
+    return F.interpolate(mask[:, None].float(), (height, width), mode="bilinear", antialias=True)[:, 0].clamp(0, 1)

@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .decoder import EmptyGLMImageLatent, GLMImageApplyPlan, GLMImageScheduler, ModelSamplingGLMImage
+from .edit import GLMImageFitImage, GLMImageReference, GLMImageTokenize
 from .loaders import (
     GLMImageDiffusionModelLoader,
     GLMImageFolderLoader,
@@ -18,4 +19,5 @@ class GLMImageExtension(ComfyExtension):
         return [
             GLMImageDiffusionModelLoader, GLMImagePlannerLoader, GLMImageGlyphEncoderLoader, GLMImageVAELoader, GLMImageFolderLoader,
             GLMImagePlan, GLMImagePlanPreview, GLMImageApplyPlan, EmptyGLMImageLatent, ModelSamplingGLMImage, GLMImageScheduler,
+            GLMImageFitImage, GLMImageTokenize, GLMImageReference,
         ]

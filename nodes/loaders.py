@@ -1,5 +1,6 @@
 """Files → the four parts of the model."""
 
+import os
 from pathlib import Path
 
 import folder_paths
@@ -29,9 +30,9 @@ def quotes_input():
 
 def released_folders() -> dict[str, Path]:
     """Folders below models/diffusers that hold a GLM-Image, by their relative names."""
-    roots = [Path(root) for root in folder_paths.get_folder_paths(RELEASED_FOLDERS)]
-    found = ((root, planner.parent) for root in roots for planner in sorted(root.rglob(PLANNER.folder)))
-    return {folder.relative_to(root).as_posix(): folder for root, folder in found}
+    found = ((root, folder) for root in folder_paths.get_folder_paths(RELEASED_FOLDERS)
+             for folder, inside, _ in os.walk(root, followlinks=True) if PLANNER.folder in inside)
+    return {Path(folder).relative_to(root).as_posix(): Path(folder) for root, folder in found}
 
 
 class GLMImageDiffusionModelLoader(io.ComfyNode):

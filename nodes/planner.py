@@ -6,6 +6,8 @@ from ..glm_core.plan import draw_grid
 from ..glm_core.planner import Sampling
 from .types import CATEGORY, Plan, Planner
 
+MOST_REFERENCES = 16
+
 
 def size_inputs() -> list:
     return [
@@ -39,13 +41,18 @@ class GLMImagePlan(io.ComfyNode):
                                tooltip="Draw from the likeliest tokens that reach this probability together. Released with 0.75."),
                 io.Int.Input("top_k", default=Sampling.top_k, min=1, max=16384,
                              tooltip="Draw from this many of the likeliest tokens; 1 is greedy, 16384 is all of them."),
+                io.Autogrow.Input("references", optional=True, template=io.Autogrow.TemplatePrefix(
+                    Plan.Input("reference", tooltip="Tokens of a picture to edit or to take something from (GLM-Image Tokenize)."),
+                    prefix="reference", min=0, max=MOST_REFERENCES),
+                    tooltip="Tokens of reference pictures, in the order the prompt means; the plan then has no preview grid."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
 
     @classmethod
-    def execute(cls, planner, prompt, width, height, batch_size, seed, temperature, top_p, top_k):
-        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, Sampling(temperature, top_p, top_k)))
+    def execute(cls, planner, prompt, width, height, batch_size, seed, temperature, top_p, top_k, references=None):
+        sampling = Sampling(temperature, top_p, top_k)
+        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, sampling, list((references or {}).values())))
 
 
 class GLMImagePlanPreview(io.ComfyNode):

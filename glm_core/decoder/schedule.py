@@ -17,10 +17,11 @@ def resolution_shift(width: int, height: int) -> float:
 def official_sigmas(steps: int, shift: float) -> Tensor:
     """The reference's schedule: float32 [steps + 1], from 1 down to 0.
 
-    Whole timesteps between 1000 and 1, shifted linearly: mu / (mu + 1 / t - 1).
+    Whole timesteps between 1000 and 1 (as long as there are enough of them), shifted linearly: mu / (mu + 1 / t - 1).
     Source: diffusers 0.42.1, GlmImagePipeline step 7 and FlowMatchEulerDiscreteScheduler (time_shift_type linear).
     """
-    t = torch.linspace(STEPS, 1, steps + 1, dtype=torch.float64)[:-1].floor() / STEPS
+    t = torch.linspace(STEPS, 1, steps + 1, dtype=torch.float64)[:-1]
+    t = (t.floor() if steps < STEPS else t) / STEPS
     return torch.cat((shift / (shift + 1 / t - 1), torch.zeros(1))).float()
 
 

@@ -9,12 +9,15 @@ import comfy.model_sampling
 import comfy.patcher_extension
 import comfy.supported_models_base
 import torch
+from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
 from ..checkpoint import DIFFUSION, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
+from ..decoder.dit import KeyValue
 from ..plan import DROPPED, LATENT_PIXELS, Plan, prior_map
 from .loading import INFERENCE_DTYPES, choose_precision, is_dynamic, make_patcher, read_weights
+from .references import LATENTS_KEY, CONDReferences, Reference, ReferenceCache, find_references, references_shape, storage_device
 
 PLAN_KEY = "glm_image_plan"  # in a conditioning: token ids, int64 [B, h, w]
 SHIFT_1024 = 3.25
@@ -43,10 +46,10 @@ class HostDiT(GLMImageDiT):
     def __init__(self, config: DiTConfig, device=None, dtype=None, operations=None):
         super().__init__(config, host_attention, device, dtype, operations)
 
-    def forward(self, x, timestep, context, prior=None, target_size=None, transformer_options={}, **kwargs):
+    def forward(self, x, timestep, context, prior=None, target_size=None, transformer_options={}, references=(), **kwargs):
         wrappers = comfy.patcher_extension.get_all_wrappers(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
         executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().forward, self, wrappers)
-        return executor.execute(x, timestep, context, prior, target_size, transformer_options)
+        return executor.execute(x, timestep, context, prior, target_size, transformer_options, references)
 
 
 class GLMImageConfig(comfy.supported_models_base.BASE):
@@ -66,24 +69,66 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
 class GLMImage(comfy.model_base.BaseModel):
     def __init__(self, model_config: GLMImageConfig, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostDiT)
+        self.references = ReferenceCache()
+        # memory_required counts memory_usage_factor / 100 MiB for a byte of latent pixel; keys and values take their own size
+        per_pixel = self.elements_per_reference_pixel() / (0.01 * self.memory_usage_factor * 2**20)
+        self.memory_usage_factor_conds = ("references",)
+        self.memory_usage_shape_process = {"references": lambda shape: [1, 1, round(shape[2] * per_pixel)]}
 
     def process_timestep(self, timestep: Tensor, shift: float, **kwargs) -> Tensor:
         """The network wants unshifted labels; under any model sampling, timestep(1) is its multiplier."""
         return network_timestep(timestep / self.model_sampling.timestep(1.0), shift)
 
+    def _apply_model(self, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options={}, references=None, **kwargs):
+        """Run references first, outside what torch.compile captures; later passes of the run find them in the cache."""
+        if references:
+            kwargs["references"] = [self.keys_values(reference, x.device, transformer_options) for reference in references]
+        return super()._apply_model(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+
+    def keys_values(self, reference: Reference, device, transformer_options: dict) -> list[KeyValue]:
+        """Of this picture under the LoRA hooks of this pass, computed once a run."""
+        hooks = getattr(self.current_patcher, "current_hooks", None)
+        hooks = hooks.hooks if hooks else ()
+        key = (*reference.key, *(id(hook) for hook in hooks))
+
+        def compute():
+            pixels = reference.latent.shape[0] * reference.latent.shape[2:].numel()
+            store = storage_device(pixels * self.elements_per_reference_pixel() * self.compute_dtype().itemsize, device)
+            latent = self.process_latent_in(reference.latent.to(device)).to(self.compute_dtype())
+            layers = self.diffusion_model.reference_keys_values(latent, reference.prior().to(device), transformer_options)
+            return [(k.to(store), v.to(store)) for k, v in layers]
+
+        return self.references.get(key, tuple(hook.strength for hook in hooks), compute)
+
+    def compute_dtype(self) -> torch.dtype:
+        return self.manual_cast_dtype or self.get_dtype()
+
+    def elements_per_reference_pixel(self) -> int:
+        """Elements of keys and values for one latent pixel; a token covers four."""
+        config = self.diffusion_model.config
+        return config.num_layers * 2 * config.inner // config.patch_size**2
+
+    def extra_conds_shapes(self, **kwargs) -> dict:
+        latents = kwargs.get(LATENTS_KEY)
+        return {"references": references_shape(latents)} if latents else {}
+
     def extra_conds(self, cross_attn, noise, device, **kwargs):
-        """Always the same keys, so that conditional and unconditional passes share a batch and a compiled graph."""
+        """Without references always the same keys, so that both branches share a batch and a compiled graph."""
         height, width = noise.shape[-2] * LATENT_PIXELS, noise.shape[-1] * LATENT_PIXELS
         out = super().extra_conds(cross_attn=cross_attn, noise=noise, device=device, **kwargs)
         out["c_crossattn"] = comfy.conds.CONDRegular(cross_attn)  # the base class would pad by repeating texts
-        out["prior"] = comfy.conds.CONDNoiseShape(self.prior(kwargs.get(PLAN_KEY), cross_attn, noise).to(device))
+        unconditional = not cross_attn.any()  # ConditioningZeroOut keeps the other keys
+        out["prior"] = comfy.conds.CONDNoiseShape(self.prior(None if unconditional else kwargs.get(PLAN_KEY), noise).to(device))
         out["target_size"] = comfy.conds.CONDRegular(torch.tensor([[height, width]], device=device))
         out["shift"] = comfy.conds.CONDConstant(resolution_shift(width, height))
+        references = find_references(len(noise), unconditional or kwargs.get("prompt_type") == "negative", kwargs)
+        if references:
+            out["references"] = CONDReferences(references)
         return out
 
-    def prior(self, ids: Tensor | None, cross_attn: Tensor, noise: Tensor) -> Tensor:
-        """Token ids per latent pixel [B, 1, h, w]. Zeroed-out conditioning is the unconditional branch: its plan is dropped."""
-        if ids is None or not cross_attn.any():
+    def prior(self, ids: Tensor | None, noise: Tensor) -> Tensor:
+        """Token ids per latent pixel [B, 1, h, w]."""
+        if ids is None:
             return torch.full((1, 1, *noise.shape[-2:]), DROPPED)
         Plan(ids).check_codes(self.diffusion_model.config.prior_vq_quantizer_codebook_size)
         return prior_map(ids, *noise.shape[-2:])
@@ -110,6 +155,8 @@ def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: b
         model.to(offload_device)
     fill(model.diffusion_model, weights.tensors, weights.where, assign=is_dynamic(patcher))
     patcher.cached_patcher_init = load_diffusion_model, (path, model_options)
+    for moment in (CallbacksMP.ON_PRE_RUN, CallbacksMP.ON_CLEANUP):  # the second comes after a cancel or an error too
+        patcher.add_callback_with_key(moment, "glm_image_references", lambda patcher: patcher.model.references.clear())
     return patcher
 
 

@@ -18,14 +18,14 @@ from ..planner.model import KVCache
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights
 
-PREVIEW_SECONDS = 0.5
+PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512
 VISION_SIGNATURE = "vqmodel.quantize.embedding.weight"
 TOKENS_AT_MOST = 4096  # of one picture, 2048 x 2048
 
 
 class PlanProgress:
-    """Called after every token: stops when the user cancels, moves the bar, and twice a second shows the grid so far."""
+    """Called after every token: stops when the user cancels, moves the bar, and every second and at the end shows the grid."""
 
     def __init__(self, job: Job):
         self.grids, self.total = job.grids, job.new_tokens
@@ -34,7 +34,7 @@ class PlanProgress:
 
     def __call__(self, i: int, tokens: Tensor) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        due = time.monotonic() - self.shown >= PREVIEW_SECONDS
+        due = time.monotonic() - self.shown >= PREVIEW_SECONDS or i + 1 == self.total
         self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(tokens), PREVIEW_SIDE) if due else None)
         if due:
             self.shown = time.monotonic()

@@ -34,6 +34,12 @@ def test_shifts_of_the_facts(size, shift):
     assert resolution_shift(*size) == pytest.approx(shift, abs=1e-5)
 
 
+@pytest.mark.parametrize("steps", [1, 50, 999, 1000, 5000])
+def test_sigmas_fall_strictly(steps):
+    sigmas = official_sigmas(steps, 3.25)
+    assert len(sigmas) == steps + 1 and (sigmas[:-1] > sigmas[1:]).all()
+
+
 def test_first_values_at_1024():
     assert official_sigmas(50, 3.25)[:3].tolist() == pytest.approx([1.0, 0.99376, 0.987342], abs=1e-6)
     assert official_sigmas(50, 3.25)[-3:].tolist() == pytest.approx([0.119266, 0.062201, 0], abs=1e-6)

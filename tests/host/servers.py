@@ -66,6 +66,8 @@ class RunFailed(AssertionError):
 class Server:
     url: str
     output: Path
+    inputs: Path
+    models: Path
     log: Path
 
     def get(self, path: str):
@@ -135,7 +137,7 @@ def serve(host: Path, folder: Path, models: Path):
     environment.pop("PYTHONPATH", None)
     with log.open("w") as sink:
         process = subprocess.Popen(command, cwd=host, stdout=sink, stderr=subprocess.STDOUT, env=environment)
-    server = Server(f"http://127.0.0.1:{port}", places["output"], log)
+    server = Server(f"http://127.0.0.1:{port}", places["output"], places["input"], models, log)
     try:
         wait_until_up(server, process)
         yield server

@@ -13,10 +13,13 @@ from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, resolution_shift
 from glm_core.pipeline import draw_noise
 from tests.host.servers import PACK, RunFailed, load_workflow
 
-NODES = {"GLMImageDiffusionModelLoader", "GLMImagePlannerLoader", "GLMImageGlyphEncoderLoader", "GLMImageVAELoader",
-         "GLMImageFolderLoader", "GLMImagePlan", "GLMImagePlanPreview", "GLMImageApplyPlan", "EmptyGLMImageLatent",
-         "ModelSamplingGLMImage", "GLMImageScheduler"}
+NODES = {
+    "GLMImageDiffusionModelLoader", "GLMImagePlannerLoader", "GLMImageGlyphEncoderLoader", "GLMImageVAELoader", "GLMImageFolderLoader",
+    "GLMImagePlan", "GLMImagePlanPreview", "GLMImageApplyPlan", "EmptyGLMImageLatent", "ModelSamplingGLMImage", "GLMImageScheduler",
+    "GLMImageFitImage", "GLMImageTokenize", "GLMImageReference",
+}
 WORKFLOWS = ("text_to_image", "text_to_image_custom_sampler")
+ALL_WORKFLOWS = sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json"))
 WIDTH, HEIGHT, STEPS, SEED = 96, 64, 8, 5
 PROMPT = "a sign that says \"OPEN\" over a door"
 INTERRUPT_SECONDS = 5
@@ -32,12 +35,13 @@ def small(name: str, **plan) -> dict:
     for node in graph.values():
         inputs = node["inputs"]
         for key, value in {"width": WIDTH, "height": HEIGHT, "steps": STEPS, "value": PROMPT}.items():
-            if key in inputs:
+            if key in inputs and not isinstance(inputs[key], list):
                 inputs[key] = value
         for key in ("seed", "noise_seed"):
             if key in inputs:
                 inputs[key] = SEED
-    nodes_of(graph, "GLMImagePlan")[0]["inputs"].update(plan)
+    for node in nodes_of(graph, "GLMImagePlan"):
+        node["inputs"].update(plan)
     return graph
 
 
@@ -100,11 +104,11 @@ def test_every_node_is_registered_with_tooltips(server):
 
 def test_shipped_workflows_use_only_known_nodes_and_inputs(server):
     info = server.get("/object_info")
-    for name in WORKFLOWS:
+    for name in ALL_WORKFLOWS:
         for node in load_workflow(name).values():
             inputs = info[node["class_type"]]["input"]
             known = set(inputs.get("required", {})) | set(inputs.get("optional", {}))
-            assert set(node["inputs"]) <= known, node
+            assert {name.split(".")[0] for name in node["inputs"]} <= known, node  # references.reference0 grows from references
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -260,7 +264,7 @@ def test_planning_previews_are_at_most_two_a_second(server):
     only_plan["keep"] = {"class_type": "TestKeepPlan", "inputs": {"plan": [planner, 0], "name": "preview.plan.safetensors"}}
     server.run(only_plan, lambda message: pictures.append(message) if isinstance(message, bytes) else None)
     seconds = time.monotonic() - started
-    assert 1 <= len(pictures) <= 2 * seconds + 1
+    assert 1 <= len(pictures) <= 2 * seconds
 
 
 def test_stock_vae_nodes_work(server, drawn):

@@ -1,10 +1,15 @@
 """Nodes for the tests alone: they write the values on the wires to safetensors, and read noise from one."""
 
+import gc
 import os
+import weakref
 
 import folder_paths
+import torch
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import load_file, save_file
+
+MADE = {}  # by name: the reference passes of a run
 
 
 def output_file(name: str) -> str:
@@ -56,9 +61,49 @@ class ReadNoise(io.ComfyNode):
         return io.NodeOutput(FixedNoise(load_file(path)["noise"]))
 
 
+class CountReferences(io.ComfyNode):
+    """A clone of the model that counts its reference passes and keeps weak references to what they make."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="TestCountReferences", category="test", outputs=[io.Model.Output()],
+                         inputs=[io.Model.Input("model"), io.String.Input("name")])
+
+    @classmethod
+    def execute(cls, model, name):
+        made = MADE.setdefault(name, {"passes": 0, "tensors": []})
+        run = model.get_model_object("diffusion_model").reference_keys_values
+
+        def counting(*args, **kwargs):
+            made["passes"] += 1
+            for keys, values in run(*args, **kwargs):
+                made["tensors"] += [weakref.ref(keys), weakref.ref(values)]
+                yield keys, values
+
+        counted = model.clone()
+        counted.add_object_patch("diffusion_model.reference_keys_values", counting)
+        return io.NodeOutput(counted)
+
+
+class ReportReferences(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="TestReportReferences", category="test", is_output_node=True, inputs=[
+            io.Model.Input("model"), io.Latent.Input("latent"), io.String.Input("name")])
+
+    @classmethod
+    def execute(cls, model, latent, name):
+        gc.collect()
+        made = MADE[name]
+        alive = sum(tensor() is not None for tensor in made["tensors"]) + len(model.model.references.entries)
+        assert made["tensors"], "no reference pass was seen"
+        save_file({"passes": torch.tensor(made["passes"]), "alive": torch.tensor(alive)}, output_file(f"{name}.count.safetensors"))
+        return io.NodeOutput()
+
+
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [KeepPlan, KeepTensors, ReadNoise]
+        return [KeepPlan, KeepTensors, ReadNoise, CountReferences, ReportReferences]
 
 
 async def comfy_entrypoint():

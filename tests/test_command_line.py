@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from glm_core.__main__ import main
+from glm_core.__main__ import main, read_image
 from glm_core.checkpoint import PARTS
 from tests.tiny import write_checkpoint
 
@@ -95,3 +95,50 @@ def test_plan_with_an_id_out_of_range_is_refused(model, tmp_path, capsys):
 def test_cuda_without_a_gpu_is_refused(model, tmp_path, capsys):
     assert generate(model, tmp_path / "a.png", "--device", "cuda") == 1
     assert "torch sees no GPU" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures") / "source.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((320, 200), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def test_pictures_to_edit_change_plan_and_latent(model, picture, tmp_path):
+    """One and two pictures, of a size at which the reference fails."""
+    plans, latents = [], []
+    for count in range(3):
+        files = tmp_path / f"plan{count}.safetensors", tmp_path / f"latent{count}.safetensors"
+        assert generate(model, tmp_path / "a.png", *["--image", picture] * count, "--plan-out", files[0], "--latent-out", files[1]) == 0
+        plans.append(load_file(files[0]))
+        latents.append(load_file(files[1])["latent"])
+    assert ["preview" in plan for plan in plans] == [True, False, False]
+    assert not torch.equal(plans[1]["ids"], plans[2]["ids"])
+    assert (latents[1] - latents[2]).abs().max() > 1e-2
+
+
+def test_transparent_grey_and_turned_pictures_are_read(model, picture, tmp_path):
+    image = Image.open(picture)
+    for name, variant in (("alpha", image.convert("RGBA")), ("grey", image.convert("L")), ("palette", image.convert("P"))):
+        variant.save(tmp_path / f"{name}.png")
+        assert generate(model, tmp_path / "a.png", "--image", tmp_path / f"{name}.png") == 0
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=turned)
+    assert read_image(tmp_path / "turned.jpg").shape == (1, 320, 200, 3)
+
+
+@pytest.mark.parametrize("size, message", [((900, 100), "aspect ratios up to 4"), ((8, 20), "sides from 16 pixels")])
+def test_pictures_that_the_model_cannot_read_are_named(model, tmp_path, capsys, size, message):
+    Image.new("RGB", size).save(tmp_path / "bad.png")
+    assert generate(model, tmp_path / "a.png", "--image", tmp_path / "bad.png") == 1
+    assert f"found {size[0]}x{size[1]} pixels, accepted are {message}" in capsys.readouterr().err
+
+
+def test_files_that_are_no_pictures_are_named(model, tmp_path, capsys):
+    (tmp_path / "text.png").write_text("hello")
+    for name, message in (("text.png", "not a picture that Pillow can read"), ("missing.png", "No such file")):
+        assert generate(model, tmp_path / "a.png", "--image", tmp_path / name) == 1
+        error = capsys.readouterr().err
+        assert name in error and message in error

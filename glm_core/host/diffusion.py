@@ -73,7 +73,7 @@ class GLMImage(comfy.model_base.BaseModel):
         # memory_required counts memory_usage_factor / 100 MiB for a byte of latent pixel; keys and values take their own size
         per_pixel = self.elements_per_reference_pixel() / (0.01 * self.memory_usage_factor * 2**20)
         self.memory_usage_factor_conds = ("references",)
-        self.memory_usage_shape_process = {"references": lambda shape: [1, 1, round(shape[2] * per_pixel)]}
+        self.memory_usage_shape_process = {"references": lambda shape: [1, 1, shape[2] * per_pixel]}
 
     def process_timestep(self, timestep: Tensor, shift: float, **kwargs) -> Tensor:
         """The network wants unshifted labels; under any model sampling, timestep(1) is its multiplier."""

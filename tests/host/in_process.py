@@ -1,0 +1,46 @@
+"""Run by test_memory.py with a host's own Python inside its folder; argument: the pack's folder. Prints JSON."""
+
+import asyncio
+import json
+import os
+import sys
+
+sys.path.insert(0, os.getcwd())
+sys.argv, pack, model_file = sys.argv[:1], sys.argv[1], sys.argv[2]
+
+from comfy.cli_args import args  # noqa: E402
+
+args.cpu = True
+import comfy.model_management  # noqa: E402
+import torch  # noqa: E402
+import utils.extra_config  # noqa: E402, F401
+
+import nodes  # noqa: E402, I001
+
+asyncio.run(nodes.load_custom_node(pack, module_parent="custom_nodes"))
+host = next(module for name, module in sys.modules.items() if name.endswith("glm_core.host.diffusion"))
+references = sys.modules[host.__name__.replace("diffusion", "references")]
+
+with torch.inference_mode():
+    model = host.load_diffusion_model(model_file).model
+    comfy.model_management.pytorch_attention_flash_attention = lambda: True
+    latents = [torch.randn(1, 16, 64, 68), torch.randn(1, 16, 80, 64)]
+    shape = [1, 16, 128, 128]
+    plain = model.memory_required(shape)
+    with_references = model.memory_required(shape, {"references": [model.extra_conds_shapes(reference_latents=latents)["references"]]})
+    ids = [torch.zeros(1, latent.shape[2] // 4, latent.shape[3] // 4, dtype=torch.int64) for latent in latents]
+    pictures = [references.Reference(latent, tokens) for latent, tokens in zip(latents, ids)]
+    kept = [model.keys_values(picture, torch.device("cpu"), {}) for picture in pictures]
+    kept_bytes = sum(tensor.nbytes for layers in kept for pair in layers for tensor in pair)
+    again = model.keys_values(pictures[0], torch.device("cpu"), {}) is kept[0]
+    model.references.clear()
+    anew = model.keys_values(pictures[0], torch.device("cpu"), {})
+
+    comfy.model_management.get_free_memory = lambda device: 10_000
+    comfy.model_management.minimum_inference_memory = lambda: 4_000
+    cuda = torch.device("cuda")
+    print(json.dumps({
+        "estimated": with_references - plain, "kept": kept_bytes, "again": again,
+        "anew": anew is not kept[0] and torch.equal(anew[0][0], kept[0][0][0]),
+        "fits": str(references.storage_device(6_000, cuda)), "too large": str(references.storage_device(6_001, cuda)),
+    }))

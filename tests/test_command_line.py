@@ -110,7 +110,8 @@ def test_pictures_to_edit_change_plan_and_latent(model, picture, tmp_path):
     plans, latents = [], []
     for count in range(3):
         files = tmp_path / f"plan{count}.safetensors", tmp_path / f"latent{count}.safetensors"
-        assert generate(model, tmp_path / "a.png", *["--image", picture] * count, "--plan-out", files[0], "--latent-out", files[1]) == 0
+        assert generate(model, tmp_path / "a.png", *["--image", picture] * count, "--width", 256, "--height", 256,
+                        "--plan-out", files[0], "--latent-out", files[1]) == 0
         plans.append(load_file(files[0]))
         latents.append(load_file(files[1])["latent"])
     assert ["preview" in plan for plan in plans] == [True, False, False]

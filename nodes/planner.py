@@ -51,8 +51,9 @@ class GLMImagePlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, planner, prompt, width, height, batch_size, seed, temperature, top_p, top_k, references=None):
-        sampling = Sampling(temperature, top_p, top_k)
-        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, sampling, list((references or {}).values())))
+        names = sorted(references or {}, key=lambda name: (len(name), name))  # reference10 comes after reference2
+        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, Sampling(temperature, top_p, top_k),
+                                          [references[name] for name in names]))
 
 
 class GLMImagePlanPreview(io.ComfyNode):

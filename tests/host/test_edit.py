@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from glm_core.pipeline import draw_noise
 from tests.host.servers import PACK, RunFailed
-from tests.host.test_host import close, keep, nodes_of, normalised, run_and_keep, sampler, small
+from tests.host.test_host import close, keep, lora_for, nodes_of, normalised, run_and_keep, sampler, small
 
 EDITS = ("edit_image", "edit_multi_image", "inpaint", "image_variation")
 STEPS = 4
@@ -183,9 +183,22 @@ def test_each_reference_runs_once_and_is_freed(server, pictures):
     assert report_references(server, count_references(graph, "once"), "once") == {"passes": 2, "alive": 0}
 
 
-def test_lora_reaches_the_references_and_is_undone(server, models, pictures, edited):
-    from tests.host.test_host import lora_for
+def test_conditionings_with_different_hooks_have_references_of_their_own(server, models, pictures, edited):
+    """One positive under a hooked LoRA, one without: a pass of the picture for each, and a result of its own."""
+    lora_for(models, "hook_lora.safetensors")
+    graph = edit(server, "edit_image", pictures[:1])
+    apply = next(key for key, node in graph.items() if node["class_type"] == "GLMImageApplyPlan")
+    graph["hook"] = {"class_type": "CreateHookLora", "inputs": {
+        "lora_name": "hook_lora.safetensors", "strength_model": 1.0, "strength_clip": 0.0}}
+    graph["hooked"] = {"class_type": "ConditioningSetProperties", "inputs": {
+        "cond_NEW": [apply, 0], "strength": 1.0, "set_cond_area": "default", "hooks": ["hook", 0]}}
+    graph["both"] = {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": [apply, 0], "conditioning_2": ["hooked", 0]}}
+    graph[sampler(graph)]["inputs"]["positive"] = ["both", 0]
+    assert (run_and_keep(server, graph, "hooks")["latent"] - edited["latent"]).abs().max() > 1e-2
+    assert report_references(server, count_references(graph, "hooks"), "hooks") == {"passes": 2, "alive": 0}
 
+
+def test_lora_reaches_the_references_and_is_undone(server, models, pictures, edited):
     lora_for(models, "reference_lora.safetensors")
     graph = edit(server, "edit_image", pictures[:1])
     loader = next(key for key, node in graph.items() if node["class_type"] == "GLMImageDiffusionModelLoader")

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from .checkpoint import convert_folder
+from .checkpoint import DIFFUSION, GLYPH, VAE, VISION, convert_folder
 from .errors import GLMImageError
 from .glyph import NATURAL, REFERENCE
 from .pipeline import (
@@ -21,13 +21,14 @@ from .pipeline import (
     draw_noise,
     encode_glyphs,
     encode_images,
-    plan_picture,
+    load,
+    load_planner,
     render_latent,
-    tokenize_images,
 )
 from .plan import LATENT_PIXELS, Plan
-from .planner import Sampling
+from .planner import Sampling, make_plan
 from .planner.grids import plan_grids
+from .vision import tokenize
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -110,29 +111,46 @@ def make_or_load_plan(args, place: Place, references: list[Plan]) -> Plan:
     target, preview = (rows * columns for rows, columns in plan_grids(args.width, args.height))
     total = target if references else target + preview
     with tqdm(total=total, desc="plan", unit="token") as bar:
-        return plan_picture(args.model, args.prompt, args.width, args.height, place, batch=args.batch, seed=args.seed,
-                            sampling=sampling, references=references, on_token=lambda i, tokens: bar.update())
+        return make_plan(*load_planner(args.model, place), args.prompt, args.width, args.height, batch=args.batch, seed=args.seed,
+                         sampling=sampling, references=references, device=place.device, dtype=place.dtype,
+                         on_token=lambda i, tokens: bar.update())
+
+
+def read_references(args, place: Place) -> list[tuple[torch.Tensor, Plan]]:
+    """Pixels and tokens of the pictures to edit."""
+    images = [read_image(path) for path in args.image]
+    vision = load(args.model, VISION, place) if images else None
+    return [(image, tokenize(vision, image, place.device, place.dtype)) for image in images]
+
+
+def encode_references(args, place: Place, images: list[torch.Tensor], tokens: list[Plan]) -> list[tuple[torch.Tensor, Plan]]:
+    """Latents and tokens of the pictures to edit."""
+    return list(zip(encode_images(load(args.model, VAE, place), images, tokens, place), tokens)) if images else []
 
 
 @torch.inference_mode()
 def generate(args) -> None:
+    """One part is in memory at a time."""
     check_counts(args)
     place = choose_place(args.device, args.dtype)
-    images = [read_image(path) for path in args.image]
-    tokens = tokenize_images(args.model, images, place) if images else []
+    pictures = read_references(args, place)
+    images, tokens = [image for image, _ in pictures], [plan for _, plan in pictures]
     plan = make_or_load_plan(args, place, tokens)
     if args.plan_out:
         plan.save(args.plan_out)
-    quotes = REFERENCE if args.reference_quotes else NATURAL
-    glyphs, no_glyphs = encode_glyphs(args.model, [args.prompt, ""], place, quotes)
-    latents = encode_images(args.model, images, tokens, place) if images else []
+
+    encoder = load(args.model, GLYPH, place)
+    glyphs = encode_glyphs(encoder, args.prompt, place, REFERENCE if args.reference_quotes else NATURAL)
+    no_glyphs = encode_glyphs(encoder, "", place)
+    del encoder
+    references = encode_references(args, place, images, tokens)
     noise = read_noise(args.noise_in, plan) if args.noise_in else draw_noise(args.seed, plan.batch, plan.width, plan.height)
     with tqdm(total=args.steps, desc="draw", unit="step") as bar:
-        latent = render_latent(args.model, plan, glyphs, no_glyphs, noise, place, steps=args.steps,
-                               guidance=args.guidance, references=list(zip(latents, tokens)), on_step=lambda i: bar.update())
+        latent = render_latent(load(args.model, DIFFUSION, place), plan, glyphs, no_glyphs, noise, place, steps=args.steps,
+                               guidance=args.guidance, references=references, on_step=lambda i: bar.update())
     if args.latent_out:
         save_file({"latent": latent.cpu().contiguous()}, args.latent_out)
-    for i, picture in enumerate(decode_pixels(args.model, latent, place)):
+    for i, picture in enumerate(decode_pixels(load(args.model, VAE, place), latent, place)):
         path = args.out if i == 0 else args.out.with_stem(f"{args.out.stem}-{i}")
         Image.fromarray((picture * 255).round().byte().numpy()).save(path)
         print(f"{path}: {plan.width}x{plan.height}, {args.prompt}")

@@ -22,7 +22,6 @@ from glm_core.vision import SemanticVQ, VisionConfig
 VISUAL_IDS = 16512
 CONTROLS = {"<|endoftext|>": 167841, "<sop>": 167845, "<eop>": 167846, "<|image|>": 167855}
 VISUAL_CONTROLS = {"<|dit_token_16384|>": 16384, "<|dit_token_16385|>": 16385}
-UNUSED_VISION = {"vqmodel.post_quant_conv.weight": (32, 16, 1, 1), "vqmodel.post_quant_conv.bias": (32,)}  # the reference wants it
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a"), ("i", "n"), ("3", "2"), ("Ġ", "the")]
 
 
@@ -36,6 +35,8 @@ class Tiny:
     planner_heads: int = 4
     planner_kv_heads: int = 2
     mrope_section: tuple[int, int, int] = (1, 1, 2)
+    vision_width: int = 32
+    vision_heads: int = 2
     dit_layers: int = 2
     dit_heads: int = 2
     dit_head_dim: int = 16
@@ -68,10 +69,10 @@ class Tiny:
                 "rope_parameters": {"rope_type": "default", "rope_theta": 10000, "partial_rotary_factor": 0.5,
                                     "mrope_section": list(self.mrope_section)},
             },
-            "vision_config": {"model_type": "glm_image_vision", "hidden_size": 32, "depth": 2, "num_heads": 2,
+            "vision_config": {"model_type": "glm_image_vision", "hidden_size": self.vision_width, "depth": 2, "num_heads": self.vision_heads,
                               "intermediate_size": 64, "patch_size": 16, "image_size": 2048, "in_channels": 3,
                               "hidden_act": "gelu", "layer_norm_eps": 1e-6, "attention_bias": True, "spatial_merge_size": 1},
-            "vq_config": {"model_type": "glm_image_vqmodel", "embed_dim": 16, "num_embeddings": 16384, "latent_channels": 32,
+            "vq_config": {"model_type": "glm_image_vqmodel", "embed_dim": 16, "num_embeddings": 16384, "latent_channels": self.vision_width,
                           "in_channels": 3},
         }
 
@@ -162,6 +163,11 @@ def random_part(module, generator) -> dict[str, torch.Tensor]:
     return {name: random_tensor(name, tuple(tensor.shape), generator) for name, tensor in module.state_dict().items()}
 
 
+def unused_vision(tiny: Tiny) -> dict[str, tuple[int, ...]]:
+    """What the reference wants to find although it never uses it."""
+    return {"vqmodel.post_quant_conv.weight": (tiny.vision_width, 16, 1, 1), "vqmodel.post_quant_conv.bias": (tiny.vision_width,)}
+
+
 def write_json(path: Path, data) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=1), encoding="utf-8")
@@ -195,7 +201,7 @@ def write_checkpoint(folder: Path, tiny: Tiny = Tiny()) -> Path:
     planner = PlannerModel(PlannerConfig.from_json(tiny.planner(), "tiny"), operations=ops)
     vision = SemanticVQ(VisionConfig.from_json(tiny.planner(), "tiny"), operations=ops)
     tensors = random_part(planner, generator) | random_part(vision, generator)
-    tensors |= {name: random_tensor(name, shape, generator) for name, shape in UNUSED_VISION.items()}
+    tensors |= {name: random_tensor(name, shape, generator) for name, shape in unused_vision(tiny).items()}
     tensors = {name if name == "lm_head.weight" else f"model.{name}": tensor for name, tensor in tensors.items()}
     write_shards(folder / "vision_language_encoder", tensors, "model", 3)
     dit = GLMImageDiT(DiTConfig.from_json(tiny.dit(), "tiny"), operations=ops)

@@ -1,6 +1,6 @@
 """The four parts of a checkpoint and where each layout keeps them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import GLMImageError
@@ -21,6 +21,7 @@ class Part:
 
 PLANNER = Part("planner", "vision_language_encoder", "text_encoders/glm_image_planner.safetensors",
                "language_model.embed_tokens.weight")
+VISION = replace(PLANNER, title="vision tower", signature="vqmodel.quantize.embedding.weight")  # in the planner's files
 GLYPH = Part("glyph encoder", "text_encoder", "text_encoders/glm_image_glyph_encoder.safetensors",
              "encoder.final_layer_norm.weight")
 DIFFUSION = Part("diffusion model", "transformer", "diffusion_models/glm_image_diffusion_model.safetensors",

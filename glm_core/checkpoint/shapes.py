@@ -3,9 +3,10 @@
 from torch import Tensor
 
 from ..errors import GLMImageError
-from .parts import DIFFUSION, GLYPH, PLANNER, VAE, Part
+from .parts import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part
 
 HEAD_SIZE = 128
+VISION_HEAD_SIZE = 96
 CODEBOOK = 16384
 MROPE_SECTION = [8, 12, 12]
 
@@ -29,11 +30,12 @@ def count(tensors: dict[str, Tensor], pattern: str) -> int:
 def planner_config(t: dict[str, Tensor]) -> dict:
     layers = "language_model.layers."
     vocabulary, hidden = t["language_model.embed_tokens.weight"].shape
-    codebook = t["vqmodel.quantize.embedding.weight"].shape[0] if "vqmodel.quantize.embedding.weight" in t else CODEBOOK
+    vision = vision_config(t)
+    codebook = vision["vq_config"]["num_embeddings"]
     return {
         "image_start_token_id": codebook,  # the two controls that follow the codebook
         "image_end_token_id": codebook + 1,
-        "vq_config": {"num_embeddings": codebook},
+        **vision,
         "text_config": {
             "hidden_size": hidden,
             "vocab_size": vocabulary,
@@ -44,6 +46,23 @@ def planner_config(t: dict[str, Tensor]) -> dict:
             "head_dim": HEAD_SIZE,
             "intermediate_size": t[layers + "0.mlp.gate_up_proj.weight"].shape[0] // 2,
             "rope_parameters": {"mrope_section": MROPE_SECTION},
+        },
+    }
+
+
+def vision_config(t: dict[str, Tensor]) -> dict:
+    """Of the planner's vision tower; a text model without one has only a codebook's size."""
+    if VISION.signature not in t:
+        return {"vq_config": {"num_embeddings": CODEBOOK}}
+    codes, width = t[VISION.signature].shape
+    hidden = t["visual.patch_embed.proj.weight"].shape[0]
+    return {
+        "vq_config": {"num_embeddings": codes, "embed_dim": width},
+        "vision_config": {
+            "hidden_size": hidden,
+            "depth": count(t, "visual.blocks.{}.attn.qkv.weight"),
+            "num_heads": hidden // VISION_HEAD_SIZE,
+            "intermediate_size": t["visual.blocks.0.mlp.fc1.weight"].shape[0],
         },
     }
 
@@ -88,4 +107,4 @@ def vae_config(t: dict[str, Tensor]) -> dict:
     }
 
 
-RULES = {PLANNER: planner_config, DIFFUSION: diffusion_config, GLYPH: glyph_config, VAE: vae_config}
+RULES = {PLANNER: planner_config, VISION: planner_config, DIFFUSION: diffusion_config, GLYPH: glyph_config, VAE: vae_config}

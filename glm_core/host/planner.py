@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoint import PLANNER, Weights, fill
+from ..checkpoint import PLANNER, VISION, Weights, fill
 from ..errors import GLMImageError
 from ..plan import DROPPED, Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
@@ -20,7 +20,6 @@ from .loading import choose_precision, is_dynamic, make_patcher, read_weights
 
 PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512
-VISION_SIGNATURE = "vqmodel.quantize.embedding.weight"
 TOKENS_AT_MOST = 4096  # of one picture, 2048 x 2048
 
 
@@ -59,7 +58,7 @@ class HostPlanner:
         self.precision = choose_precision(weights, self.load_device)
         self.patcher = self.load_part(PlannerModel, self.config, weights)
         self.vision = None
-        if VISION_SIGNATURE in weights.tensors:
+        if VISION.signature in weights.tensors:
             self.vision = self.load_part(SemanticVQ, VisionConfig.from_json(weights.config, weights.where), weights)
 
     def load_part(self, module_class, config, weights: Weights):
@@ -81,7 +80,7 @@ class HostPlanner:
     def tokenize(self, image: Tensor) -> Plan:
         """The token grids of pictures [B, H, W, channels]. Raises GLMImageError when the file has no vision tower."""
         if self.vision is None:
-            raise GLMImageError(f"{self.where}: it has no vision tower; pictures need the planner with {VISION_SIGNATURE}")
+            raise GLMImageError(f"{self.where}: it has no vision tower; pictures need the planner with {VISION.signature}")
         codebook = self.config.codebook_size * (self.vision.model.config.embed_dim + TOKENS_AT_MOST) * torch.float32.itemsize
         comfy.model_management.load_models_gpu([self.vision], memory_required=2 * codebook)
         return tokenize(self.vision.model, image, self.load_device, self.precision.compute).to(

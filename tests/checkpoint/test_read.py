@@ -5,17 +5,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glm_core.checkpoint import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, convert_folder, fill, locate, read_part
+from glm_core import ops
+from glm_core.checkpoint import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, VISION, convert_folder, fill, locate, read_part
 from glm_core.checkpoint.read import TOKENIZER_TENSOR
 from glm_core.decoder import DiTConfig
 from glm_core.errors import GLMImageError
 from glm_core.pipeline import Place, build
 from glm_core.planner import PlannerConfig, PlannerModel
+from glm_core.vision import VisionConfig
 from tests.tiny import Tiny, write_checkpoint
 
 # heads of 128, as shapes alone cannot tell them
 SHAPELY = Tiny(planner_hidden=256, planner_heads=2, planner_kv_heads=1, mrope_section=(8, 12, 12), dit_heads=1, dit_head_dim=128,
-               vae_blocks=(32, 32, 64, 64))
+               vision_width=192, vae_blocks=(32, 32, 64, 64))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,8 @@ def test_prefixes_are_taken_off(converted, part, prefix, tmp_path):
     assert same(read_part(tmp_path / "part.safetensors", part).tensors, weights.tensors)
 
 
-@pytest.mark.parametrize("part, config_class", [(PLANNER, PlannerConfig), (DIFFUSION, DiTConfig)], ids=["planner", "diffusion model"])
+@pytest.mark.parametrize("part, config_class", [(PLANNER, PlannerConfig), (VISION, VisionConfig), (DIFFUSION, DiTConfig)],
+                         ids=["planner", "vision tower", "diffusion model"])
 def test_shapes_give_the_config_where_there_is_none(released, part, config_class, tmp_path):
     weights = read_part(locate(released, part), part)
     (tmp_path / "tokenizer.json").write_text((released / "processor" / "tokenizer.json").read_text())
@@ -94,7 +97,7 @@ def test_vision_tower_is_carried_but_not_needed(converted):
     weights = read_part(locate(converted, PLANNER), PLANNER)
     assert any(name.startswith("visual.") for name in weights.tensors)
     text_only = {name: tensor for name, tensor in weights.tensors.items() if not name.startswith(("visual.", "vqmodel."))}
-    model = PlannerModel(PlannerConfig.from_json(weights.config, "x"), operations=__import__("glm_core.ops", fromlist=["ops"]))
+    model = PlannerModel(PlannerConfig.from_json(weights.config, "x"), operations=ops)
     fill(model, text_only, "planner")
 
 

@@ -31,6 +31,7 @@ SETTINGS = {  # an empty page: no first-visit dialog, no workflow of an earlier 
     "Comfy.Graph.CanvasMenu": False, "Comfy.Graph.CanvasInfo": False,
 }
 PAGE_SECONDS = 90
+EXAMPLE = "example.png"  # comes with ComfyUI; the picture of the edit workflows
 PLACES = {  # title: x, y (below the title bar), width, height; the lanes at the bottom are for the links of MODEL and VAE
     "Prompt": (0, 0, 420, 400),
     "Load GLM-Image Planner": (0, 490, 420, 60),
@@ -53,9 +54,41 @@ PLACES = {  # title: x, y (below the title bar), width, height; the lanes at the
     "VAE Decode": (2040, 1030, 220, 46),
     "Save Image": (2340, 560, 400, 460),
 }
+PICTURE_COLUMNS = 760  # that edits have between the loaders and the plan
+EDIT_PLACES = {title: (x + PICTURE_COLUMNS if x else x, *rest) for title, (x, *rest) in PLACES.items()} | {
+    "Picture": (0, 0, 420, 400),
+    "Picture with mask": (0, 0, 420, 400),
+    "Prompt": (0, 830, 420, 110),
+    "GLM-Image Fit Image": (500, 0, 300, 106),
+    "Texts to letter": (500, 690, 300, 100),
+    "No text": (500, 900, 300, 100),
+    "GLM-Image Tokenize": (880, 0, 300, 46),
+    "GLM-Image Reference": (1260, 690, 340, 126),
+    "VAE Encode": (1260, 950, 340, 46),
+    "Empty GLM-Image Latent": (1680, 480, 300, 106),
+    "GLM-Image Apply Plan": (1680, 780, 300, 66),
+    "Set Latent Noise Mask": (1680, 950, 300, 46),
+}
+LAYOUTS = {  # of the workflows that have one of their own
+    "image_variation": PLACES | {
+        "Picture": (0, 0, 420, 400), "Prompt": (0, 830, 420, 110), "GLM-Image Tokenize": (500, 0, 340, 46)},
+    "edit_image": EDIT_PLACES,
+    "inpaint": EDIT_PLACES,
+    "edit_multi_image": EDIT_PLACES | {
+        "First picture": (0, 0, 420, 310),
+        "Second picture": (0, 400, 420, 310),
+        "Load GLM-Image Glyph Encoder": (0, 820, 420, 82),
+        "Load GLM-Image Planner": (500, 130, 300, 60),
+        "Prompt": (500, 430, 300, 140),
+        "Tokenize first picture": (880, 0, 300, 46),
+        "Tokenize second picture": (880, 240, 300, 46),
+        "Reference first picture": (1260, 690, 340, 126),
+        "Reference second picture": (1680, 690, 300, 126),
+        "GLM-Image Apply Plan": (2060, 690, 280, 66),
+    },
+}
 MARGIN, TITLE_BAR, SCALE = 40, 30, 0.7  # of the screenshots
-RIGHT, BOTTOM = (max(place[i] + place[i + 2] for place in PLACES.values()) for i in (0, 1))
-PICTURE = round(SCALE * (RIGHT + 2 * MARGIN)), round(SCALE * (BOTTOM + 2 * MARGIN + TITLE_BAR))
+WINDOW = 1280, 800
 MENU_BUTTON = 80  # the page keeps one at its right edge
 
 PUT_IN_PLACE = """places => {
@@ -109,6 +142,9 @@ class Page:
                 raise TimeoutError(f"the page did not come to: {condition}")
             time.sleep(0.2)
 
+    def resize(self, width: int, height: int) -> None:
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
     def screenshot(self, width: int, height: int) -> bytes:
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         return base64.b64decode(self.command("Page.captureScreenshot", clip=clip)["data"])
@@ -136,13 +172,13 @@ def page_address(port: int) -> str:
 
 @contextmanager
 def open_page(url: str, profile: Path):
-    """A headless browser that shows ``url`` in a window large enough for a whole workflow; closed afterwards."""
-    port, (width, height) = free_port(), PICTURE
+    """A headless browser that shows ``url``; closed afterwards."""
+    port = free_port()
     command = [find_browser(), *FLAGS, f"--user-data-dir={profile}", f"--remote-debugging-port={port}", url]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         page = Page(page_address(port))
-        page.command("Emulation.setDeviceMetricsOverride", width=width + MENU_BUTTON, height=height, deviceScaleFactor=1, mobile=False)
+        page.resize(*WINDOW)
         page.wait_for("window.app?.vueAppReady && window.LiteGraph?.registered_node_types.GLMImagePlan")
         yield page
         page.connection.close()
@@ -153,8 +189,13 @@ def open_page(url: str, profile: Path):
 
 def lay_out(page: Page, name: str) -> dict:
     """Load the API workflow into the page; what its Save would write, with values in place of those that change with every visit."""
-    page.call("(graph, name) => app.loadApiJson(graph, name)", load_workflow(name), name)
-    page.call(PUT_IN_PLACE, PLACES)
+    workflow = load_workflow(name)
+    page.call("(graph, name) => app.loadApiJson(graph, name)", workflow, name)
+    exported = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
+    lost = [key for key, node in workflow.items() if exported[key]["inputs"] != node["inputs"]]
+    if lost:
+        raise SystemExit(f"{name}: the page lost inputs of the nodes {', '.join(lost)}")
+    page.call(PUT_IN_PLACE, LAYOUTS.get(name, PLACES))
     graph = page.evaluate("app.graph.serialize()")
     view = {"scale": SCALE, "offset": [MARGIN, MARGIN + TITLE_BAR]}
     return {**graph, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "extra": {"ds": view}}
@@ -162,25 +203,35 @@ def lay_out(page: Page, name: str) -> dict:
 
 @contextmanager
 def open_tiny_comfyui(folder: Path):
-    """A page of the oldest ComfyUI here (newer ones read what it saves), with tiny models under the usual names."""
+    """A page of the oldest ComfyUI here (newer ones read what it saves), with tiny models and a picture under the usual names."""
     host = min(find_hosts(), key=lambda path: [int(number) for number in host_version(path).split(".")])
     models, files = folder / "models", folder / "comfyui"
     list(convert_folder(write_checkpoint(models / "diffusers" / "GLM-Image"), models))
     files.mkdir()
     with serve(host, files, models) as server:
+        shutil.copy(host / "input" / EXAMPLE, server.inputs)
         server.post("/settings", SETTINGS)
         with open_page(server.url, folder / "profile") as page:
             yield page
 
 
+def photograph(page: Page, graph: dict) -> bytes:
+    """A PNG of the whole graph that is in the page."""
+    right, bottom = (max(node["pos"][i] + node["size"][i] for node in graph["nodes"]) for i in (0, 1))
+    width, height = round(SCALE * (right + 2 * MARGIN)), round(SCALE * (bottom + 2 * MARGIN + TITLE_BAR))
+    page.resize(width + MENU_BUTTON, height)
+    page.call(SHOW, SCALE, MARGIN, MARGIN + TITLE_BAR)
+    return page.screenshot(width, height)
+
+
 def save(names: list[str], screenshots: Path | None) -> None:
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_tiny_comfyui(Path(folder)) as page:
         for name in names:
-            text = json.dumps(lay_out(page, name), indent=2, ensure_ascii=False)
+            graph = lay_out(page, name)
+            text = json.dumps(graph, indent=2, ensure_ascii=False)
             (WORKFLOWS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
             if screenshots:
-                page.call(SHOW, SCALE, MARGIN, MARGIN + TITLE_BAR)
-                (screenshots / f"{name}.png").write_bytes(page.screenshot(*PICTURE))
+                (screenshots / f"{name}.png").write_bytes(photograph(page, graph))
 
 
 if __name__ == "__main__":

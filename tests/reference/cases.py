@@ -7,11 +7,8 @@ from types import SimpleNamespace
 
 import torch
 
-from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, locate, read_part
-from glm_core.decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
-from glm_core.glyph import GlyphConfig, GlyphEncoder
-from glm_core.pipeline import Place, build
-from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
+from glm_core.checkpoint import DIFFUSION, GLYPH, VAE, VISION
+from glm_core.pipeline import Place, load, load_planner
 from tests.tiny import Tiny
 
 STEPS, GUIDANCE = 8, 1.5
@@ -52,15 +49,10 @@ def load_reference(folder: Path):
 
 
 def load_ours(folder: Path) -> SimpleNamespace:
-    """The four parts, read from the released layout."""
-    parts = {}
-    for name, part, module, config in (("planner", PLANNER, PlannerModel, PlannerConfig), ("glyph", GLYPH, GlyphEncoder, GlyphConfig),
-                                       ("dit", DIFFUSION, GLMImageDiT, DiTConfig), ("vae", VAE, AutoencoderKL, VAEConfig)):
-        weights = read_part(locate(folder, part), part)
-        parts[name] = build(module, config.from_json(weights.config, weights.where), weights, FLOAT32)
-        if part is PLANNER:
-            parts["tokenizer"] = PromptTokenizer(weights.tokenizer_json)
-    return SimpleNamespace(**parts)
+    """The parts, read from the released layout."""
+    planner, tokenizer = load_planner(folder, FLOAT32)
+    parts = {name: load(folder, part, FLOAT32) for name, part in (("vision", VISION), ("glyph", GLYPH), ("dit", DIFFUSION), ("vae", VAE))}
+    return SimpleNamespace(planner=planner, tokenizer=tokenizer, **parts)
 
 
 def run_reference(pipe, case: Case, noise: torch.Tensor) -> SimpleNamespace:

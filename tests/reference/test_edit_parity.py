@@ -8,8 +8,9 @@ import PIL.Image
 import pytest
 import torch
 
-from glm_core.pipeline import draw_noise, encode_glyphs, encode_images, render_latent, tokenize_images
+from glm_core.pipeline import draw_noise, encode_glyphs, encode_images, render_latent
 from glm_core.planner import Sampling, make_plan
+from glm_core.vision import tokenize
 from tests.reference.cases import FLOAT32, GUIDANCE, NOT_CODES, STEPS, load_ours, load_reference
 from tests.tiny import Tiny, write_checkpoint
 
@@ -71,8 +72,8 @@ def both(request, tmp_path_factory):
     noise = draw_noise(3, edit.batch, edit.width, edit.height)
     # a batch of pictures at each place of the list, as ComfyUI hands them on
     batches = [torch.cat([as_tensor(item[i]) for item in images]) for i in range(len(edit.sizes))]
-    return SimpleNamespace(edit=edit, folder=folder, images=batches, noise=noise, ours=load_ours(folder),
-                           tokens=tokenize_images(folder, batches, FLOAT32),
+    ours = load_ours(folder)
+    return SimpleNamespace(edit=edit, images=batches, noise=noise, ours=ours, tokens=[tokenize(ours.vision, image) for image in batches],
                            ref=run_reference(load_reference(folder), edit, images, noise))
 
 
@@ -101,11 +102,11 @@ def test_latents_after_eight_guided_steps(both):
     edit = both.edit
     plan = make_plan(both.ours.planner, both.ours.tokenizer, edit.prompt, edit.width, edit.height, batch=edit.batch,
                      sampling=Sampling(top_k=1), references=both.tokens)
-    glyphs, no_glyphs = encode_glyphs(both.folder, [edit.prompt, ""], FLOAT32)
-    latents = encode_images(both.folder, both.images, both.tokens, FLOAT32)
+    glyphs, no_glyphs = (encode_glyphs(both.ours.glyph, prompt, FLOAT32) for prompt in (edit.prompt, ""))
+    latents = encode_images(both.ours.vae, both.images, both.tokens, FLOAT32)
 
     def render(references):
-        return render_latent(both.folder, plan, glyphs, no_glyphs, both.noise, FLOAT32, steps=STEPS, guidance=GUIDANCE,
+        return render_latent(both.ours.dit, plan, glyphs, no_glyphs, both.noise, FLOAT32, steps=STEPS, guidance=GUIDANCE,
                              references=references)
 
     references = list(zip(latents, both.tokens))

@@ -3,7 +3,7 @@
 import torch
 
 from glm_core.decoder import network_timestep, resolution_shift
-from glm_core.glyph import NATURAL, REFERENCE, encode_texts, glyph_tokens, quoted_texts
+from glm_core.glyph import NATURAL, REFERENCE, quoted_texts
 from glm_core.pipeline import decode_pixels, encode_glyphs, render_latent
 from glm_core.plan import Plan, prior_map
 from glm_core.planner import Sampling, make_plan
@@ -28,10 +28,6 @@ def reference_plan(both) -> Plan:
     target, preview = grids(both.case)
     first, second = both.ref.tokens[:, :-1].split((preview[0] * preview[1], target[0] * target[1]), dim=1)
     return Plan(second.unflatten(1, target), first.unflatten(1, preview))
-
-
-def glyph_embeddings(both, prompt):
-    return encode_texts(both.ours.glyph, glyph_tokens(quoted_texts(prompt)), "cpu")
 
 
 def test_prompt_ids_are_the_references(both):
@@ -64,7 +60,7 @@ def test_greedy_plans_are_identical_in_both_grids(both):
 def test_glyph_embeddings(both):
     expected = both.pipe.encode_prompt(both.case.prompt, device="cpu", dtype=torch.float32)
     for prompt, embeddings in zip((both.case.prompt, ""), expected):
-        assert largest_difference(glyph_embeddings(both, prompt), embeddings) <= 1e-4
+        assert largest_difference(encode_glyphs(both.ours.glyph, prompt, FLOAT32), embeddings) <= 1e-4
 
 
 def test_quoted_texts_are_the_references(both):
@@ -74,7 +70,7 @@ def test_quoted_texts_are_the_references(both):
 
 @torch.inference_mode()
 def test_dit_output_with_and_without_plan(both):
-    plan, noise, glyphs = reference_plan(both), both.noise, glyph_embeddings(both, both.case.prompt)
+    plan, noise, glyphs = reference_plan(both), both.noise, encode_glyphs(both.ours.glyph, both.case.prompt, FLOAT32)
     shift = resolution_shift(both.case.width, both.case.height)
     timestep = network_timestep(SHIFTED, shift)
     prior = prior_map(plan.ids, *noise.shape[-2:])
@@ -91,15 +87,15 @@ def test_dit_output_with_and_without_plan(both):
 
 @torch.inference_mode()
 def test_latents_after_eight_guided_steps(both):
-    glyphs, no_glyphs = encode_glyphs(both.folder, [both.case.prompt, ""], FLOAT32)
-    latent = render_latent(both.folder, reference_plan(both), glyphs, no_glyphs, both.noise, FLOAT32, steps=STEPS, guidance=GUIDANCE)
+    glyphs, no_glyphs = (encode_glyphs(both.ours.glyph, prompt, FLOAT32) for prompt in (both.case.prompt, ""))
+    latent = render_latent(both.ours.dit, reference_plan(both), glyphs, no_glyphs, both.noise, FLOAT32, steps=STEPS, guidance=GUIDANCE)
     assert largest_difference(latent, both.ref.latent) <= 1e-3
     assert largest_difference(both.noise, both.ref.latent) > 0.1
 
 
 @torch.inference_mode()
 def test_decoded_picture(both):
-    picture = decode_pixels(both.folder, both.ref.latent, FLOAT32)
+    picture = decode_pixels(both.ours.vae, both.ref.latent, FLOAT32)
     assert largest_difference(picture, torch.from_numpy(both.ref.picture)) <= 1 / 255
     assert picture.std() > 0.05
 

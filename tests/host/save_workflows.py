@@ -13,10 +13,12 @@ import time
 import urllib.request
 import uuid
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import websocket
+from PIL import Image
 
 from glm_core.checkpoint import convert_folder
 from tests.host.servers import PACK, find_hosts, free_port, host_version, load_workflow, serve
@@ -73,13 +75,11 @@ LAYOUTS = {  # of the workflows that have one of their own
     "image_variation": PLACES | {
         "Picture": (0, 0, 420, 400), "Prompt": (0, 830, 420, 110), "GLM-Image Tokenize": (500, 0, 340, 46)},
     "edit_image": EDIT_PLACES,
-    "inpaint": EDIT_PLACES,
+    "inpaint": EDIT_PLACES | {"ModelSamplingGLMImage": (2060, 1030, 280, 46)},
     "edit_multi_image": EDIT_PLACES | {
-        "First picture": (0, 0, 420, 310),
-        "Second picture": (0, 400, 420, 310),
-        "Load GLM-Image Glyph Encoder": (0, 820, 420, 82),
+        "First picture": (0, 0, 420, 240),
+        "Second picture": (0, 330, 420, 240),
         "Load GLM-Image Planner": (500, 130, 300, 60),
-        "Prompt": (500, 430, 300, 140),
         "Tokenize first picture": (880, 0, 300, 46),
         "Tokenize second picture": (880, 240, 300, 46),
         "Reference first picture": (1260, 690, 340, 126),
@@ -190,6 +190,7 @@ def open_page(url: str, profile: Path):
 def lay_out(page: Page, name: str) -> dict:
     """Load the API workflow into the page; what its Save would write, with values in place of those that change with every visit."""
     workflow = load_workflow(name)
+    page.evaluate("app.clean()")  # or nodes show the pictures of those that had their numbers before
     page.call("(graph, name) => app.loadApiJson(graph, name)", workflow, name)
     exported = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
     lost = [key for key, node in workflow.items() if exported[key]["inputs"] != node["inputs"]]
@@ -216,12 +217,14 @@ def open_tiny_comfyui(folder: Path):
 
 
 def photograph(page: Page, graph: dict) -> bytes:
-    """A PNG of the whole graph that is in the page."""
+    """A small PNG of the whole graph that is in the page."""
     right, bottom = (max(node["pos"][i] + node["size"][i] for node in graph["nodes"]) for i in (0, 1))
     width, height = round(SCALE * (right + 2 * MARGIN)), round(SCALE * (bottom + 2 * MARGIN + TITLE_BAR))
     page.resize(width + MENU_BUTTON, height)
     page.call(SHOW, SCALE, MARGIN, MARGIN + TITLE_BAR)
-    return page.screenshot(width, height)
+    picture = BytesIO()
+    Image.open(BytesIO(page.screenshot(width, height))).convert("RGB").quantize(dither=Image.Dither.NONE).save(picture, "PNG", optimize=True)
+    return picture.getvalue()
 
 
 def save(names: list[str], screenshots: Path | None) -> None:

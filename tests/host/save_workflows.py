@@ -77,8 +77,12 @@ LAYOUTS = {  # of the workflows that have one of their own
     "edit_image": EDIT_PLACES,
     "inpaint": EDIT_PLACES | {"ModelSamplingGLMImage": (2060, 1030, 280, 46)},
     "edit_multi_image": EDIT_PLACES | {
-        "First picture": (0, 0, 420, 240),
-        "Second picture": (0, 330, 420, 240),
+        "First picture": (0, 0, 420, 330),  # the page lets a picture have no less
+        "Second picture": (0, 400, 420, 330),
+        "Load GLM-Image Glyph Encoder": (0, 810, 420, 82),
+        "Prompt": (0, 970, 420, 100),
+        "Load GLM-Image Diffusion Model": (0, 1160, 420, 82),
+        "Load GLM-Image VAE": (0, 1330, 420, 60),
         "Load GLM-Image Planner": (500, 130, 300, 60),
         "Tokenize first picture": (880, 0, 300, 46),
         "Tokenize second picture": (880, 240, 300, 46),

@@ -11,7 +11,7 @@ from tests.host.servers import PACK, load_workflow
 WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
 TITLE_BAR = 30
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-CONTROL = "control_after_generate"  # the page's own widget; it stands after the seed that it controls
+CONTROL, UPLOAD = "control_after_generate", "upload"  # the page's own widgets; they stand after the seed or the picture's name
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def widget_names(info: dict) -> list[str]:
     names = []
     for name, (kind, *options) in input_specs(info).items():
         if isinstance(kind, list) or kind in WIDGETS:
-            names += [name, CONTROL] if options and options[0].get(CONTROL) else [name]
+            settings = options[0] if options else {}
+            names += [name] + [CONTROL] * bool(settings.get(CONTROL)) + [UPLOAD] * bool(settings.get("image_upload"))
     return names
 
 
@@ -52,7 +53,7 @@ def api_form(graph: dict, node_info: dict) -> dict:
     for node in graph["nodes"]:
         values = widget_values(node, node_info[node["type"]])
         links = {slot["name"]: sources[slot["link"]] for slot in node["inputs"] if slot["link"] is not None}
-        inputs = {name: value for name, value in (values | links).items() if name != CONTROL}
+        inputs = {name: value for name, value in (values | links).items() if name not in (CONTROL, UPLOAD)}
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
 
@@ -71,7 +72,8 @@ def test_page_and_api_forms_are_the_same_graph(node_info, name):
 def test_seeds_stay_fixed(node_info, name):
     values = [widget_values(node, node_info[node["type"]]) for node in load_page_workflow(name)["nodes"]]
     controls = [node[CONTROL] for node in values if CONTROL in node]
-    assert controls == ["fixed"] * 2  # of the planner and of the sampler's noise
+    planned = any(node["class_type"] == "GLMImagePlan" for node in load_workflow(name).values())
+    assert controls == ["fixed"] * (1 + planned)  # of the sampler's noise and of the planner
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

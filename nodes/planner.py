@@ -9,6 +9,16 @@ from .types import CATEGORY, Plan, Planner
 MOST_REFERENCES = 16
 
 
+class OptionalPrefix(io.Autogrow.TemplatePrefix):
+    """Slots that may stay empty. With min=0 the page of ComfyUI 0.8 makes no slot at all, and its server reads the first
+    group of the template, which must not be an empty "required"."""
+
+    def as_dict(self):
+        template = super().as_dict()
+        template["input"].pop("required", None)
+        return template
+
+
 def size_inputs() -> list:
     return [
         io.Int.Input("width", default=1024, min=32, max=4096, step=32,
@@ -41,9 +51,10 @@ class GLMImagePlan(io.ComfyNode):
                                tooltip="Draw from the likeliest tokens that reach this probability together. Released with 0.75."),
                 io.Int.Input("top_k", default=Sampling.top_k, min=1, max=16384,
                              tooltip="Draw from this many of the likeliest tokens; 1 is greedy, 16384 is all of them."),
-                io.Autogrow.Input("references", optional=True, template=io.Autogrow.TemplatePrefix(
-                    Plan.Input("reference", tooltip="Tokens of a picture to edit or to take something from (GLM-Image Tokenize)."),
-                    prefix="reference", min=0, max=MOST_REFERENCES),
+                io.Autogrow.Input("references", optional=True, template=OptionalPrefix(
+                    Plan.Input("reference", optional=True,
+                               tooltip="Tokens of a picture to edit or to take something from (GLM-Image Tokenize)."),
+                    prefix="reference", min=1, max=MOST_REFERENCES),
                     tooltip="Tokens of reference pictures, in the order the prompt means; the plan then has no preview grid."),
             ],
             outputs=[Plan.Output(display_name="plan")],

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import GLMImageError
 from ..plan import DROPPED, Plan
-from .grids import TRAINED, Grid, plan_grids, positions
+from .grids import Grid, plan_grids, positions
 from .model import KVCache, PlannerConfig, PlannerModel, rotary_table
 from .prompt import PromptTokenizer
 from .sampling import Sampling, sample, seeded_generators
@@ -68,7 +68,7 @@ def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, widt
     Text to image: told target and preview grid, the model writes the preview first (transformers lists the grids so and
     walks them backwards). With references: each picture's tokens between start and end, then the text, and no preview.
     """
-    target, preview = plan_grids(width, height)
+    target, preview = plan_grids(width, height, config.preview_tokens)
     text = tokenizer.layout(prompt, [target] if references else [target, preview], config.image_start_token_id)
     batch = max((reference.batch for reference in references), default=1)
     parts, segments = [], []
@@ -97,8 +97,9 @@ def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, widt
     job = prepare(tokenizer, model.config, prompt, width, height, references)
     if len(job.prompt_ids) not in (1, batch):
         raise GLMImageError(f"references: found a batch of {len(job.prompt_ids)} for {batch} plans; accepted are 1 and {batch}")
-    if width not in TRAINED or height not in TRAINED:
-        logging.info("GLM-Image was trained for sides of 512 to 2048 pixels; %dx%d may look poorer", width, height)
+    smallest, largest = model.config.trained_sides
+    if min(width, height) < smallest or max(width, height) > largest:
+        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)
 
     rotary = rotary_table(positions([*job.segments, *job.grids]).to(device), model.config, dtype)
     cache = KVCache(model.config, batch, job.length, device, dtype)

@@ -9,8 +9,7 @@ from ..errors import GLMImageError
 from ..plan import TOKEN_PIXELS
 
 SMALLEST, LARGEST = 32, 4096
-TRAINED = range(512, 2048 + 1)
-PREVIEW_TOKENS = 256
+PREVIEW_TOKENS = 256  # of the released model
 Grid = tuple[int, int]  # rows, columns
 
 
@@ -27,23 +26,23 @@ def token_grid(width: int, height: int) -> Grid:
     return height // TOKEN_PIXELS, width // TOKEN_PIXELS
 
 
-def preview_grid(rows: int, columns: int) -> Grid:
-    """Rows and columns of the preview: about 256 tokens at the target's aspect ratio.
+def preview_grid(rows: int, columns: int, tokens: int = PREVIEW_TOKENS) -> Grid:
+    """Rows and columns of the preview: about ``tokens`` of them at the target's aspect ratio.
 
     Integer form of transformers' ``GlmImageProcessor._get_target_shape``: trunc(16 * sqrt(rows / columns)).
     """
-    preview = isqrt(PREVIEW_TOKENS * rows // columns), isqrt(PREVIEW_TOKENS * columns // rows)
+    preview = isqrt(tokens * rows // columns), isqrt(tokens * columns // rows)
     if 0 in preview:
         raise GLMImageError(f"size: a grid of {rows}x{columns} tokens leaves an empty preview grid; "
-                            f"accepted are aspect ratios up to {PREVIEW_TOKENS}")
+                            f"accepted are aspect ratios up to {tokens}")
     return preview
 
 
-def plan_grids(width: int, height: int) -> tuple[Grid, Grid]:
+def plan_grids(width: int, height: int, preview_tokens: int = PREVIEW_TOKENS) -> tuple[Grid, Grid]:
     """Target and preview grid of a picture; raises GLMImageError on a size that is not accepted."""
     check_size(width, height)
     target = token_grid(width, height)
-    return target, preview_grid(*target)
+    return target, preview_grid(*target, preview_tokens)
 
 
 def positions(segments: list[int | Grid]) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import GLMImageError, read_config
+from .grids import PREVIEW_TOKENS
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PlannerConfig:
     partial_rotary_factor: float = 0.5
     attention_bias: bool = True
     head_dim: int | None = None
+    preview_tokens: int = PREVIEW_TOKENS
+    trained_sides: tuple[int, int] = (512, 2048)
 
     @property
     def head_size(self) -> int:
@@ -61,6 +64,10 @@ class KVCache:
         shape = config.num_hidden_layers, batch, config.num_key_value_heads, length, config.head_size
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.keys.dtype
 
     @staticmethod
     def size_in_bytes(config: PlannerConfig, batch: int, length: int, dtype: torch.dtype) -> int:
@@ -174,7 +181,7 @@ class PlannerModel(nn.Module):
         ``rotary``: the table's rows for these n tokens.
         """
         text = self.language_model
-        x = text.embed_tokens(ids, out_dtype=cache.keys.dtype)
+        x = text.embed_tokens(ids, out_dtype=cache.dtype)
         for i, layer in enumerate(text.layers):
             x = layer(x, rotary, cache, i, start)
         return text.norm(x)

@@ -226,9 +226,9 @@ def photograph(page: Page, graph: dict) -> bytes:
     width, height = round(SCALE * (right + 2 * MARGIN)), round(SCALE * (bottom + 2 * MARGIN + TITLE_BAR))
     page.resize(width + MENU_BUTTON, height)
     page.call(SHOW, SCALE, MARGIN, MARGIN + TITLE_BAR)
-    picture = BytesIO()
-    Image.open(BytesIO(page.screenshot(width, height))).convert("RGB").quantize(dither=Image.Dither.NONE).save(picture, "PNG", optimize=True)
-    return picture.getvalue()
+    picture, small = Image.open(BytesIO(page.screenshot(width, height))).convert("RGB"), BytesIO()
+    picture.quantize(dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def save(names: list[str], screenshots: Path | None) -> None:

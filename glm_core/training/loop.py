@@ -1,0 +1,135 @@
+"""One training loop for every stage: seeded by step, resumable at any step, with a log and its curve."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+LossAt = Callable[[random.Random], Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long and how fast a part learns; ``average`` is the decay of the weights' moving average, which is what is kept."""
+
+    name: str
+    steps: int
+    batch: int
+    learning_rate: float
+    seed: int = 0
+    warm_up: int = 50
+    average: float = 0.99
+    weight_decay: float = 0.01
+    save_every: int = 200
+
+
+def initialise(module: nn.Module, seed: int) -> None:
+    """Random weights in place of the uninitialised ones of a module made for loading."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        if parameter.ndim == 1:
+            parameter.data.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        else:
+            fan_in = parameter[0].numel()
+            parameter.data.normal_(std=0.5 if "embedding" in name or "embed_tokens" in name else fan_in**-0.5, generator=generator)
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Linear warm-up, then a cosine down to a twentieth."""
+    if step < stage.warm_up:
+        return stage.learning_rate * (step + 1) / stage.warm_up
+    progress = (step - stage.warm_up) / max(1, stage.steps - stage.warm_up)
+    return stage.learning_rate * (0.05 + 0.95 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def run_stage(stage: Stage, module: nn.Module, loss_at: LossAt, folder: Path, device: torch.device) -> nn.Module:
+    """Train ``module`` and leave the averaged weights in it.
+
+    ``loss_at(rng)`` gives the loss of a batch that depends on ``rng`` alone, which is seeded by stage and step.
+    State and log are kept in ``folder``; a run that was cut short goes on where it was last saved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=stage.weight_decay)
+    averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(stage.average), use_buffers=True)
+    first = resume(folder / f"{stage.name}.state.safetensors", averaged, optimizer)
+    started = time.monotonic()
+    for step in range(first, stage.steps):
+        rng = random.Random(f"{stage.name}-{stage.seed}-{step}")
+        torch.manual_seed(rng.getrandbits(63))
+        loss = train_step(stage, step, module, optimizer, loss_at, rng, device)
+        averaged.update_parameters(module)
+        if step % 10 == 0 or step + 1 == stage.steps:
+            log(folder / f"{stage.name}.jsonl", step, loss, time.monotonic() - started)
+        if (step + 1) % stage.save_every == 0 or step + 1 == stage.steps:
+            save(folder / f"{stage.name}.state.safetensors", step + 1, averaged, optimizer)
+    module.load_state_dict(averaged.module.state_dict())
+    return module.eval()
+
+
+def train_step(stage: Stage, step: int, module: nn.Module, optimizer, loss_at: LossAt, rng: random.Random, device) -> Tensor:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(stage, step)
+    with torch.autocast(device.type, torch.bfloat16):
+        loss = loss_at(rng)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+    return loss
+
+
+def log(path: Path, step: int, loss: Tensor, seconds: float) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps({"step": step, "loss": round(loss.item(), 6), "seconds": round(seconds, 1)}) + "\n")
+
+
+def save(path: Path, step: int, averaged: AveragedModel, optimizer) -> None:
+    """Trained and averaged weights, the optimizer's moments and the step, as safetensors."""
+    tensors = {f"average.{name}": tensor for name, tensor in averaged.state_dict().items()}
+    for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        tensors[f"weight.{i}"] = parameter.data
+        tensors |= {f"{name}.{i}": value for name, value in optimizer.state[parameter].items()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"step": str(step)})
+
+
+def resume(path: Path, averaged: AveragedModel, optimizer) -> int:
+    """Bring back what ``save`` kept; the step to go on with, 0 when there is nothing."""
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as file:
+        step = int(file.metadata()["step"])
+    tensors = load_file(path)
+    averaged.load_state_dict({name.removeprefix("average."): t for name, t in tensors.items() if name.startswith("average.")})
+    for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        parameter.data.copy_(tensors[f"weight.{i}"])
+        optimizer.state[parameter] = {name: tensors[f"{name}.{i}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+    return step
+
+
+def draw_curves(folder: Path, out: Path) -> None:
+    """The losses of all stages that have a log in ``folder``, one panel each, as a PNG."""
+    import matplotlib  # only training wants it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    logs = sorted(folder.glob("*.jsonl"))
+    figure, axes = pyplot.subplots(1, len(logs), figsize=(4 * len(logs), 3), squeeze=False)
+    for axis, path in zip(axes[0], logs):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        axis.semilogy([row["step"] for row in rows], [row["loss"] for row in rows], linewidth=0.8)
+        axis.set(title=path.stem, xlabel="step", ylabel="loss")
+    figure.tight_layout()
+    figure.savefig(out, dpi=100)
+    pyplot.close(figure)

@@ -1,0 +1,152 @@
+"""The whole recipe: sizes and steps of a run, its stages in order, and the checkpoint that comes out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import ops
+from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
+from ..checkpoint.write import write_part, write_tokenizer
+from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
+from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
+from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
+from ..vision import SemanticVQ, VisionConfig
+from .autoencoder import autoencoder_loss, latent_moments
+from .decoder import Renderer, decoder_loss, draw_group
+from .loop import Stage, draw_curves, initialise, run_stage
+from .planner import PREVIEW, planner_loss
+from .posters import SIDE
+from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
+from .vision import vision_loss
+
+STATISTICS_POSTERS = 64
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of the small model and lengths of its stages."""
+
+    planner_width: int = 192
+    planner_layers: int = 6
+    planner_heads: int = 6
+    vision_width: int = 128
+    vision_layers: int = 4
+    dit_heads: int = 4
+    dit_layers: int = 8
+    glyph_width: int = 64
+    vae_widths: tuple[int, ...] = (32, 64, 128, 128)
+    vision: Stage = Stage("vision", steps=700, batch=32, learning_rate=1e-3)
+    autoencoder: Stage = Stage("autoencoder", steps=1200, batch=8, learning_rate=1e-3)
+    planner: Stage = Stage("planner", steps=3000, batch=48, learning_rate=1.5e-3)
+    decoder: Stage = Stage("decoder", steps=2500, batch=16, learning_rate=6e-4, average=0.995)
+    groups: int = 256
+
+    def planner_config(self, text_vocabulary: int) -> dict:
+        """vision_language_encoder/config.json; preview and trained sizes are this model's own."""
+        return {
+            "model_type": "glm_image", "architectures": ["GlmImageForConditionalGeneration"],
+            "image_start_token_id": IMAGE_START, "image_end_token_id": IMAGE_END,
+            "preview_tokens": PREVIEW[0] * PREVIEW[1], "trained_sides": [SIDE, SIDE],
+            "text_config": {
+                "hidden_size": self.planner_width, "num_hidden_layers": self.planner_layers,
+                "num_attention_heads": self.planner_heads, "num_key_value_heads": self.planner_heads // 3,
+                "intermediate_size": 8 * self.planner_width // 3, "vocab_size": text_vocabulary, "vision_vocab_size": VISUAL_IDS,
+                "rms_norm_eps": 1e-5, "rope_parameters": {"rope_theta": 10000, "partial_rotary_factor": 0.5, "mrope_section": [2, 3, 3]},
+            },
+            "vision_config": {
+                "hidden_size": self.vision_width, "depth": self.vision_layers, "num_heads": 4,
+                "intermediate_size": 3 * self.vision_width, "patch_size": 16, "image_size": SIDE, "layer_norm_eps": 1e-6,
+            },
+            "vq_config": {"embed_dim": 64, "num_embeddings": CODES},
+        }
+
+    def glyph_config(self) -> dict:
+        return {"model_type": "t5", "d_model": self.glyph_width, "d_ff": 2 * self.glyph_width, "d_kv": 16, "num_heads": 4, "num_layers": 2,
+                "vocab_size": VOCABULARY, "relative_attention_num_buckets": 32, "layer_norm_epsilon": 1e-6}
+
+    def dit_config(self) -> dict:
+        return {"_class_name": "GlmImageTransformer2DModel", "patch_size": 2, "in_channels": 16, "out_channels": 16,
+                "num_layers": self.dit_layers, "num_attention_heads": self.dit_heads, "attention_head_dim": 64,
+                "text_embed_dim": self.glyph_width, "time_embed_dim": 64, "condition_dim": 32, "prior_vq_quantizer_codebook_size": CODES}
+
+    def vae_config(self) -> dict:
+        return {"_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_widths), "layers_per_block": 1, "latent_channels": 16,
+                "norm_num_groups": 16, "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False}
+
+
+SHORT = Recipe(
+    planner_width=96, planner_layers=2, planner_heads=3, vision_width=64, vision_layers=1, dit_heads=1, dit_layers=2,
+    vae_widths=(16, 16, 32, 32), groups=4,
+    vision=Stage("vision", steps=40, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
+    autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
+    planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
+    decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
+)
+
+
+class Training:
+    """A run of a recipe in a folder: ``out`` gets the checkpoint, ``out/training`` states, logs and curves."""
+
+    def __init__(self, recipe: Recipe, out: Path, device: torch.device):
+        self.recipe, self.out, self.states, self.device = recipe, out, out / "training", device
+        self.tokenizer_json = make_tokenizer().to_str()
+        self.tokenizer = PromptTokenizer(self.tokenizer_json)
+        # a whole number of 64 rows, as embeddings like it
+        vocabulary = -(-len(self.tokenizer.tokenizer.get_vocab()) // 64) * 64
+        self.planner_config = recipe.planner_config(vocabulary)
+
+    def module(self, module_class, config, seed: int) -> nn.Module:
+        module = module_class(config, dtype=torch.float32, operations=ops)
+        initialise(module, seed)
+        return module.to(self.device)
+
+    def stage(self, stage: Stage, module: nn.Module, loss_at) -> nn.Module:
+        return run_stage(stage, module, loss_at, self.states, self.device)
+
+    def vision(self) -> SemanticVQ:
+        module = self.module(SemanticVQ, VisionConfig.from_json(self.planner_config, "recipe"), 1)
+        return self.stage(self.recipe.vision, module, lambda rng: vision_loss(module, self.recipe.vision.batch, rng, self.device))
+
+    def autoencoder(self) -> AutoencoderKL:
+        """With the latent statistics of its own latents in the config."""
+        module = self.module(AutoencoderKL, VAEConfig.from_json(self.recipe.vae_config(), "recipe"), 2)
+        self.stage(self.recipe.autoencoder, module, lambda rng: autoencoder_loss(module, self.recipe.autoencoder.batch, rng, self.device))
+        mean, std = latent_moments(module, random.Random("statistics"), STATISTICS_POSTERS, self.device)
+        module.config = replace(module.config, latents_mean=tuple(mean), latents_std=tuple(std))
+        return module
+
+    def planner(self) -> PlannerModel:
+        module = self.module(PlannerModel, PlannerConfig.from_json(self.planner_config, "recipe"), 3)
+        return self.stage(self.recipe.planner, module,
+                          lambda rng: planner_loss(module, self.tokenizer, self.recipe.planner.batch, rng, self.device))
+
+    def decoder(self, vae: AutoencoderKL) -> Renderer:
+        recipe = self.recipe
+        dit = self.module(GLMImageDiT, DiTConfig.from_json(recipe.dit_config(), "recipe"), 4)
+        module = Renderer(dit, self.module(GlyphEncoder, GlyphConfig.from_json(recipe.glyph_config(), "recipe"), 5))
+        for zeroed in (dit.proj_out, *(block.norm1.linear for block in dit.transformer_blocks)):
+            nn.init.zeros_(zeroed.weight)  # blocks start as identities (adaLN-Zero, Peebles and Xie 2022)
+        rng = random.Random("groups")
+        groups = [draw_group(vae, recipe.decoder.batch, rng, self.device) for _ in range(recipe.groups)]
+        return self.stage(recipe.decoder, module, lambda rng: decoder_loss(module, rng.choice(groups), rng, self.device))
+
+    def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer, dtype=torch.bfloat16) -> None:
+        statistics = {"latents_mean": list(vae.config.latents_mean), "latents_std": list(vae.config.latents_std)}
+        write_part(self.out, PLANNER, self.planner_config, planner.state_dict() | vision.state_dict(), dtype)
+        write_part(self.out, GLYPH, self.recipe.glyph_config(), renderer.glyph.state_dict(), dtype)
+        write_part(self.out, DIFFUSION, self.recipe.dit_config(), renderer.dit.state_dict(), dtype)
+        write_part(self.out, VAE, self.recipe.vae_config() | statistics, vae.state_dict(), dtype)
+        write_tokenizer(self.out, self.tokenizer_json)
+
+
+def train(recipe: Recipe, out: Path, device: torch.device) -> None:
+    """All stages, one after the other; cut short, it goes on where it was."""
+    training = Training(recipe, out, device)
+    vision, vae, planner = training.vision(), training.autoencoder(), training.planner()
+    training.write(vision, vae, planner, training.decoder(vae))
+    draw_curves(training.states, out / "curves.png")

@@ -27,7 +27,7 @@ from .pipeline import (
 )
 from .plan import LATENT_PIXELS, Plan
 from .planner import Sampling, make_plan
-from .planner.grids import plan_grids
+from .planner.grids import check_size
 from .vision import tokenize
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -108,12 +108,16 @@ def make_or_load_plan(args, place: Place, references: list[Plan]) -> Plan:
     if args.plan_in:
         return Plan.load(args.plan_in)
     sampling = Sampling(args.temperature, args.top_p, args.top_k)
-    target, preview = (rows * columns for rows, columns in plan_grids(args.width, args.height))
-    total = target if references else target + preview
-    with tqdm(total=total, desc="plan", unit="token") as bar:
+    check_size(args.width, args.height)
+    with tqdm(desc="plan", unit="token") as bar:
+
+        def on_token(i, tokens):
+            bar.total = tokens.shape[1]
+            bar.update()
+
         return make_plan(*load_planner(args.model, place), args.prompt, args.width, args.height, batch=args.batch, seed=args.seed,
                          sampling=sampling, references=references, device=place.device, dtype=place.dtype,
-                         on_token=lambda i, tokens: bar.update())
+                         on_token=on_token)
 
 
 def read_references(args, place: Place) -> list[tuple[torch.Tensor, Plan]]:

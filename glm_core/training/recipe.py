@@ -40,11 +40,11 @@ class Recipe:
     dit_layers: int = 8
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (32, 64, 128, 128)
-    vision: Stage = Stage("vision", steps=700, batch=32, learning_rate=1e-3)
-    autoencoder: Stage = Stage("autoencoder", steps=1200, batch=8, learning_rate=1e-3)
-    planner: Stage = Stage("planner", steps=3000, batch=48, learning_rate=1.5e-3)
-    decoder: Stage = Stage("decoder", steps=2500, batch=16, learning_rate=6e-4, average=0.995)
-    groups: int = 256
+    vision: Stage = Stage("vision", steps=500, batch=32, learning_rate=1e-3)
+    autoencoder: Stage = Stage("autoencoder", steps=600, batch=8, learning_rate=1e-3)
+    planner: Stage = Stage("planner", steps=2200, batch=48, learning_rate=1.5e-3)
+    decoder: Stage = Stage("decoder", steps=1900, batch=16, learning_rate=1e-3, average=0.995)
+    groups: int = 128
 
     def planner_config(self, text_vocabulary: int) -> dict:
         """vision_language_encoder/config.json; preview and trained sizes are this model's own."""

@@ -1,0 +1,96 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from glm_core.glyph import quoted_texts
+from glm_core.planner import PromptTokenizer
+from glm_core.planner.grids import preview_grid
+from glm_core.training.planner import PREVIEW, TARGET, sequence
+from glm_core.training.posters import (
+    BACKGROUNDS,
+    CELL_CODES,
+    COLOURS,
+    GRID,
+    SIDE,
+    caption,
+    cell_codes,
+    draw_poster,
+    preview_codes,
+    random_poster,
+    shape_cells,
+    word_cells,
+)
+from glm_core.training.tokenizer import CODES, IMAGE_START, VISUAL_IDS, make_tokenizer
+
+POSTERS = [random_poster(random.Random(i)) for i in range(300)]
+NAMES = {code: name for name, code in CELL_CODES.items()}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return PromptTokenizer(make_tokenizer().to_str())
+
+
+def test_items_stand_apart_inside_the_poster():
+    for poster in POSTERS:
+        cells = [cell for item in poster.items for cell in (shape_cells(item) if item.kind else word_cells(item))]
+        assert len(set(cells)) == len(cells)
+        assert all(0 <= row < GRID and 0 <= column < GRID for row, column in cells)
+
+
+def test_captions_quote_exactly_the_words():
+    for poster in POSTERS:
+        assert quoted_texts(caption(poster)) == [word.text for word in poster.words]
+
+
+def test_captions_tell_posters_apart():
+    assert len({caption(poster) for poster in POSTERS}) == len(set(POSTERS))
+
+
+def test_codes_spell_the_words_and_colours():
+    for poster in POSTERS:
+        grid = cell_codes(poster)
+        for word in poster.words:
+            named = [NAMES[grid[row][column]] for row, column in word_cells(word)]
+            assert named == [("letter", letter, word.colour) for letter in word.text]
+        assert sum(NAMES[code][0] == "shape" for row in grid for code in row) == 4 * len(poster.shapes)
+
+
+def test_previews_show_every_shape():
+    for poster in POSTERS:
+        shown = {NAMES[code][1:] for row in preview_codes(poster) for code in row if NAMES[code][0] == "some shape"}
+        assert shown == {(shape.kind, shape.colour) for shape in poster.shapes}
+
+
+def test_pictures_have_the_colours_where_the_codes_say():
+    for poster in POSTERS[:40]:
+        pixels = np.asarray(draw_poster(poster)).astype(int)
+        assert pixels.shape == (SIDE, SIDE, 3)
+        for r, row in enumerate(cell_codes(poster)):
+            for c, code in enumerate(row):
+                kind, *details = NAMES[code]
+                cell = pixels[32 * r : 32 * r + 32, 32 * c : 32 * c + 32].reshape(-1, 3)
+                wanted = BACKGROUNDS[details[0]] if kind == "empty" else COLOURS[details[1]]
+                share = (np.abs(cell - wanted).max(1) < 8).mean()
+                assert share == 1 if kind == "empty" else share > 0.05, (poster, r, c)
+
+
+def test_held_out_words_are_never_drawn():
+    kept_out = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    words = [random_poster(random.Random(i), (1,), kept_out).words[0].text for i in range(200)]
+    assert all(word.isdigit() for word in words)
+
+
+def test_tokenizer_spells_quoted_words_and_keeps_common_ones_whole(tokenizer):
+    assert len(tokenizer.encode('"QXK"')) == 5
+    assert len(tokenizer.encode(" triangle")) == 1
+    assert min(tokenizer.encode("At the top, anything at all: é, 世界, <sop>")) >= VISUAL_IDS
+
+
+def test_sequences_are_what_the_planner_is_asked_to_write(tokenizer):
+    assert preview_grid(*TARGET, PREVIEW[0] * PREVIEW[1]) == PREVIEW
+    prompt, codes = sequence(tokenizer, POSTERS[0], IMAGE_START)
+    assert prompt[-1] == IMAGE_START and len(codes) == 16 + 64 and max(codes) < CODES
+    assert torch.tensor(codes[16:]).view(8, 8).tolist() == cell_codes(POSTERS[0])

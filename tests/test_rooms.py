@@ -10,7 +10,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py")), *sorted((ROOT / "glm_core").rglob("*.py"))]
 COMFY = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "node_helpers", "nodes", "execution", "server"}
 ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL", "tqdm", "einops"}
-OPTIONAL = {"rapidocr": "glm_core/evaluation/ocr.py", "matplotlib": "glm_core/training/loop.py"}  # package → the one file that may import it
+OPTIONAL = {  # package → the one file that may import it
+    "rapidocr": "glm_core/evaluation/ocr.py",
+    "matplotlib": "glm_core/training/loop.py",
+}
 MIDDLE = {"planner", "vision", "glyph", "decoder", "checkpoint"}
 COMMON = {"errors", "images", "ops", "plan"}
 MAY_IMPORT = {  # room → rooms of glm_core that it may import

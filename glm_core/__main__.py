@@ -1,4 +1,4 @@
-"""Command line: python -m glm_core generate | convert."""
+"""Command line: python -m glm_core generate | evaluate | convert."""
 
 import argparse
 import logging
@@ -11,9 +11,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from .checkpoint import DIFFUSION, GLYPH, VAE, VISION, convert_folder
 from .errors import GLMImageError
+from .evaluation import evaluate
 from .glyph import NATURAL, REFERENCE
 from .pipeline import (
     Place,
@@ -60,6 +62,22 @@ def parser() -> argparse.ArgumentParser:
     g.add_argument("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
     g.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
     g.set_defaults(run=generate)
+
+    e = commands.add_parser("evaluate", help="draw prompts, read the pictures and count right words and shapes",
+                            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    e.add_argument("--model", type=Path, required=True, metavar="DIR", help="released folder, or what 'convert' wrote")
+    e.add_argument("--prompts", type=Path, required=True, metavar="FILE.jsonl", help="a line each: prompt, texts, and maybe shapes")
+    e.add_argument("--json", type=Path, metavar="OUT", help="keep all figures and what each picture shows")
+    e.add_argument("--sheet", type=Path, metavar="FILE.png", help="keep the pictures with their prompts on one sheet")
+    e.add_argument("--width", type=int, default=1024, help="multiple of 32, 32 to 4096")
+    e.add_argument("--height", type=int, default=1024, help="multiple of 32, 32 to 4096")
+    e.add_argument("--steps", type=int, default=50, help="sampling steps")
+    e.add_argument("--guidance", type=float, default=1.5, help="guidance scale; 1 or less turns guidance off")
+    e.add_argument("--seed", type=int, default=0, help="of plan and noise; picture i takes seed + i")
+    e.add_argument("--limit", type=int, metavar="N", help="evaluate the first N prompts")
+    e.add_argument("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
+    e.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
+    e.set_defaults(run=lambda args: evaluate(args, choose_place(args.device, args.dtype)))
 
     c = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
     c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
@@ -109,7 +127,7 @@ def make_or_load_plan(args, place: Place, references: list[Plan]) -> Plan:
         return Plan.load(args.plan_in)
     sampling = Sampling(args.temperature, args.top_p, args.top_k)
     check_size(args.width, args.height)
-    with tqdm(desc="plan", unit="token") as bar:
+    with logging_redirect_tqdm(), tqdm(desc="plan", unit="token") as bar:
 
         def on_token(i, tokens):
             bar.total = tokens.shape[1]

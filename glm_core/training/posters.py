@@ -29,7 +29,8 @@ SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 ROWS, COLUMNS = ("top", "centre", "bottom"), ("left", "centre", "right")
 WORD_ROW = {"top": 1, "centre": 3, "bottom": 6}
 SHAPE_START = {"top": 0, "left": 0, "centre": 3, "bottom": 6, "right": 6}
-CONTRAST = 150  # least distance of two colours that are drawn on each other, in RGB
+BRIGHTNESS = np.array((0.299, 0.587, 0.114))
+CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
 FONT_SIZE, OVERSAMPLED = 32, 4
 
 
@@ -63,8 +64,8 @@ class Poster:
 
 
 def contrasting(background: str) -> list[str]:
-    there = np.array(BACKGROUNDS[background])
-    return [name for name, rgb in COLOURS.items() if np.linalg.norm(there - np.array(rgb)) >= CONTRAST]
+    there = BRIGHTNESS @ BACKGROUNDS[background]
+    return [name for name, rgb in COLOURS.items() if abs(there - BRIGHTNESS @ rgb) >= CONTRAST]
 
 
 def random_word(rng: random.Random, length: int, held_out: frozenset[str] = frozenset()) -> str:

@@ -1,0 +1,37 @@
+"""The contact sheet: all pictures with their prompts beneath."""
+
+import textwrap
+from collections.abc import Sequence
+from math import ceil, sqrt
+
+from PIL import Image, ImageDraw, ImageFont
+
+CELL, MARGIN, FONT_SIZE, LINE_HEIGHT = 320, 12, 15, 20
+
+
+def wrap(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Lines no wider than a cell."""
+    letters = len(text)
+    while True:
+        lines = textwrap.wrap(text, max(letters, 1))
+        if letters <= 1 or all(font.getlength(line) <= CELL for line in lines):
+            return lines
+        letters = min(letters - 1, 80)
+
+
+def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> Image.Image:
+    """Pictures at most 320 pixels wide and high, as many columns as rows, under each its captions, wrapped."""
+    font = ImageFont.load_default(FONT_SIZE)
+    texts = [[line for caption in lines for line in wrap(caption, font)] for lines in captions]
+    columns = ceil(sqrt(len(pictures)))
+    width = CELL + 2 * MARGIN
+    height = CELL + LINE_HEIGHT * max(map(len, texts)) + 2 * MARGIN
+    sheet = Image.new("RGB", (columns * width, ceil(len(pictures) / columns) * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (picture, lines) in enumerate(zip(pictures, texts, strict=True)):
+        left, top = i % columns * width + MARGIN, i // columns * height + MARGIN
+        small = picture.resize([max(1, side * CELL // max(picture.size)) for side in picture.size], Image.Resampling.LANCZOS)
+        sheet.paste(small, (left, top))
+        for j, line in enumerate(lines):
+            draw.text((left, top + small.height + 4 + j * LINE_HEIGHT), line, fill="black", font=font)
+    return sheet

@@ -1,4 +1,4 @@
-"""Command line: python -m glm_core generate | evaluate | convert."""
+"""Command line: python -m glm_core generate | evaluate | convert | train."""
 
 import argparse
 import logging
@@ -30,6 +30,7 @@ from .pipeline import (
 from .plan import LATENT_PIXELS, Plan
 from .planner import Sampling, make_plan
 from .planner.grids import check_size
+from .training.recipe import Recipe, train
 from .vision import tokenize
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -83,6 +84,12 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
     c.add_argument("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
     c.set_defaults(run=convert)
+
+    t = commands.add_parser("train", help="train a small GLM-Image on posters that the program draws; goes on where it was cut short",
+                            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    t.add_argument("out", type=Path, metavar="OUT", help="gets the checkpoint, its curves, and in training/ states and logs")
+    t.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
+    t.set_defaults(run=lambda args: train(Recipe(), args.out, choose_place(args.device, "float32").device))
     return root
 
 

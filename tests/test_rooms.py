@@ -24,7 +24,7 @@ MAY_IMPORT = {  # room → rooms of glm_core that it may import
     "pipeline": COMMON | MIDDLE,
     "training": COMMON | MIDDLE | {"training"},
     "evaluation": COMMON | MIDDLE | {"evaluation", "pipeline", "training"},
-    "__main__": COMMON | MIDDLE | {"evaluation", "pipeline"},
+    "__main__": COMMON | MIDDLE | {"evaluation", "pipeline", "training"},
 }
 
 

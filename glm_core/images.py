@@ -9,15 +9,15 @@ from torch import Tensor
 from .errors import GLMImageError
 from .plan import TOKEN_PIXELS
 
-SHORTEST, LONGEST = 512, 2048
+SHORTEST, LONGEST = 512, 2048  # of the released model
 SMALLEST_SIDE = 16
 WIDEST = 4
 
 
-def reference_size(width: int, height: int) -> tuple[int, int]:
+def reference_size(width: int, height: int, shortest: int = SHORTEST, longest: int = LONGEST) -> tuple[int, int]:
     """Size in pixels, multiples of 32, for tokens and latent alike; the token grid is the reference's own.
 
-    The short side is brought up to 512, then the long side down to 2048. transformers rounds so for the token side
+    The short side is brought up to ``shortest``, then the long side down to ``longest``. transformers rounds so for the token side
     (smart_resize), but diffusers gives the latent side another size, and most pictures then fail or broadcast.
     Raises GLMImageError when a side is below 16 pixels or the aspect ratio above 4.
     """
@@ -26,9 +26,9 @@ def reference_size(width: int, height: int) -> tuple[int, int]:
         raise GLMImageError(f"reference image: found {width}x{height} pixels, accepted are sides from {SMALLEST_SIDE} pixels")
     if long > WIDEST * short:
         raise GLMImageError(f"reference image: found {width}x{height} pixels, accepted are aspect ratios up to {WIDEST}")
-    scale = max(1.0, SHORTEST / short)
-    if long * scale > LONGEST:
-        scale = LONGEST / long
+    scale = max(1.0, shortest / short)
+    if long * scale > longest:
+        scale = longest / long
     half = TOKEN_PIXELS // 2  # the encoder sees half the pixels, in patches of 16
     return tuple(max(1, round(side // 2 * scale / half)) * TOKEN_PIXELS for side in (width, height))
 
@@ -47,8 +47,8 @@ def resize(image: Tensor, width: int, height: int, resample: Image.Resampling) -
     return torch.from_numpy(np.stack(resized)).float() / 255
 
 
-def fit_reference(image: Tensor, width: int, height: int) -> Tensor:
-    """A reference picture at its ``reference_size``, for the VAE (Lanczos, as diffusers' VaeImageProcessor)."""
+def fit_image(image: Tensor, width: int, height: int) -> Tensor:
+    """A picture at another size, for the VAE (Lanczos, as diffusers' VaeImageProcessor)."""
     return resize(to_rgb(image), width, height, Image.Resampling.LANCZOS)
 
 

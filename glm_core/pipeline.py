@@ -12,7 +12,7 @@ from .checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part, Weights, f
 from .decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig, network_timestep, official_sigmas, resolution_shift
 from .decoder.vae import latent_statistics
 from .glyph import NATURAL, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
-from .images import fit_reference
+from .images import fit_image
 from .plan import LATENT_PIXELS, Plan, prior_map
 from .planner import PlannerConfig, PlannerModel, PromptTokenizer
 from .vision import SemanticVQ, VisionConfig
@@ -61,7 +61,7 @@ def encode_images(vae: AutoencoderKL, images: Sequence[Tensor], tokens: Sequence
     """Normalised latents of pictures [b, H, W, channels] at the size of their tokens, [b, 16, H/8, W/8] each."""
     latents = []
     for image, plan in zip(images, tokens, strict=True):
-        pixels = fit_reference(image, plan.width, plan.height).movedim(-1, 1).to(place.device, place.dtype) * 2 - 1
+        pixels = fit_image(image, plan.width, plan.height).movedim(-1, 1).to(place.device, place.dtype) * 2 - 1
         latent = vae.encode(pixels)
         mean, std = latent_statistics(vae.config, latent)
         latents.append((latent - mean) / std)

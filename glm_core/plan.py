@@ -23,13 +23,15 @@ class Plan:
 
     ids: int64 [B, h, w], the target grid, h = height / 32 and w = width / 32.
     preview: int64 [B, h', w'], the small grid that fixes the layout, where the planner wrote one.
-    prompt, seed: where the plan came from; item i was drawn with seed + i.
+    prompt, seed: where a drawn plan came from; item i was drawn with seed + i.
+    source: width and height of the pictures, where the ids were read off pictures.
     """
 
     ids: Tensor
     preview: Tensor | None = None
     prompt: str = ""
     seed: int | None = None
+    source: tuple[int, int] | None = None
 
     def __post_init__(self):
         for name, grid in (("ids", self.ids), ("preview", self.preview)):
@@ -73,6 +75,8 @@ class Plan:
         metadata = {"prompt": self.prompt}
         if self.seed is not None:
             metadata["seed"] = str(self.seed)
+        if self.source is not None:
+            metadata["source"] = "x".join(map(str, self.source))
         save_file(tensors, path, metadata=metadata)
 
     @classmethod
@@ -87,7 +91,8 @@ class Plan:
         if "ids" not in grids:
             raise GLMImageError(f"plan file {path}: found the tensors {sorted(grids)}, expected 'ids' (int64 [B, h, w])")
         seed = int(metadata["seed"]) if "seed" in metadata else None
-        return cls(grids["ids"], grids.get("preview"), metadata.get("prompt", ""), seed)
+        source = tuple(map(int, metadata["source"].split("x"))) if "source" in metadata else None
+        return cls(grids["ids"], grids.get("preview"), metadata.get("prompt", ""), seed, source)
 
 
 def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:

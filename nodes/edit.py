@@ -4,7 +4,7 @@ import torch
 from comfy_api.latest import io
 
 from ..glm_core.host.references import attach_reference
-from ..glm_core.images import fit_mask, fit_reference, reference_size
+from ..glm_core.images import fit_image, fit_mask
 from .types import CATEGORY, Plan, Planner
 
 
@@ -15,21 +15,22 @@ class GLMImageFitImage(io.ComfyNode):
             node_id="GLMImageFitImage",
             display_name="GLM-Image Fit Image",
             category=CATEGORY,
-            description="Brings a picture to the nearest size that the model reads: sides of 512 to 2048 in steps of 32. For edits and "
-                        "inpainting that keep the picture's shape.",
+            description="Brings a picture, and a mask with it, to the size of a plan. For edits and inpainting that keep the picture's "
+                        "shape: give it the plan that GLM-Image Tokenize read off the picture.",
             inputs=[
-                io.Image.Input("image", tooltip="Any size from 16 pixels, aspect ratio up to 4."),
+                io.Image.Input("image", tooltip="The picture; any size."),
+                Plan.Input("plan", tooltip="Its size is taken: GLM-Image Tokenize of the picture gives the nearest that the model reads."),
                 io.Mask.Input("mask", optional=True, tooltip="Resized with the picture. Without it the mask is empty."),
             ],
             outputs=[io.Image.Output(), io.Mask.Output(), io.Int.Output(display_name="width"), io.Int.Output(display_name="height")],
         )
 
     @classmethod
-    def execute(cls, image, mask=None):
-        width, height = reference_size(image.shape[2], image.shape[1])
+    def execute(cls, image, plan, mask=None):
         if mask is None:
             mask = torch.zeros(image.shape[:3])
-        return io.NodeOutput(fit_reference(image, width, height), fit_mask(mask, width, height), width, height)
+        fitted = fit_image(image, plan.width, plan.height), fit_mask(mask, plan.width, plan.height)
+        return io.NodeOutput(*fitted, plan.width, plan.height)
 
 
 class GLMImageTokenize(io.ComfyNode):

@@ -6,9 +6,11 @@ from PIL import Image
 from transformers.models.glm_image.image_processing_pil_glm_image import smart_resize
 
 from glm_core.errors import GLMImageError
-from glm_core.images import fit_mask, fit_reference, reference_size, resize, to_rgb
-from glm_core.vision import encoder_pixels
+from glm_core.images import fit_image, fit_mask, reference_size, resize, to_rgb
+from glm_core.vision import VisionConfig, encoder_pixels
+from tests.tiny import Tiny
 
+CONFIG = VisionConfig.from_json(Tiny().planner(), "tiny")
 sides = st.integers(64, 4096)
 
 
@@ -43,6 +45,11 @@ def test_fitting_is_idempotent_where_the_reference_accepts_the_size(width, heigh
             assert reference_size(*fitted) == fitted
 
 
+def test_a_model_may_have_a_range_of_its_own():
+    assert reference_size(256, 256, 256, 256) == (256, 256)
+    assert reference_size(300, 150, 256, 512) == (512, 256)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(64, 900), st.integers(64, 900))
 def test_pictures_of_any_size_arrive_on_both_sides(width, height):
@@ -50,8 +57,8 @@ def test_pictures_of_any_size_arrive_on_both_sides(width, height):
         return
     image = torch.rand(1, height, width, 3, generator=torch.Generator().manual_seed(0))
     fitted = reference_size(width, height)
-    assert encoder_pixels(image).shape == (1, 3, fitted[1] // 2, fitted[0] // 2)
-    assert fit_reference(image, *fitted).shape == (1, fitted[1], fitted[0], 3)
+    assert encoder_pixels(image, CONFIG).shape == (1, 3, fitted[1] // 2, fitted[0] // 2)
+    assert fit_image(image, *fitted).shape == (1, fitted[1], fitted[0], 3)
 
 
 @pytest.mark.parametrize("size, message", [((15, 64), "sides from 16 pixels"), ((64, 8), "sides from 16 pixels"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -8,17 +10,17 @@ from glm_core.plan import DROPPED, Plan, colours, draw_grid, prior_map
 
 @pytest.fixture
 def plan():
-    return Plan(torch.arange(12).view(2, 2, 3), torch.arange(8).view(2, 2, 2), "a \"sign\"", 2**63 + 5)
+    return Plan(torch.arange(12).view(2, 2, 3), torch.arange(8).view(2, 2, 2), "a \"sign\"", 2**63 + 5, (100, 70))
 
 
-@pytest.mark.parametrize("parts", [{}, {"preview": None}, {"seed": None}])
+@pytest.mark.parametrize("parts", [{}, {"preview": None}, {"seed": None}, {"source": None}])
 def test_saving_keeps_everything(plan, parts, tmp_path):
-    kept = Plan(**{"ids": plan.ids, "preview": plan.preview, "prompt": plan.prompt, "seed": plan.seed, **parts})
+    kept = replace(plan, **parts)
     kept.save(tmp_path / "plan.safetensors")
     loaded = Plan.load(tmp_path / "plan.safetensors")
     assert torch.equal(loaded.ids, kept.ids)
     assert (loaded.preview is None) == (kept.preview is None)
-    assert (loaded.prompt, loaded.seed) == (kept.prompt, kept.seed)
+    assert (loaded.prompt, loaded.seed, loaded.source) == (kept.prompt, kept.seed, kept.source)
 
 
 def test_prior_map_gives_each_token_4_by_4_latent_pixels(plan):

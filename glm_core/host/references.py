@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..decoder.dit import KeyValue
 from ..errors import GLMImageError
-from ..images import fit_reference, reference_size
+from ..images import fit_image
 from ..plan import Plan, prior_map
 
 LATENTS_KEY = "reference_latents"  # ComfyUI's own, as ReferenceLatent writes it
@@ -24,14 +24,14 @@ IN_NEGATIVE_KEY = "glm_image_reference_in_negative"
 def attach_reference(conditioning, image: Tensor, vae, tokens: Plan, in_negative: bool):
     """The conditioning with one more reference picture [b, H, W, channels]: its latent and its tokens.
 
-    Raises GLMImageError when the tokens are another picture's.
+    Raises GLMImageError when the tokens were read off other pictures.
     """
-    size = reference_size(image.shape[2], image.shape[1])
-    if (tokens.width, tokens.height) != size or tokens.batch != len(image):
-        raise GLMImageError(
-            f"tokens: found {tokens.batch} of {tokens.width}x{tokens.height} pixels, expected {len(image)} of {size[0]}x{size[1]} "
-            f"for pictures of {image.shape[2]}x{image.shape[1]}; tokenize the same picture")
-    latent = vae.encode(fit_reference(image, *size))
+    size = image.shape[2], image.shape[1]
+    if tokens.batch != len(image) or tokens.source not in (None, size):
+        read_off = f" of {tokens.source[0]}x{tokens.source[1]} pixels" if tokens.source else ""
+        raise GLMImageError(f"tokens: found those of {tokens.batch} pictures{read_off} for an image of {len(image)} pictures "
+                            f"of {size[0]}x{size[1]} pixels; tokenize the same image")
+    latent = vae.encode(fit_image(image, tokens.width, tokens.height))
     values = {LATENTS_KEY: [latent], TOKENS_KEY: [tokens.ids], IN_NEGATIVE_KEY: [in_negative]}
     return node_helpers.conditioning_set_values(conditioning, values, append=True)
 

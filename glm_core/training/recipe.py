@@ -61,6 +61,7 @@ class Recipe:
             "vision_config": {
                 "hidden_size": self.vision_width, "depth": self.vision_layers, "num_heads": 4,
                 "intermediate_size": 3 * self.vision_width, "patch_size": 16, "image_size": SIDE, "layer_norm_eps": 1e-6,
+                "shortest_side": SIDE, "longest_side": SIDE,
             },
             "vq_config": {"embed_dim": 64, "num_embeddings": CODES},
         }

@@ -13,11 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import read_config
+from ..images import LONGEST, SHORTEST
 
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """vision_config and vq_config of vision_language_encoder/config.json; defaults are what the released file leaves out."""
+    """vision_config and vq_config of vision_language_encoder/config.json; defaults are what the released file leaves out.
+
+    shortest_side, longest_side: the range that pictures are brought into, in pixels.
+    """
 
     hidden_size: int
     depth: int
@@ -29,6 +33,8 @@ class VisionConfig:
     image_size: int = 2048
     layer_norm_eps: float = 1e-6
     attention_bias: bool = True
+    shortest_side: int = SHORTEST
+    longest_side: int = LONGEST
 
     @classmethod
     def from_json(cls, config: dict, where: str) -> VisionConfig:

@@ -237,7 +237,7 @@ def test_nothing_of_the_cache_is_alive_after_many_runs_half_of_them_cancelled(se
 
 BAD_INPUTS = {
     "too wide": ((2560, 512), None, "aspect ratios up to 4"),
-    "tokens of another picture": ((512, 512), (512, 1024), "tokenize the same picture"),
+    "tokens of another picture": ((512, 512), (512, 1024), "tokenize the same image"),
 }
 
 
@@ -271,7 +271,8 @@ def test_batch_of_pictures_goes_with_a_batch_of_plans_only(server, pictures):
     second = put_picture(server, "second.png", 544, 512, 9)
     graph["second"] = {"class_type": "LoadImage", "inputs": {"image": second}}
     graph["batch"] = {"class_type": "ImageBatch", "inputs": {"image1": [image, 0], "image2": ["second", 0]}}
-    nodes_of(graph, "GLMImageFitImage")[0]["inputs"]["image"] = ["batch", 0]
+    for class_type in ("GLMImageFitImage", "GLMImageTokenize", "GLMImageReference"):
+        nodes_of(graph, class_type)[0]["inputs"]["image"] = ["batch", 0]
     both = run_and_keep(server, graph, "batch_of_pictures")
     assert both["ids"].shape[0] == 2 and both["image"].shape[0] == 2
     nodes_of(graph, "GLMImagePlan")[0]["inputs"]["batch_size"] = 3

@@ -38,5 +38,5 @@ def test_pictures_of_a_batch_are_read_alone(model):
     assert together.ids.shape == (2, 16, 17) and (together.width, together.height) == (544, 512)
     for i in range(2):
         assert torch.equal(tokenize(model, images[i : i + 1]).ids[0], together.ids[i])
-    assert together.preview is None
+    assert together.preview is None and together.source == (544, 512)
     together.check_codes(16384)

@@ -11,6 +11,7 @@ from ..decoder import AutoencoderKL, GLMImageDiT, network_timestep, resolution_s
 from ..decoder.vae import latent_statistics
 from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plan import prior_map
+from .held_out import WORDS
 from .posters import GRID, SIDE, caption, cell_codes, draw_poster, random_poster, to_tensor
 
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
@@ -36,7 +37,7 @@ class Group:
 @torch.inference_mode()
 def draw_group(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
     lengths = tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
-    posters = [random_poster(rng, lengths) for _ in range(batch)]
+    posters = [random_poster(rng, lengths, WORDS) for _ in range(batch)]
     pixels = to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1
     latents = vae.encode(pixels.to(device))
     mean, std = latent_statistics(vae.config, latents)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..planner import PlannerModel, PromptTokenizer
 from ..planner.grids import positions
 from ..planner.model import rotary_table
+from .held_out import WORDS
 from .posters import GRID, Poster, caption, cell_codes, preview_codes, random_poster
 
 TARGET, PREVIEW = (GRID, GRID), (GRID // 2, GRID // 2)
@@ -53,8 +54,8 @@ def code_logits(model: PlannerModel, prompts: list[list[int]], codes: Tensor, de
     return model.lm_head(hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]).to(device)))
 
 
-def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, rng: random.Random, device, held_out=frozenset()) -> Tensor:
-    pairs = [sequence(tokenizer, random_poster(rng, held_out=held_out), model.config.image_start_token_id) for _ in range(batch)]
+def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, rng: random.Random, device) -> Tensor:
+    pairs = [sequence(tokenizer, random_poster(rng, held_out=WORDS), model.config.image_start_token_id) for _ in range(batch)]
     codes = torch.tensor([codes for _, codes in pairs])
     logits = code_logits(model, [prompt for prompt, _ in pairs], codes, device).float()
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten().to(device), reduction="none").view(codes.shape)

@@ -7,7 +7,7 @@ all there is to know. Free positions and sizes are a later stage.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -91,6 +91,12 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
 
 def article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
+
+
+def with_words(poster: Poster, words: list[str]) -> Poster:
+    """The same poster with these words in place of its own, which have the same lengths."""
+    fresh = dict(zip(poster.words, words, strict=True))
+    return replace(poster, items=tuple(item if item.kind else replace(item, text=fresh[item]) for item in poster.items))
 
 
 def caption(poster: Poster) -> str:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from glm_core.evaluation.tasks import read_tasks
 from glm_core.glyph import quoted_texts
 from glm_core.planner import PromptTokenizer
 from glm_core.planner.grids import preview_grid
+from glm_core.training.held_out import WORDS, write_prompts
 from glm_core.training.planner import PREVIEW, TARGET, sequence
 from glm_core.training.posters import (
     BACKGROUNDS,
@@ -94,3 +96,11 @@ def test_sequences_are_what_the_planner_is_asked_to_write(tokenizer):
     prompt, codes = sequence(tokenizer, POSTERS[0], IMAGE_START)
     assert prompt[-1] == IMAGE_START and len(codes) == 16 + 64 and max(codes) < CODES
     assert torch.tensor(codes[16:]).view(8, 8).tolist() == cell_codes(POSTERS[0])
+
+
+def test_held_out_prompts_are_tasks_that_evaluate_reads(tmp_path):
+    write_prompts(tmp_path / "prompts.jsonl", 300)
+    tasks = read_tasks(tmp_path / "prompts.jsonl")
+    assert len(tasks) == 300 and all(task.words and set(task.words) <= WORDS for task in tasks)
+    assert sum(len(task.shapes) for task in tasks) > 100
+    assert all(f'"{text}"' in task.prompt for task in tasks for text in task.texts)

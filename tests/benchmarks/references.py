@@ -16,7 +16,7 @@ from glm_core.plan import prior_map
 
 SIZES = {  # target and reference grids in tokens of 32 pixels
     "cpu": (DiTConfig(num_layers=6, num_attention_heads=8, attention_head_dim=64, text_embed_dim=1472, time_embed_dim=512,
-                      condition_dim=256, prior_vq_quantizer_codebook_size=16384), 8),
+                      condition_dim=256, prior_vq_quantizer_codebook_size=16384), 16),
     "full": (DiTConfig(num_layers=30, num_attention_heads=32, attention_head_dim=128, text_embed_dim=1472, time_embed_dim=512,
                        condition_dim=256, prior_vq_quantizer_codebook_size=16384), 32),
 }

@@ -41,10 +41,10 @@ class Recipe:
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     vision: Stage = Stage("vision", steps=500, batch=32, learning_rate=1e-3)
-    autoencoder: Stage = Stage("autoencoder", steps=1300, batch=2, learning_rate=2e-3)
+    autoencoder: Stage = Stage("autoencoder", steps=2000, batch=16, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=2200, batch=48, learning_rate=1.5e-3)
-    decoder: Stage = Stage("decoder", steps=1900, batch=16, learning_rate=1e-3, average=0.995)
-    groups: int = 128
+    decoder: Stage = Stage("decoder", steps=1000, batch=16, learning_rate=1e-3, average=0.995)
+    groups: int = 96
 
     def planner_config(self, text_vocabulary: int) -> dict:
         """vision_language_encoder/config.json; preview and trained sizes are this model's own."""
@@ -84,7 +84,7 @@ SHORT = Recipe(
     planner_width=96, planner_layers=2, planner_heads=3, vision_width=64, vision_layers=1, dit_heads=1, dit_layers=2,
     vae_widths=(8, 8, 16, 16), groups=4,
     vision=Stage("vision", steps=40, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
-    autoencoder=Stage("autoencoder", steps=40, batch=1, learning_rate=2e-3, warm_up=5, average=0.8),
+    autoencoder=Stage("autoencoder", steps=40, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
 )

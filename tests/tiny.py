@@ -5,7 +5,6 @@ reference and this pack read the very same files.
 """
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from glm_core import ops
+from glm_core.checkpoint.write import MODEL_INDEX, write_json
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from glm_core.glyph import GlyphConfig, GlyphEncoder
 from glm_core.planner import PlannerConfig, PlannerModel
@@ -109,13 +109,6 @@ SCHEDULER = {
     "time_shift_type": "linear", "base_shift": 0.25, "max_shift": 0.75, "base_image_seq_len": 256, "max_image_seq_len": 4096,
     "shift": 1.0,
 }
-MODEL_INDEX = {
-    "_class_name": "GlmImagePipeline", "_diffusers_version": "0.37.0.dev0",
-    "text_encoder": ["transformers", "T5EncoderModel"], "tokenizer": ["transformers", "ByT5Tokenizer"],
-    "vision_language_encoder": ["transformers", "GlmImageForConditionalGeneration"],
-    "processor": ["transformers", "GlmImageProcessor"], "transformer": ["diffusers", "GlmImageTransformer2DModel"],
-    "vae": ["diffusers", "AutoencoderKL"], "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
-}
 PREPROCESSOR = {
     "image_processor_type": "GlmImageImageProcessor", "processor_class": "GlmImageProcessor", "min_pixels": 262144,
     "max_pixels": 4194304, "patch_size": 16, "temporal_patch_size": 1, "merge_size": 1, "image_mean": [0.5] * 3,
@@ -167,11 +160,6 @@ def random_part(module, generator) -> dict[str, torch.Tensor]:
 def unused_vision(tiny: Tiny) -> dict[str, tuple[int, ...]]:
     """What the reference wants to find although it never uses it."""
     return {"vqmodel.post_quant_conv.weight": (tiny.vision_width, 16, 1, 1), "vqmodel.post_quant_conv.bias": (tiny.vision_width,)}
-
-
-def write_json(path: Path, data) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
 
 
 def write_shards(folder: Path, tensors: dict[str, torch.Tensor], stem: str, shards: int) -> None:

@@ -39,12 +39,12 @@ class Recipe:
     dit_heads: int = 4
     dit_layers: int = 8
     glyph_width: int = 64
-    vae_widths: tuple[int, ...] = (16, 32, 64, 128)
+    vae_widths: tuple[int, ...] = (32, 64, 128, 128)
     vision: Stage = Stage("vision", steps=500, batch=32, learning_rate=1e-3)
-    autoencoder: Stage = Stage("autoencoder", steps=2000, batch=16, learning_rate=1e-3)
+    autoencoder: Stage = Stage("autoencoder", steps=600, batch=8, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=2200, batch=48, learning_rate=1.5e-3)
-    decoder: Stage = Stage("decoder", steps=1000, batch=16, learning_rate=1e-3, average=0.995)
-    groups: int = 96
+    decoder: Stage = Stage("decoder", steps=1900, batch=16, learning_rate=1e-3, average=0.995)
+    groups: int = 128
 
     def planner_config(self, text_vocabulary: int) -> dict:
         """vision_language_encoder/config.json; preview and trained sizes are this model's own."""
@@ -77,14 +77,14 @@ class Recipe:
 
     def vae_config(self) -> dict:
         return {"_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_widths), "layers_per_block": 1, "latent_channels": 16,
-                "norm_num_groups": 8, "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False}
+                "norm_num_groups": 16, "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False}
 
 
 SHORT = Recipe(
     planner_width=96, planner_layers=2, planner_heads=3, vision_width=64, vision_layers=1, dit_heads=1, dit_layers=2,
-    vae_widths=(8, 8, 16, 16), groups=4,
+    vae_widths=(16, 16, 32, 32), groups=4,
     vision=Stage("vision", steps=40, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
-    autoencoder=Stage("autoencoder", steps=40, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
+    autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
 )

@@ -33,8 +33,11 @@ def write_part(folder: Path, part: Part, config: dict, tensors: dict[str, Tensor
               folder / part.folder / f"{name}.safetensors", metadata={"format": "pt"})
 
 
+def write_index(folder: Path) -> None:
+    write_json(folder / "model_index.json", MODEL_INDEX)
+
+
 def write_tokenizer(folder: Path, tokenizer_json: str) -> None:
     path = folder / "processor" / "tokenizer.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tokenizer_json, encoding="utf-8")
-    write_json(folder / "model_index.json", MODEL_INDEX)

@@ -14,10 +14,7 @@ KL_WEIGHT = 1e-4
 
 
 def crops(batch: int, rng: random.Random) -> Tensor:
-    """Random quarters of posters, [B, 3, CROP, CROP] in -1...1.
-
-    Crops of 64 pixels learn faster, but the group norms then lose the colours of whole posters.
-    """
+    """Random quarters of posters, [B, 3, CROP, CROP] in -1...1."""
     images = to_tensor([draw_poster(random_poster(rng)) for _ in range(batch)]).movedim(-1, 1) * 2 - 1
     places = [(rng.randrange(SIDE - CROP + 1), rng.randrange(SIDE - CROP + 1)) for _ in range(batch)]
     return torch.stack([image[:, y : y + CROP, x : x + CROP] for image, (y, x) in zip(images, places)])

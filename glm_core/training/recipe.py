@@ -11,20 +11,21 @@ from torch import nn
 
 from .. import ops
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
-from ..checkpoint.write import write_part, write_tokenizer
+from ..checkpoint.write import write_index, write_part, write_tokenizer
 from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..vision import SemanticVQ, VisionConfig
-from .autoencoder import autoencoder_loss, latent_moments
+from .autoencoder import autoencoder_loss, decoding_error, latent_moments
 from .decoder import Renderer, decoder_loss, draw_group
 from .loop import Stage, draw_curves, initialise, run_stage
-from .planner import PREVIEW, planner_loss
+from .planner import PREVIEW, planner_loss, teacher_forced_accuracy
 from .posters import SIDE
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
-from .vision import vision_loss
+from .vision import code_accuracy, vision_loss
 
 STATISTICS_POSTERS = 64
+REPORT_POSTERS = 16
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,20 @@ class Training:
         write_part(self.out, DIFFUSION, self.recipe.dit_config(), renderer.dit.state_dict(), dtype)
         write_part(self.out, VAE, self.recipe.vae_config() | statistics, vae.state_dict(), dtype)
         write_tokenizer(self.out, self.tokenizer_json)
+        write_index(self.out)
+
+    def report(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel) -> None:
+        """How well each stage before the decoder does its part, on posters of its own."""
+        rng = random.Random("report")
+        print(f"cells read right: {code_accuracy(vision, rng, REPORT_POSTERS, self.device):.3f}")
+        print(f"autoencoder error: {decoding_error(vae, rng, REPORT_POSTERS, self.device):.1f} of 255")
+        print(f"planner's next token right: {teacher_forced_accuracy(planner, self.tokenizer, rng, REPORT_POSTERS, self.device):.3f}")
 
 
 def train(recipe: Recipe, out: Path, device: torch.device) -> None:
     """All stages, one after the other; cut short, it goes on where it was."""
     training = Training(recipe, out, device)
     vision, vae, planner = training.vision(), training.autoencoder(), training.planner()
+    training.report(vision, vae, planner)
     training.write(vision, vae, planner, training.decoder(vae))
     draw_curves(training.states, out / "curves.png")

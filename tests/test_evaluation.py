@@ -17,7 +17,7 @@ from glm_core.evaluation.run import measure, summary
 from glm_core.evaluation.shapes import kind_of, regions, seen_kinds
 from glm_core.evaluation.sheet import CELL, contact_sheet, wrap
 from glm_core.evaluation.tasks import Task, read_tasks
-from glm_core.training.posters import COLUMNS, ROWS, SHAPES, Item, Poster, caption, draw_poster, font, random_poster
+from glm_core.training.posters import COLUMNS, ROWS, SHAPES, Item, Poster, caption, draw_poster, font, on_grid, random_poster
 from tests.tiny import write_checkpoint
 
 WORDS = st.text(alphabet="ABCO2", max_size=8)
@@ -124,7 +124,7 @@ def test_the_reader_parts_words_and_finds_none_in_an_empty_picture(reader):
 
 @with_ocr
 def test_wrong_words_cost_accuracy(reader):
-    poster = Poster("white", (Item("black", ("top", "centre"), "COFFEE"),))
+    poster = Poster("white", (on_grid(Item("black", ("top", "centre"), "COFFEE")),))
     figures = summary([measure(Task("", ("TOFFEE", "BREAD")), draw_poster(poster), reader)])
     assert figures["word_accuracy"] == 0 and figures["ned"] == pytest.approx(5 / 12)
 
@@ -157,14 +157,14 @@ def test_shapes_elsewhere_are_not_seen():
 
 @pytest.mark.parametrize("wanted", [Item("red", ("centre", "left"), kind="square"), Item("blue", ("centre", "left"), kind="circle")])
 def test_another_colour_or_kind_is_no_hit(wanted):
-    picture = np.asarray(draw_poster(Poster("white", (Item("blue", ("centre", "left"), kind="square"),))))
+    picture = np.asarray(draw_poster(Poster("white", (on_grid(Item("blue", ("centre", "left"), kind="square")),))))
     assert seen_kinds(picture, [wanted]) != [wanted.kind]
 
 
 @pytest.mark.parametrize("size", [(1024, 1024), (768, 512)])
 def test_shapes_are_seen_in_large_noisy_pictures(size):
     wanted = (Item("red", ("top", "left"), kind="triangle"), Item("black", ("bottom", "right"), kind="cross"))
-    picture = np.asarray(draw_poster(Poster("white", wanted)).resize(size)).astype(float)
+    picture = np.asarray(draw_poster(Poster("white", tuple(map(on_grid, wanted)))).resize(size)).astype(float)
     noisy = (picture + np.random.default_rng(0).normal(0, 25, picture.shape)).clip(0, 255).astype(np.uint8)
     assert seen_kinds(noisy, wanted) == ["triangle", "cross"]
 

@@ -62,14 +62,16 @@ class Job:
 
 
 def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, width: int, height: int,
-            references: Sequence[Plan] = ()) -> Job:
+            references: Sequence[Plan] = (), preview: bool = True) -> Job:
     """Lay a run out. Raises GLMImageError on a size that is not accepted, and on references of unequal batches.
 
     Text to image: told target and preview grid, the model writes the preview first (transformers lists the grids so and
     walks them backwards). With references: each picture's tokens between start and end, then the text, and no preview.
+    ``preview`` False leaves it out without references too, which the released model was not made for.
     """
-    target, preview = plan_grids(width, height, config.preview_tokens)
-    text = tokenizer.layout(prompt, [target] if references else [target, preview], config.image_start_token_id)
+    target, small = plan_grids(width, height, config.preview_tokens)
+    grids = [target, small] if preview and not references else [target]
+    text = tokenizer.layout(prompt, grids, config.image_start_token_id)
     batch = max((reference.batch for reference in references), default=1)
     parts, segments = [], []
     for i, reference in enumerate(references, 1):
@@ -80,21 +82,22 @@ def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, widt
         parts += [start, reference.ids.cpu().flatten(1).expand(batch, -1), end]
         segments += [1, tuple(reference.ids.shape[1:]), 1]
     prompt_ids = torch.cat([*parts, torch.tensor([text]).expand(batch, -1)], dim=1)
-    return Job(prompt_ids, [*segments, len(text)], [target] if references else [preview, target])
+    return Job(prompt_ids, [*segments, len(text)], grids[::-1])
 
 
 @torch.inference_mode()
 def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *, batch: int = 1,
-              seed: int = 0, sampling: Sampling = Sampling(), references: Sequence[Plan] = (), device="cpu", dtype=torch.float32,
-              on_token: OnToken = lambda i, tokens: None) -> Plan:
+              seed: int = 0, sampling: Sampling = Sampling(), references: Sequence[Plan] = (), preview: bool = True, device="cpu",
+              dtype=torch.float32, on_token: OnToken = lambda i, tokens: None) -> Plan:
     """Plan ``batch`` pictures of width x height pixels; item i is drawn from its own generator, seeded seed + i.
 
     ``references``: the tokens of pictures to edit, one for the whole batch or one an item; the plan then has no preview.
+    ``preview``: as ``prepare`` takes it.
     ``device`` and ``dtype`` are those of the activations. ``on_token(i, tokens)`` is called after token i of
     tokens [B, all grids] is there (the rest is DROPPED); what it raises ends the run.
     Raises GLMImageError on sizes and batches that are not accepted.
     """
-    job = prepare(tokenizer, model.config, prompt, width, height, references)
+    job = prepare(tokenizer, model.config, prompt, width, height, references, preview)
     if len(job.prompt_ids) not in (1, batch):
         raise GLMImageError(f"references: found a batch of {len(job.prompt_ids)} for {batch} plans; accepted are 1 and {batch}")
     smallest, largest = model.config.trained_sides
@@ -107,8 +110,8 @@ def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, widt
     logits = prefill(model, job.prompt_ids.to(device), rotary, cache)
     decode_n_tokens(model, logits, tokens, rotary, cache, job.prompt_ids.shape[1], sampling,
                     seeded_generators(seed, batch, device), on_token)
-    *preview, target = split_grids(tokens, job.grids)
-    return Plan(target, preview[0] if preview else None, prompt, seed)
+    *small, target = split_grids(tokens, job.grids)
+    return Plan(target, small[0] if small else None, prompt, seed)
 
 
 def split_grids(tokens: Tensor, grids: list[Grid]) -> list[Tensor]:

@@ -11,8 +11,9 @@ from ..decoder import AutoencoderKL, GLMImageDiT, network_timestep, resolution_s
 from ..decoder.vae import latent_statistics
 from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plan import prior_map
+from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, caption, cell_codes, draw_poster, random_poster, to_tensor
+from .posters import GRID, SIDE, Poster, caption, cell_codes, draw_poster, random_poster, to_tensor
 
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 
@@ -27,28 +28,43 @@ class Renderer(nn.Module):
 
 @dataclass(frozen=True)
 class Group:
-    """Posters whose texts have the same lengths: latents [B, 16, h, w], codes [B, rows, columns], glyph ids [B][texts][n]."""
+    """Posters whose texts have the same lengths: latents [B, 16, h, w], codes [B, rows, columns], glyph ids [B][texts][n].
+
+    ``before``: latents and codes of the posters that were edited.
+    """
 
     latents: Tensor
     codes: Tensor
     glyphs: list[list[list[int]]]
+    before: tuple[Tensor, Tensor] | None = None
 
 
 @torch.inference_mode()
-def draw_group(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
-    lengths = tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
-    posters = [random_poster(rng, lengths, WORDS) for _ in range(batch)]
+def encode_posters(vae: AutoencoderKL, posters: list[Poster], device) -> tuple[Tensor, Tensor]:
+    """Normalised latents and codes."""
     pixels = to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1
     latents = vae.encode(pixels.to(device))
     mean, std = latent_statistics(vae.config, latents)
-    codes = torch.tensor([cell_codes(poster) for poster in posters])
-    glyphs = [glyph_tokens(quoted_texts(caption(poster))) for poster in posters]
-    return Group(((latents - mean) / std).cpu(), codes, sorted_texts(glyphs))
+    return ((latents - mean) / std).cpu(), torch.tensor([cell_codes(poster) for poster in posters])
 
 
-def sorted_texts(glyphs: list[list[list[int]]]) -> list[list[list[int]]]:
-    """Longer texts first in every item, so that texts of a batch stack."""
-    return [sorted(texts, key=len, reverse=True) for texts in glyphs]
+def draw_group(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:
+    lengths = tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
+    posters = [random_poster(rng, lengths, WORDS, free) for _ in range(batch)]
+    return Group(*encode_posters(vae, posters, device), sorted_texts([caption(poster) for poster in posters]))
+
+
+def draw_edits(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:
+    letters = random_letters(rng)
+    edits = [random_edit(rng, letters, WORDS, free) for _ in range(batch)]
+    before, after = (encode_posters(vae, posters, device) for posters in
+                     ([edit.before for edit in edits], [edit.after for edit in edits]))
+    return Group(*after, sorted_texts([edit.sentence for edit in edits]), before)
+
+
+def sorted_texts(prompts: list[str]) -> list[list[list[int]]]:
+    """Glyph ids of the prompts' texts, longer texts first in every item, so that texts of a batch stack."""
+    return [sorted(glyph_tokens(quoted_texts(prompt)), key=len, reverse=True) for prompt in prompts]
 
 
 def embed_glyphs(encoder: GlyphEncoder, glyphs: list[list[list[int]]], device) -> Tensor:
@@ -62,9 +78,23 @@ def decoder_loss(model: Renderer, group: Group, rng: random.Random, device) -> T
     latents = group.latents.to(device)
     noise, sigma = torch.randn_like(latents), torch.rand(len(latents), device=device).clamp(min=1e-3)
     mixed = torch.lerp(latents, noise, sigma[:, None, None, None])
-    if rng.random() < UNCONDITIONAL:
-        context, prior = embed_glyphs(model.glyph, [glyph_tokens([""])] * len(latents), device), None
-    else:
-        context, prior = embed_glyphs(model.glyph, group.glyphs, device), prior_map(group.codes, *latents.shape[-2:]).to(device)
     timestep = network_timestep(sigma, resolution_shift(SIDE, SIDE))
-    return F.mse_loss(model.dit(mixed, timestep, context, prior).float(), noise - latents)
+    if rng.random() < UNCONDITIONAL:
+        nothing = embed_glyphs(model.glyph, [glyph_tokens([""])] * len(latents), device)
+        velocity = model.dit(mixed, timestep, nothing)
+    else:
+        texts = embed_glyphs(model.glyph, group.glyphs, device)
+        velocity = model.dit(mixed, timestep, texts, on_latents(group.codes, latents), references=reference_keys(model.dit, group, device))
+    return F.mse_loss(velocity.float(), noise - latents)
+
+
+def on_latents(codes: Tensor, latents: Tensor) -> Tensor:
+    return prior_map(codes, *latents.shape[-2:]).to(latents.device)
+
+
+def reference_keys(dit: GLMImageDiT, group: Group, device) -> list:
+    if group.before is None:
+        return []
+    latents, codes = group.before
+    latents = latents.to(device)
+    return [list(dit.reference_keys_values(latents, on_latents(codes, latents)))]

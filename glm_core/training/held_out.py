@@ -23,9 +23,9 @@ WORDS = frozenset(TEXT.split())
 LEAST_LETTERS = 3  # the reader of evaluate misses many single letters even in perfect pictures
 
 
-def held_out_poster(rng: random.Random) -> Poster:
+def held_out_poster(rng: random.Random, free: bool = False) -> Poster:
     words = rng.sample([word for word in sorted(WORDS) if LEAST_LETTERS <= len(word) <= 8], rng.choice((1, 1, 2)))
-    return with_words(random_poster(rng, tuple(map(len, words))), words)
+    return with_words(random_poster(rng, tuple(map(len, words)), free=free), words)
 
 
 def to_line(poster: Poster) -> str:
@@ -33,7 +33,7 @@ def to_line(poster: Poster) -> str:
     return json.dumps({"prompt": caption(poster), "texts": [word.text for word in poster.words], "shapes": shapes})
 
 
-def write_prompts(path: Path, count: int, seed: int = 0) -> None:
-    """A JSONL file for ``evaluate``."""
-    rng = random.Random(f"held out {seed}")
-    path.write_text("".join(to_line(held_out_poster(rng)) + "\n" for _ in range(count)), encoding="utf-8")
+def write_prompts(path: Path, count: int, free: bool = False) -> None:
+    """A JSONL file for ``evaluate``, of posters on the grid or free ones."""
+    rng = random.Random("free" if free else "grid")
+    path.write_text("".join(to_line(held_out_poster(rng, free)) + "\n" for _ in range(count)), encoding="utf-8")

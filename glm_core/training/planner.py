@@ -1,19 +1,35 @@
-"""Stage 3: the planner learns captions → codes by next-token prediction, the preview's tokens weighted up."""
+"""Stage 3: the planner learns captions → codes by next-token prediction, the preview's tokens weighted up.
+
+Some captions come without preview, and edits come with the codes of the poster before.
+"""
 
 import random
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..plan import Plan
 from ..planner import PlannerModel, PromptTokenizer
+from ..planner.generate import Job, prepare
 from ..planner.grids import positions
 from ..planner.model import rotary_table
+from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, Poster, caption, cell_codes, preview_codes, random_poster
+from .posters import GRID, SIDE, Poster, caption, cell_codes, preview_codes, random_poster
 
 TARGET, PREVIEW = (GRID, GRID), (GRID // 2, GRID // 2)
 PREVIEW_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview."""
+
+    free: float = 0.0
+    edits: float = 0.0
+    bare: float = 0.0
 
 
 class Uncached:
@@ -26,50 +42,64 @@ class Uncached:
         return k, v
 
 
-def sequence(tokenizer: PromptTokenizer, poster: Poster, image_start: int) -> tuple[list[int], list[int]]:
-    """Prompt ids, and the codes that follow: preview, then target."""
-    prompt = tokenizer.layout(caption(poster), [TARGET, PREVIEW], image_start)
-    return prompt, [code for grid in (preview_codes(poster), cell_codes(poster)) for row in grid for code in row]
+def lesson(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, preview: bool = True) -> tuple[Job, list[int]]:
+    """A run as generation lays it out, and the codes it should write."""
+    job = prepare(tokenizer, model.config, caption(poster), SIDE, SIDE, preview=preview)
+    grids = (preview_codes(poster), cell_codes(poster)) if preview else (cell_codes(poster),)
+    return job, [code for grid in grids for row in grid for code in row]
 
 
-def batched_rotary(prompts: list[list[int]], length: int, config) -> tuple[Tensor, Tensor]:
+def edit_lesson(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, free: bool) -> tuple[Job, list[int]]:
+    edit = random_edit(rng, random_letters(rng), WORDS, free)
+    before = Plan(torch.tensor([cell_codes(edit.before)]))
+    return prepare(tokenizer, model.config, edit.sentence, SIDE, SIDE, [before]), [code for row in cell_codes(edit.after) for code in row]
+
+
+def draw_lessons(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random) -> list[tuple[Job, list[int]]]:
+    frees = [rng.random() < mix.free for _ in range(batch)]
+    if rng.random() < mix.edits:
+        return [edit_lesson(model, tokenizer, rng, free) for free in frees]
+    preview = rng.random() >= mix.bare
+    return [lesson(model, tokenizer, random_poster(rng, held_out=WORDS, free=free), preview) for free in frees]
+
+
+def batched_rotary(jobs: list[Job], length: int, config) -> tuple[Tensor, Tensor]:
     """Tables [B, 1, length, pairs]: each item's own positions, with zeros behind its end."""
-    tables = [positions([len(prompt), PREVIEW, TARGET]) for prompt in prompts]
+    tables = [positions([*job.segments, *job.grids]) for job in jobs]
     padded = torch.stack([F.pad(table, (0, length + 1 - table.shape[1]))[:, :length] for table in tables], dim=1)
     cos, sin = rotary_table(padded.flatten(1), config, torch.float32)
-    return tuple(table.view(len(prompts), 1, length, -1) for table in (cos, sin))
+    return tuple(table.view(len(jobs), 1, length, -1) for table in (cos, sin))
 
 
-def code_logits(model: PlannerModel, prompts: list[list[int]], codes: Tensor, device) -> Tensor:
+def code_logits(model: PlannerModel, jobs: list[Job], codes: Tensor, device) -> Tensor:
     """Logits [B, n, V] for codes [B, n], each given the prompt and the codes before it. Rows are padded behind, where nothing looks."""
     n = codes.shape[1]
+    prompts = [job.prompt_ids[0] for job in jobs]
     length = max(map(len, prompts)) + n - 1
     ids = torch.zeros(len(prompts), length, dtype=torch.int64)
     for row, prompt, written in zip(ids, prompts, codes):
-        row[: len(prompt)] = torch.tensor(prompt)
+        row[: len(prompt)] = prompt
         row[len(prompt) : len(prompt) + n - 1] = written[:-1]
-    rotary = tuple(table.to(device) for table in batched_rotary(prompts, length, model.config))
+    rotary = tuple(table.to(device) for table in batched_rotary(jobs, length, model.config))
     hidden = model(ids.to(device), rotary, Uncached, 0)
     last = torch.tensor([len(prompt) - 1 for prompt in prompts])[:, None] + torch.arange(n)
     return model.lm_head(hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]).to(device)))
 
 
-def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, rng: random.Random, device) -> Tensor:
-    pairs = [sequence(tokenizer, random_poster(rng, held_out=WORDS), model.config.image_start_token_id) for _ in range(batch)]
-    codes = torch.tensor([codes for _, codes in pairs])
-    logits = code_logits(model, [prompt for prompt, _ in pairs], codes, device).float()
+def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random, device) -> Tensor:
+    jobs, wanted = zip(*draw_lessons(model, tokenizer, batch, mix, rng))
+    codes = torch.tensor(wanted)
+    logits = code_logits(model, jobs, codes, device).float()
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten().to(device), reduction="none").view(codes.shape)
-    first = PREVIEW[0] * PREVIEW[1]
     weight = torch.ones(codes.shape[1], device=device)
-    weight[:first] = PREVIEW_WEIGHT
+    weight[: codes.shape[1] - GRID * GRID] = PREVIEW_WEIGHT
     return (loss * weight).sum() / (len(codes) * weight.sum())
 
 
 @torch.inference_mode()
 def teacher_forced_accuracy(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, posters: int, device) -> float:
-    """Share of the target's codes that come first when all before them are right."""
-    pairs = [sequence(tokenizer, random_poster(rng), model.config.image_start_token_id) for _ in range(posters)]
-    codes = torch.tensor([codes for _, codes in pairs])
-    best = code_logits(model, [prompt for prompt, _ in pairs], codes, device).argmax(-1).cpu()
-    first = PREVIEW[0] * PREVIEW[1]
-    return (best == codes)[:, first:].float().mean().item()
+    """Share of the target's codes that come first when all before them are right, on the grid."""
+    jobs, wanted = zip(*(lesson(model, tokenizer, random_poster(rng)) for _ in range(posters)))
+    codes = torch.tensor(wanted)
+    best = code_logits(model, jobs, codes, device).argmax(-1).cpu()
+    return (best == codes)[:, -GRID * GRID :].float().mean().item()

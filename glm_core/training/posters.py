@@ -1,7 +1,9 @@
-"""Posters on an 8 x 8 token grid, their captions, and what stands in every cell.
+"""Posters, their captions, and what stands in every cell of their 8 x 8 token grid.
 
-A word has one letter a cell, a shape covers 2 x 2 cells. Words and shapes stand in nine zones, so that a caption says
-all there is to know. Free positions and sizes are a later stage.
+Words and shapes stand in nine zones. On the grid, a word has one letter a cell and a shape covers 2 x 2 cells, so that a
+caption says all there is to know. Free posters have items of any size at any place within their zones; a letter is never
+smaller than a cell, so that no cell has the middles of two. A code of the codebook stands for two letters, which the glyph
+encoder tells apart.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,22 +34,43 @@ WORD_ROW = {"top": 1, "centre": 3, "bottom": 6}
 SHAPE_START = {"top": 0, "left": 0, "centre": 3, "bottom": 6, "right": 6}
 BRIGHTNESS = np.array((0.299, 0.587, 0.114))
 CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
-FONT_SIZE, OVERSAMPLED = 32, 4
+OVERSAMPLED = 4
+FREE = 0.5  # share of free posters, where they are trained on
+WORD_PITCH = {"small": (TOKEN_PIXELS, 36), "large": (42, 60)}
+SHAPE_PITCH = {"small": (22, 27), "large": (TOKEN_PIXELS, 40)}
+
+
+class Box(NamedTuple):
+    """Where an item stands, in pixels: a word is one pitch high and one a letter wide, a shape two by two."""
+
+    left: int
+    top: int
+    pitch: int = TOKEN_PIXELS
 
 
 @dataclass(frozen=True)
 class Item:
-    """A word (kind None) or a shape, its colour and its zone (row, column)."""
+    """A word (kind None) or a shape, its colour and its zone (row, column); on a free poster, whether it is small or large."""
 
     colour: str
     zone: tuple[str, str]
     text: str = ""
     kind: str | None = None
+    size: str = ""
+    box: Box | None = None
 
     @property
-    def place(self) -> str:
+    def zone_name(self) -> str:
         row, column = self.zone
         return "centre" if row == column == "centre" else " ".join(name for name in self.zone if name != "centre")
+
+    @property
+    def where(self) -> str:
+        return f"in the {self.zone_name}" if self.zone_name == "centre" else f"at the {self.zone_name}"
+
+    @property
+    def noun(self) -> str:
+        return self.kind or "word"
 
 
 @dataclass(frozen=True)
@@ -76,7 +100,41 @@ def random_word(rng: random.Random, length: int, held_out: frozenset[str] = froz
             return word
 
 
-def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, held_out: frozenset[str] = frozenset()) -> Poster:
+def on_grid(item: Item) -> Item:
+    """The item at its place on the token grid."""
+    row, column = item.zone
+    if item.kind:
+        start = SHAPE_START[column], SHAPE_START[row]
+    else:
+        rest = GRID - len(item.text)
+        start = {"left": 0, "centre": rest // 2, "right": rest}[column], WORD_ROW[row]
+    return replace(item, box=Box(*(TOKEN_PIXELS * at for at in start)))
+
+
+def free_box(rng: random.Random, zone: tuple[str, str], letters: int, size: str) -> Box:
+    """Anywhere in the zone; words may reach over their neighbours'."""
+    row, column = ROWS.index(zone[0]), COLUMNS.index(zone[1])
+    band = SIDE // 3
+    least, most = WORD_PITCH[size] if letters else SHAPE_PITCH[size]
+    if letters:
+        pitch = rng.randint(least, min(most, SIDE // letters))
+        left = round((SIDE - letters * pitch) * rng.uniform(*((0, 0.25), (0.4, 0.6), (0.75, 1))[column]))
+        return Box(left, row * band + rng.randint(1, band - pitch), pitch)
+    pitch = rng.randint(least, most)
+    return Box(*(at * band + rng.randint(1, band - 2 * pitch) for at in (column, row)), pitch)
+
+
+def place(rng: random.Random, item: Item, free: bool) -> Item:
+    if not free:
+        return on_grid(item)
+    letters = len(item.text)
+    fits = not letters or SIDE // letters >= WORD_PITCH["large"][0]
+    size = rng.choice(("small", "large")) if fits else "small"
+    return replace(item, size=size, box=free_box(rng, item.zone, letters, size))
+
+
+def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, held_out: frozenset[str] = frozenset(),
+                  free: bool = False) -> Poster:
     """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left."""
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
@@ -84,9 +142,9 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
     bands = rng.sample(ROWS, len(ROWS))
     words = [Item(rng.choice(colours), (bands[i], rng.choice(COLUMNS)), text=random_word(rng, length, held_out))
              for i, length in enumerate(lengths)]
-    free = [(row, column) for row in bands[len(lengths):] for column in COLUMNS]
-    shapes = [Item(rng.choice(colours), zone, kind=rng.choice(SHAPES)) for zone in rng.sample(free, rng.randint(0, min(3, len(free))))]
-    return Poster(background, tuple(rng.sample(words + shapes, len(words) + len(shapes))))
+    left = [(row, column) for row in bands[len(lengths):] for column in COLUMNS]
+    shapes = [Item(rng.choice(colours), zone, kind=rng.choice(SHAPES)) for zone in rng.sample(left, rng.randint(0, min(3, len(left))))]
+    return Poster(background, tuple(place(rng, item, free) for item in rng.sample(words + shapes, len(words) + len(shapes))))
 
 
 def article(word: str) -> str:
@@ -94,30 +152,37 @@ def article(word: str) -> str:
 
 
 def with_words(poster: Poster, words: list[str]) -> Poster:
-    """The same poster with these words in place of its own, which have the same lengths."""
-    fresh = dict(zip(poster.words, words, strict=True))
+    """The same poster with these words in place of its own, which have the same lengths, in any order."""
+    fresh = dict(zip(sorted(poster.words, key=lambda word: len(word.text)), sorted(words, key=len), strict=True))
     return replace(poster, items=tuple(item if item.kind else replace(item, text=fresh[item]) for item in poster.items))
 
 
 def caption(poster: Poster) -> str:
     parts = [f"{article(poster.background).capitalize()} {poster.background} poster."]
     for item in poster.items:
-        at = f"in the {item.place}" if item.place == "centre" else f"at the {item.place}"
-        what = f"{article(item.colour)} {item.colour} {item.kind}" if item.kind else f'"{item.text}" in {item.colour} letters'
-        parts.append(f"{at.capitalize()}, {what}.")
+        look = f"{item.size} {item.colour}".strip()
+        what = f"{article(look)} {look} {item.kind}" if item.kind else f'"{item.text}" in {look} letters'
+        parts.append(f"{item.where.capitalize()}, {what}.")
     return " ".join(parts)
 
 
+def letter_middles(word: Item) -> list[tuple[float, float]]:
+    left, top, pitch = word.box
+    return [(left + (i + 0.5) * pitch, top + 0.5 * pitch) for i in range(len(word.text))]
+
+
 def word_cells(word: Item) -> list[tuple[int, int]]:
-    row, column = word.zone
-    start = {"left": 0, "centre": (GRID - len(word.text)) // 2, "right": GRID - len(word.text)}[column]
-    return [(WORD_ROW[row], start + i) for i in range(len(word.text))]
+    """The cell (row, column) with the middle of each letter."""
+    return [(int(y) // TOKEN_PIXELS, int(x) // TOKEN_PIXELS) for x, y in letter_middles(word)]
 
 
-def shape_cells(shape: Item) -> list[tuple[int, int]]:
-    """The four cells of a shape: top left, top right, bottom left, bottom right."""
-    row, column = (SHAPE_START[name] for name in shape.zone)
-    return [(row + i, column + j) for i in range(2) for j in range(2)]
+def shape_cells(shape: Item) -> dict[tuple[int, int], int]:
+    """The cells (row, column) whose middles a shape's box holds, and the quarter that each shows: 0 top left ... 3 bottom right."""
+    left, top, pitch = shape.box
+    middles = [(i + 0.5) * TOKEN_PIXELS for i in range(GRID)]
+    return {(row, column): 2 * (y >= top + pitch) + (x >= left + pitch)
+            for row, y in enumerate(middles) if top <= y < top + 2 * pitch
+            for column, x in enumerate(middles) if left <= x < left + 2 * pitch}
 
 
 @cache
@@ -138,10 +203,9 @@ def outline(kind: str, left: float, top: float, side: float) -> list[tuple[float
 
 
 def draw_shape(draw: ImageDraw.ImageDraw, shape: Item) -> None:
-    row, column = shape_cells(shape)[0]
-    margin = 4 * OVERSAMPLED
-    cell = TOKEN_PIXELS * OVERSAMPLED
-    left, top, side = column * cell + margin, row * cell + margin, 2 * cell - 2 * margin
+    x, y, pitch = (OVERSAMPLED * value for value in shape.box)
+    margin = pitch / 8
+    left, top, side = x + margin, y + margin, 2 * pitch - 2 * margin
     if shape.kind == "circle":
         draw.ellipse((left, top, left + side, top + side), fill=COLOURS[shape.colour])
     else:
@@ -152,14 +216,12 @@ def draw_poster(poster: Poster) -> Image.Image:
     """256 x 256 pixels, drawn large and reduced, so that edges are smooth."""
     image = Image.new("RGB", (SIDE * OVERSAMPLED,) * 2, BACKGROUNDS[poster.background])
     draw = ImageDraw.Draw(image)
-    cell = TOKEN_PIXELS * OVERSAMPLED
     for shape in poster.shapes:
         draw_shape(draw, shape)
     for word in poster.words:
-        for letter, (row, column) in zip(word.text, word_cells(word)):
-            centre = (column + 0.5) * cell, (row + 0.5) * cell
-            draw.text(centre, letter, fill=COLOURS[word.colour], font=font(FONT_SIZE * OVERSAMPLED), anchor="mm",
-                      stroke_width=OVERSAMPLED // 2, stroke_fill=COLOURS[word.colour])
+        for letter, middle in zip(word.text, letter_middles(word)):
+            draw.text([OVERSAMPLED * at for at in middle], letter, fill=COLOURS[word.colour], font=font(word.box.pitch * OVERSAMPLED),
+                      anchor="mm", stroke_width=OVERSAMPLED // 2, stroke_fill=COLOURS[word.colour])
     return image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
@@ -169,9 +231,10 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
 
 
 # the codebook: what can stand in a cell of the target grid, then what can stand in a cell of the preview
+PAIRS = [LETTERS[i : i + 2] for i in range(0, len(LETTERS), 2)]
 CELL_CODES = {code: i for i, code in enumerate(
     [("empty", background) for background in BACKGROUNDS]
-    + [("letter", letter, colour) for letter in LETTERS for colour in COLOURS]
+    + [("letter", pair, colour) for pair in PAIRS for colour in COLOURS]
     + [("shape", kind, colour, quarter) for kind in SHAPES for colour in COLOURS for quarter in range(4)]
     + [("some letters", colour) for colour in COLOURS]
     + [("some shape", kind, colour) for kind in SHAPES for colour in COLOURS])}
@@ -182,9 +245,9 @@ def cell_codes(poster: Poster) -> list[list[int]]:
     grid = [[CELL_CODES["empty", poster.background]] * GRID for _ in range(GRID)]
     for word in poster.words:
         for letter, (row, column) in zip(word.text, word_cells(word)):
-            grid[row][column] = CELL_CODES["letter", letter, word.colour]
+            grid[row][column] = CELL_CODES["letter", PAIRS[LETTERS.index(letter) // 2], word.colour]
     for shape in poster.shapes:
-        for quarter, (row, column) in enumerate(shape_cells(shape)):
+        for (row, column), quarter in shape_cells(shape).items():
             grid[row][column] = CELL_CODES["shape", shape.kind, shape.colour, quarter]
     return grid
 

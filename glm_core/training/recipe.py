@@ -16,21 +16,26 @@ from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..vision import SemanticVQ, VisionConfig
-from .autoencoder import autoencoder_loss, decoding_error, latent_moments
-from .decoder import Renderer, decoder_loss, draw_group
+from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
+from .decoder import Renderer, decoder_loss, draw_edits, draw_group
 from .loop import Stage, draw_curves, initialise, run_stage
-from .planner import PREVIEW, planner_loss, teacher_forced_accuracy
-from .posters import SIDE
+from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
+from .posters import FREE, SIDE
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
+EDGES = 2.0  # weight of edges in the sharp stage
+EDITS, BARE = 0.35, 0.1  # shares of edits and of plans without preview in the mixed stages
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the small model and lengths of its stages."""
+    """Sizes of the small model and lengths of its stages.
+
+    Planner and decoder learn posters on the grid first, then a mix with free ones and edits.
+    """
 
     planner_width: int = 192
     planner_layers: int = 6
@@ -40,12 +45,15 @@ class Recipe:
     dit_heads: int = 4
     dit_layers: int = 8
     glyph_width: int = 64
-    vae_widths: tuple[int, ...] = (32, 64, 128, 128)
-    vision: Stage = Stage("vision", steps=500, batch=32, learning_rate=1e-3)
-    autoencoder: Stage = Stage("autoencoder", steps=600, batch=8, learning_rate=1e-3)
-    planner: Stage = Stage("planner", steps=2200, batch=48, learning_rate=1.5e-3)
-    decoder: Stage = Stage("decoder", steps=1900, batch=16, learning_rate=1e-3, average=0.995)
-    groups: int = 128
+    vae_widths: tuple[int, ...] = (16, 32, 64, 128)
+    vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=1e-3)
+    autoencoder: Stage = Stage("autoencoder", steps=1000, batch=8, learning_rate=1e-3)
+    autoencoder_sharp: Stage = Stage("autoencoder-sharp", steps=2000, batch=8, learning_rate=1e-3)
+    planner: Stage = Stage("planner", steps=2000, batch=48, learning_rate=1.5e-3)
+    planner_mixed: Stage = Stage("planner-mixed", steps=1500, batch=48, learning_rate=1e-3)
+    decoder: Stage = Stage("decoder", steps=2500, batch=16, learning_rate=1e-3, average=0.995)
+    decoder_mixed: Stage = Stage("decoder-mixed", steps=1500, batch=16, learning_rate=7e-4, average=0.995)
+    groups: int = 256
 
     def planner_config(self, text_vocabulary: int) -> dict:
         """vision_language_encoder/config.json; preview and trained sizes are this model's own."""
@@ -78,7 +86,7 @@ class Recipe:
 
     def vae_config(self) -> dict:
         return {"_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_widths), "layers_per_block": 1, "latent_channels": 16,
-                "norm_num_groups": 16, "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False}
+                "norm_num_groups": 4, "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False}
 
 
 SHORT = Recipe(
@@ -86,8 +94,11 @@ SHORT = Recipe(
     vae_widths=(16, 16, 32, 32), groups=4,
     vision=Stage("vision", steps=40, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
+    autoencoder_sharp=Stage("autoencoder-sharp", steps=20, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
+    planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
+    decoder_mixed=Stage("decoder-mixed", steps=20, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
 )
 
 
@@ -117,25 +128,44 @@ class Training:
     def autoencoder(self) -> AutoencoderKL:
         """With the latent statistics of its own latents in the config."""
         module = self.module(AutoencoderKL, VAEConfig.from_json(self.recipe.vae_config(), "recipe"), 2)
-        self.stage(self.recipe.autoencoder, module, lambda rng: autoencoder_loss(module, self.recipe.autoencoder.batch, rng, self.device))
+        start_still(module)
+
+        def learn(stage: Stage, edge_weight: float) -> None:
+            self.stage(stage, module, lambda rng: autoencoder_loss(module, stage.batch, edge_weight, rng, self.device))
+
+        learn(self.recipe.autoencoder, 0)
+        learn(self.recipe.autoencoder_sharp, EDGES)
         mean, std = latent_moments(module, random.Random("statistics"), STATISTICS_POSTERS, self.device)
         module.config = replace(module.config, latents_mean=tuple(mean), latents_std=tuple(std))
         return module
 
     def planner(self) -> PlannerModel:
         module = self.module(PlannerModel, PlannerConfig.from_json(self.planner_config, "recipe"), 3)
-        return self.stage(self.recipe.planner, module,
-                          lambda rng: planner_loss(module, self.tokenizer, self.recipe.planner.batch, rng, self.device))
+
+        def learn(stage: Stage, mix: Mix) -> None:
+            self.stage(stage, module, lambda rng: planner_loss(module, self.tokenizer, stage.batch, mix, rng, self.device))
+
+        learn(self.recipe.planner, Mix())
+        learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
+        return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:
+        """Its posters are drawn and encoded once a stage."""
         recipe = self.recipe
         dit = self.module(GLMImageDiT, DiTConfig.from_json(recipe.dit_config(), "recipe"), 4)
         module = Renderer(dit, self.module(GlyphEncoder, GlyphConfig.from_json(recipe.glyph_config(), "recipe"), 5))
         for zeroed in (dit.proj_out, *(block.norm1.linear for block in dit.transformer_blocks)):
             nn.init.zeros_(zeroed.weight)  # blocks start as identities (adaLN-Zero, Peebles and Xie 2022)
-        rng = random.Random("groups")
-        groups = [draw_group(vae, recipe.decoder.batch, rng, self.device) for _ in range(recipe.groups)]
-        return self.stage(recipe.decoder, module, lambda rng: decoder_loss(module, rng.choice(groups), rng, self.device))
+
+        def learn(stage: Stage, free: float, edits: float) -> None:
+            rng = random.Random(f"groups of {stage.name}")
+            groups = [(draw_edits if rng.random() < edits else draw_group)(vae, stage.batch, rng.random() < free, rng, self.device)
+                      for _ in range(recipe.groups)]
+            self.stage(stage, module, lambda rng: decoder_loss(module, rng.choice(groups), rng, self.device))
+
+        learn(recipe.decoder, 0, 0)
+        learn(recipe.decoder_mixed, FREE, EDITS)
+        return module
 
     def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer, dtype=torch.bfloat16) -> None:
         statistics = {"latents_mean": list(vae.config.latents_mean), "latents_std": list(vae.config.latents_std)}

@@ -22,7 +22,7 @@ def make_tokenizer(seed: int = 0) -> Tokenizer:
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = letters_apart
     rng = random.Random(seed)
-    learned.train_from_iterator((caption(random_poster(rng)) for _ in range(CAPTIONS)), trainers.BpeTrainer(
+    learned.train_from_iterator((caption(random_poster(rng, free=i % 2 > 0)) for i in range(CAPTIONS)), trainers.BpeTrainer(
         vocab_size=TEXT_WORDS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
 
     words = sorted(learned.get_vocab(), key=learned.get_vocab().get)

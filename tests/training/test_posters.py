@@ -2,19 +2,21 @@ import random
 
 import numpy as np
 import pytest
-import torch
 
 from glm_core.evaluation.tasks import read_tasks
 from glm_core.glyph import quoted_texts
 from glm_core.planner import PromptTokenizer
 from glm_core.planner.grids import preview_grid
+from glm_core.training.edits import random_edit, random_letters
 from glm_core.training.held_out import WORDS, write_prompts
-from glm_core.training.planner import PREVIEW, TARGET, sequence
+from glm_core.training.planner import PREVIEW, TARGET
 from glm_core.training.posters import (
     BACKGROUNDS,
     CELL_CODES,
     COLOURS,
+    COLUMNS,
     GRID,
+    ROWS,
     SIDE,
     caption,
     cell_codes,
@@ -24,9 +26,11 @@ from glm_core.training.posters import (
     shape_cells,
     word_cells,
 )
-from glm_core.training.tokenizer import CODES, IMAGE_START, VISUAL_IDS, make_tokenizer
+from glm_core.training.tokenizer import VISUAL_IDS, make_tokenizer
 
 POSTERS = [random_poster(random.Random(i)) for i in range(300)]
+FREE = [random_poster(random.Random(i), free=True) for i in range(300)]
+EDITS = [random_edit(random.Random(i), random_letters(random.Random(i)), free=i % 2 > 0) for i in range(300)]
 NAMES = {code: name for name, code in CELL_CODES.items()}
 
 
@@ -36,14 +40,24 @@ def tokenizer():
 
 
 def test_items_stand_apart_inside_the_poster():
-    for poster in POSTERS:
+    for poster in (*POSTERS, *FREE, *(edit.after for edit in EDITS)):
         cells = [cell for item in poster.items for cell in (shape_cells(item) if item.kind else word_cells(item))]
         assert len(set(cells)) == len(cells)
         assert all(0 <= row < GRID and 0 <= column < GRID for row, column in cells)
 
 
+def test_items_stand_in_the_zones_that_captions_name():
+    for poster in FREE:
+        for shape in poster.shapes:
+            left, top, pitch = shape.box
+            assert shape.zone == (ROWS[int((top + pitch) / SIDE * 3)], COLUMNS[int((left + pitch) / SIDE * 3)])
+        for word in poster.words:
+            assert word.zone[0] == ROWS[int((word.box.top + word.box.pitch / 2) / SIDE * 3)]
+            assert word.box.left >= 0 and word.box.left + len(word.text) * word.box.pitch <= SIDE
+
+
 def test_captions_quote_exactly_the_words():
-    for poster in POSTERS:
+    for poster in (*POSTERS, *FREE):
         assert quoted_texts(caption(poster)) == [word.text for word in poster.words]
 
 
@@ -52,12 +66,30 @@ def test_captions_tell_posters_apart():
 
 
 def test_codes_spell_the_words_and_colours():
-    for poster in POSTERS:
+    for poster in (*POSTERS, *FREE):
         grid = cell_codes(poster)
         for word in poster.words:
-            named = [NAMES[grid[row][column]] for row, column in word_cells(word)]
-            assert named == [("letter", letter, word.colour) for letter in word.text]
-        assert sum(NAMES[code][0] == "shape" for row in grid for code in row) == 4 * len(poster.shapes)
+            for letter, (row, column) in zip(word.text, word_cells(word), strict=True):
+                kind, pair, colour = NAMES[grid[row][column]]
+                assert kind == "letter" and letter in pair and colour == word.colour
+        for shape in poster.shapes:
+            assert {NAMES[grid[row][column]][:3] for row, column in shape_cells(shape)} == {("shape", shape.kind, shape.colour)}
+
+
+def test_edits_change_what_they_say_and_keep_the_rest():
+    for edit in EDITS:
+        before, after = set(edit.before.items), set(edit.after.items)
+        if "background" in edit.sentence:
+            assert before == after
+            continue
+        assert edit.before.background == edit.after.background
+        gone, come = before - after, after - before
+        assert len(gone) == 1 and len(come) == (0 if edit.sentence.startswith("Remove") else 1), edit
+        (old,) = gone
+        assert old.where in edit.sentence and old.noun in edit.sentence
+        for new in come:
+            assert quoted_texts(edit.sentence) == ([new.text] if edit.sentence.startswith("Change") else [""])
+            assert (new.zone != old.zone) == edit.sentence.startswith("Move")
 
 
 def test_previews_show_every_shape():
@@ -91,15 +123,13 @@ def test_tokenizer_spells_quoted_words_and_keeps_common_ones_whole(tokenizer):
     assert min(tokenizer.encode("At the top, anything at all: é, 世界, <sop>")) >= VISUAL_IDS
 
 
-def test_sequences_are_what_the_planner_is_asked_to_write(tokenizer):
+def test_the_preview_has_the_size_that_generation_gives_it():
     assert preview_grid(*TARGET, PREVIEW[0] * PREVIEW[1]) == PREVIEW
-    prompt, codes = sequence(tokenizer, POSTERS[0], IMAGE_START)
-    assert prompt[-1] == IMAGE_START and len(codes) == 16 + 64 and max(codes) < CODES
-    assert torch.tensor(codes[16:]).view(8, 8).tolist() == cell_codes(POSTERS[0])
 
 
-def test_held_out_prompts_are_tasks_that_evaluate_reads(tmp_path):
-    write_prompts(tmp_path / "prompts.jsonl", 300)
+@pytest.mark.parametrize("free", [False, True])
+def test_held_out_prompts_are_tasks_that_evaluate_reads(free, tmp_path):
+    write_prompts(tmp_path / "prompts.jsonl", 300, free)
     tasks = read_tasks(tmp_path / "prompts.jsonl")
     assert len(tasks) == 300 and all(task.words and set(task.words) <= WORDS for task in tasks)
     assert sum(len(task.shapes) for task in tasks) > 100

@@ -1,4 +1,5 @@
 import json
+import random
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
 from glm_core.planner.grids import positions
 from glm_core.planner.model import KVCache, rotary_table
 from glm_core.training.loop import Stage, initialise, run_stage
-from glm_core.training.planner import PREVIEW, TARGET, code_logits
+from glm_core.training.planner import Mix, code_logits, draw_lessons
 from glm_core.training.recipe import SHORT, train
 from glm_core.training.tokenizer import make_tokenizer
 
@@ -53,22 +54,26 @@ def test_padded_batches_give_the_logits_of_generation():
     config = PlannerConfig.from_json(SHORT.planner_config(1024), "short")
     model = PlannerModel(config, operations=ops)
     initialise(model, 0)
-    prompts = [tokenizer.layout(text, [TARGET, PREVIEW], config.image_start_token_id) for text in ("A red poster.", 'A long one: "ABC".')]
-    codes = torch.randint(0, config.codebook_size, (2, 80), generator=torch.Generator().manual_seed(0))
-    batched = code_logits(model, prompts, codes, CPU)
-    for prompt, written, logits in zip(prompts, codes, batched):
-        ids = torch.cat((torch.tensor(prompt), written[:-1]))[None]
-        rotary = rotary_table(positions([len(prompt), PREVIEW, TARGET]), config, torch.float32)
-        cache = KVCache(config, 1, ids.shape[1] + 1, "cpu", torch.float32)
-        alone = model.lm_head(model(ids, tuple(table[: ids.shape[1]] for table in rotary), cache, 0))[0, len(prompt) - 1 :]
-        assert (alone - logits).abs().max() <= 1e-4
+    model.requires_grad_(False)
+    for mix in (Mix(), Mix(free=1.0, bare=1.0), Mix(edits=1.0)):
+        jobs, wanted = zip(*draw_lessons(model, tokenizer, 3, mix, random.Random(0)))
+        batched = code_logits(model, jobs, torch.tensor(wanted), CPU)
+        for job, codes, logits in zip(jobs, wanted, batched):
+            ids = torch.cat((job.prompt_ids, torch.tensor([codes[:-1]])), dim=1)
+            assert ids.shape[1] == job.length - 1 and max(codes) < config.codebook_size
+            rotary = rotary_table(positions([*job.segments, *job.grids]), config, torch.float32)
+            cache = KVCache(config, 1, job.length, "cpu", torch.float32)
+            hidden = model(ids, tuple(table[: job.length - 1] for table in rotary), cache, 0)
+            alone = model.lm_head(hidden)[0, job.prompt_ids.shape[1] - 1 :]
+            assert (alone - logits).abs().max() <= 1e-4
 
 
 @pytest.mark.long
 def test_the_short_recipe_learns_and_writes_a_checkpoint_that_draws(tmp_path):
     pytest.importorskip("matplotlib")
     train(SHORT, tmp_path, CPU)
-    for stage, share in (("vision", 0.5), ("autoencoder", 0.9), ("planner", 0.5), ("decoder", 0.9)):
+    shares = {"vision": 0.5, "autoencoder": 0.9, "planner": 0.5, "planner-mixed": 1.0, "decoder": 0.9, "decoder-mixed": 1.0}
+    for stage, share in shares.items():
         curve = losses(tmp_path / "training", stage)
         assert curve[-1] < share * curve[0], stage
     assert (tmp_path / "curves.png").stat().st_size > 1000

@@ -1,20 +1,19 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
-MODEL ?= build/tiny
-PROMPT ?= A quiet street cafe at dusk. The chalkboard beside the door says "FRESH COFFEE".
+MODEL ?= embedded
+PROMPT_1 ?= A yellow poster. At the top, "COFFEE" in blue letters. At the bottom left, a red circle. At the bottom right, a purple diamond.
+PROMPT_2 ?= A blue poster. In the centre, "MUSEUM" in white letters. At the top left, a yellow triangle. At the bottom, an orange square.
+PROMPT_3 ?= A white poster. At the top, "NIGHT" in large purple letters. At the bottom, "RADIO" in small black letters. At the left, a large green cross.
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := passive
 
 .PHONY: demo test test-long clean
 
-demo: $(VENV)/installed $(MODEL)
+demo: $(VENV)/installed
 	mkdir -p out
-	$(BIN)/python -m glm_core generate --model $(MODEL) --prompt '$(PROMPT)' --width 256 --height 256 --steps 8 --out out/demo.png
-
-build/tiny: | $(VENV)/installed
-	@echo "No MODEL given: making a tiny random one, whose pictures are noise."
-	$(BIN)/python -m tests.tiny $@
+	$(BIN)/python -m glm_core generate --model '$(MODEL)' --prompt '$(PROMPT_1)' --prompt '$(PROMPT_2)' --prompt '$(PROMPT_3)' \
+		--width 256 --height 256 --out out/demo.png --sheet out/sheet.png
 
 test: $(VENV)/tests-installed
 	$(BIN)/ruff check .

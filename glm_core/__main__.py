@@ -13,13 +13,14 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from .checkpoint import DIFFUSION, GLYPH, VAE, VISION, convert_folder
+from .checkpoint import DIFFUSION, EMBEDDED, GLYPH, VAE, VISION, convert_folder
 from .errors import GLMImageError
-from .evaluation import evaluate
+from .evaluation import WITHOUT, contact_sheet, evaluate
 from .glyph import NATURAL, REFERENCE
 from .pipeline import (
     Place,
     decode_pixels,
+    default_side,
     draw_noise,
     encode_glyphs,
     encode_images,
@@ -33,6 +34,7 @@ from .planner.grids import check_size
 from .training.recipe import Recipe, train
 from .vision import tokenize
 
+EMBEDDED_NAME = "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -41,20 +43,23 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
 
     g = commands.add_parser("generate", help="draw pictures from a prompt", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    g.add_argument("--model", type=Path, required=True, metavar="DIR", help="released folder, or what 'convert' wrote")
-    g.add_argument("--prompt", required=True, metavar="TEXT", help="texts in quotation marks are lettered in the picture")
-    g.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="picture; further ones of a batch get -1, -2, …")
+    add_model(g)
+    g.add_argument("--prompt", action="append", required=True, metavar="TEXT",
+                   help="texts in quotation marks are lettered in the picture; may be given several times")
+    g.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="picture; further ones get -1, -2, …")
+    g.add_argument("--sheet", type=Path, metavar="FILE.png", help="also put all pictures with their prompts on one sheet")
     g.add_argument("--image", type=Path, action="append", default=[], metavar="FILE",
                    help="picture to edit or to take something from; may be given several times, in the order the prompt means")
-    g.add_argument("--width", type=int, default=1024, help="multiple of 32, 32 to 4096")
-    g.add_argument("--height", type=int, default=1024, help="multiple of 32, 32 to 4096")
-    g.add_argument("--batch", type=int, default=1, help="number of pictures, each with a plan of its own")
+    add_size(g)
+    g.add_argument("--batch", type=int, default=1, help="number of pictures of every prompt, each with a plan of its own")
     g.add_argument("--seed", type=int, default=0, help="of plan and noise; picture i is planned with seed + i")
     g.add_argument("--steps", type=int, default=50, help="sampling steps")
     g.add_argument("--guidance", type=float, default=1.5, help="guidance scale; 1 or less turns guidance off")
     g.add_argument("--temperature", type=float, default=Sampling.temperature, help="of the planner")
     g.add_argument("--top-p", type=float, default=Sampling.top_p, help="probability mass that the planner draws from")
     g.add_argument("--top-k", type=int, default=Sampling.top_k, help="tokens that the planner draws from; 1 is greedy")
+    g.add_argument("--look-ahead", type=int, default=1, metavar="N",
+                   help="tokens that the planner tries in one pass; more is faster where they are easy to guess, the plan is the same")
     g.add_argument("--plan-in", type=Path, metavar="F.safetensors", help="take this plan (and its size) and skip the planner")
     g.add_argument("--plan-out", type=Path, metavar="F.safetensors", help="keep the plan: ids and preview, int64 [B, h, w]")
     g.add_argument("--noise-in", type=Path, metavar="F.safetensors", help="start from this noise, float32 [B, 16, H/8, W/8]")
@@ -66,19 +71,20 @@ def parser() -> argparse.ArgumentParser:
 
     e = commands.add_parser("evaluate", help="draw prompts, read the pictures and count right words and shapes",
                             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    e.add_argument("--model", type=Path, required=True, metavar="DIR", help="released folder, or what 'convert' wrote")
+    add_model(e)
     e.add_argument("--prompts", type=Path, required=True, metavar="FILE.jsonl", help="a line each: prompt, texts, and maybe shapes")
     e.add_argument("--json", type=Path, metavar="OUT", help="keep all figures and what each picture shows")
     e.add_argument("--sheet", type=Path, metavar="FILE.png", help="keep the pictures with their prompts on one sheet")
-    e.add_argument("--width", type=int, default=1024, help="multiple of 32, 32 to 4096")
-    e.add_argument("--height", type=int, default=1024, help="multiple of 32, 32 to 4096")
+    add_size(e)
     e.add_argument("--steps", type=int, default=50, help="sampling steps")
     e.add_argument("--guidance", type=float, default=1.5, help="guidance scale; 1 or less turns guidance off")
     e.add_argument("--seed", type=int, default=0, help="of plan and noise; picture i takes seed + i")
+    e.add_argument("--without", choices=WITHOUT, help="leave a part out, to see what it does: plan (the next prompt's plan is "
+                   "drawn), glyphs (no texts are spelled) or preview (planned without a preview grid)")
     e.add_argument("--limit", type=int, metavar="N", help="evaluate the first N prompts")
     e.add_argument("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
     e.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
-    e.set_defaults(run=lambda args: evaluate(args, choose_place(args.device, args.dtype)))
+    e.set_defaults(run=run_evaluate)
 
     c = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
     c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
@@ -93,6 +99,27 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def model_folder(name: str) -> Path:
+    return EMBEDDED if name == EMBEDDED_NAME else Path(name)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
+                         help="released folder, what 'convert' wrote, or 'embedded' for the small model that comes with the pack")
+
+
+def add_size(command: argparse.ArgumentParser) -> None:
+    for side in ("--width", "--height"):
+        command.add_argument(side, type=int, default=argparse.SUPPRESS,
+                             help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
+
+
+def fill_size(args) -> None:
+    for side in ("width", "height"):
+        if side not in args:
+            setattr(args, side, default_side(args.model))
+
+
 def choose_place(device: str, dtype: str) -> Place:
     if device == "cuda" and not torch.cuda.is_available():
         raise GLMImageError("--device: found cuda, but torch sees no GPU; accepted here is cpu")
@@ -103,9 +130,15 @@ def choose_place(device: str, dtype: str) -> Place:
 
 
 def check_counts(args) -> None:
-    for name in ("batch", "steps"):
+    for name in ("batch", "steps", "look_ahead"):
         if getattr(args, name) < 1:
-            raise GLMImageError(f"--{name}: found {getattr(args, name)}, accepted is 1 or more")
+            raise GLMImageError(f"--{name.replace('_', '-')}: found {getattr(args, name)}, accepted is 1 or more")
+
+
+def check_one_prompt(args) -> None:
+    for option in ("plan_in", "plan_out", "noise_in", "latent_out"):
+        if getattr(args, option) and len(args.prompt) > 1:
+            raise GLMImageError(f"--{option.replace('_', '-')}: found {len(args.prompt)} prompts, accepted with it is one")
 
 
 def read_noise(path: Path, plan: Plan) -> torch.Tensor:
@@ -129,20 +162,23 @@ def read_image(path: Path) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).float()[None] / 255
 
 
-def make_or_load_plan(args, place: Place, references: list[Plan]) -> Plan:
+def make_or_load_plans(args, place: Place, references: list[Plan]) -> list[Plan]:
+    """One for every prompt."""
     if args.plan_in:
-        return Plan.load(args.plan_in)
+        return [Plan.load(args.plan_in)]
     sampling = Sampling(args.temperature, args.top_p, args.top_k)
+    fill_size(args)
     check_size(args.width, args.height)
+    planner = load_planner(args.model, place)
     with logging_redirect_tqdm(), tqdm(desc="plan", unit="token") as bar:
 
         def on_token(i, tokens):
-            bar.total = tokens.shape[1]
+            bar.total = len(args.prompt) * tokens.shape[1]
             bar.update()
 
-        return make_plan(*load_planner(args.model, place), args.prompt, args.width, args.height, batch=args.batch, seed=args.seed,
-                         sampling=sampling, references=references, device=place.device, dtype=place.dtype,
-                         on_token=on_token)
+        return [make_plan(*planner, prompt, args.width, args.height, batch=args.batch, seed=args.seed, sampling=sampling,
+                          references=references, ahead=args.look_ahead, device=place.device, dtype=place.dtype, on_token=on_token)
+                for prompt in args.prompt]
 
 
 def read_references(args, place: Place) -> list[tuple[torch.Tensor, Plan]]:
@@ -157,32 +193,58 @@ def encode_references(args, place: Place, images: list[torch.Tensor], tokens: li
     return list(zip(encode_images(load(args.model, VAE, place), images, tokens, place), tokens)) if images else []
 
 
+def draw_latents(args, place: Place, plans: list[Plan], glyphs: list[torch.Tensor], no_glyphs: torch.Tensor,
+                 references: list[tuple[torch.Tensor, Plan]]) -> list[torch.Tensor]:
+    dit = load(args.model, DIFFUSION, place)
+    latents = []
+    with tqdm(total=len(plans) * args.steps, desc="draw", unit="step") as bar:
+        for plan, texts in zip(plans, glyphs, strict=True):
+            noise = read_noise(args.noise_in, plan) if args.noise_in else draw_noise(args.seed, plan.batch, plan.width, plan.height)
+            latents.append(render_latent(dit, plan, texts, no_glyphs, noise, place, steps=args.steps, guidance=args.guidance,
+                                         references=references, on_step=lambda i: bar.update()))
+    return latents
+
+
+def write_pictures(args, place: Place, latents: list[torch.Tensor]) -> None:
+    vae, captions, pictures = load(args.model, VAE, place), [], []
+    for prompt, latent in zip(args.prompt, latents, strict=True):
+        for picture in decode_pixels(vae, latent, place):
+            path = args.out.with_stem(f"{args.out.stem}-{len(pictures)}") if pictures else args.out
+            pictures.append(Image.fromarray((picture * 255).round().byte().numpy()))
+            captions.append([prompt])
+            pictures[-1].save(path)
+            print(f"{path}: {pictures[-1].width}x{pictures[-1].height}, {prompt}")
+    if args.sheet:
+        contact_sheet(pictures, captions).save(args.sheet)
+        print(f"{args.sheet}: all of them")
+
+
 @torch.inference_mode()
 def generate(args) -> None:
     """One part is in memory at a time."""
     check_counts(args)
+    check_one_prompt(args)
     place = choose_place(args.device, args.dtype)
     pictures = read_references(args, place)
     images, tokens = [image for image, _ in pictures], [plan for _, plan in pictures]
-    plan = make_or_load_plan(args, place, tokens)
+    plans = make_or_load_plans(args, place, tokens)
     if args.plan_out:
-        plan.save(args.plan_out)
+        plans[0].save(args.plan_out)
 
     encoder = load(args.model, GLYPH, place)
-    glyphs = encode_glyphs(encoder, args.prompt, place, REFERENCE if args.reference_quotes else NATURAL)
+    quotes = REFERENCE if args.reference_quotes else NATURAL
+    glyphs = [encode_glyphs(encoder, prompt, place, quotes) for prompt in args.prompt]
     no_glyphs = encode_glyphs(encoder, "", place)
     del encoder
-    references = encode_references(args, place, images, tokens)
-    noise = read_noise(args.noise_in, plan) if args.noise_in else draw_noise(args.seed, plan.batch, plan.width, plan.height)
-    with tqdm(total=args.steps, desc="draw", unit="step") as bar:
-        latent = render_latent(load(args.model, DIFFUSION, place), plan, glyphs, no_glyphs, noise, place, steps=args.steps,
-                               guidance=args.guidance, references=references, on_step=lambda i: bar.update())
+    latents = draw_latents(args, place, plans, glyphs, no_glyphs, encode_references(args, place, images, tokens))
     if args.latent_out:
-        save_file({"latent": latent.cpu().contiguous()}, args.latent_out)
-    for i, picture in enumerate(decode_pixels(load(args.model, VAE, place), latent, place)):
-        path = args.out if i == 0 else args.out.with_stem(f"{args.out.stem}-{i}")
-        Image.fromarray((picture * 255).round().byte().numpy()).save(path)
-        print(f"{path}: {plan.width}x{plan.height}, {args.prompt}")
+        save_file({"latent": latents[0].cpu().contiguous()}, args.latent_out)
+    write_pictures(args, place, latents)
+
+
+def run_evaluate(args) -> None:
+    fill_size(args)
+    evaluate(args, choose_place(args.device, args.dtype))
 
 
 def convert(args) -> None:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from . import ops
-from .checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part, Weights, fill, locate, read_part
+from .checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part, Weights, fill, locate, read_config_alone, read_part
 from .decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig, network_timestep, official_sigmas, resolution_shift
 from .decoder.vae import latent_statistics
 from .glyph import NATURAL, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
 from .images import fit_image
 from .plan import LATENT_PIXELS, Plan, prior_map
 from .planner import PlannerConfig, PlannerModel, PromptTokenizer
+from .planner.grids import usual_side
 from .vision import SemanticVQ, VisionConfig
 
 OnStep = Callable[[int], None]
@@ -55,6 +56,12 @@ def load_planner(model: Path, place: Place) -> tuple[PlannerModel, PromptTokeniz
     weights = read_part(locate(model, PLANNER), PLANNER)
     planner = build(PlannerModel, PlannerConfig.from_json(weights.config, weights.where), weights, place)
     return planner, PromptTokenizer(weights.tokenizer_json)
+
+
+def default_side(model: Path) -> int:
+    """Pixels of a side where none is given: 1024 for the released model."""
+    config = read_config_alone(locate(model, PLANNER), PLANNER)
+    return usual_side(config.get("trained_sides", PlannerConfig.trained_sides))
 
 
 def encode_images(vae: AutoencoderKL, images: Sequence[Tensor], tokens: Sequence[Plan], place: Place) -> list[Tensor]:

@@ -7,7 +7,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, locate
+from ..glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE, Part, locate
 from ..glm_core.glyph import NATURAL, QUOTE_RULES
 from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder
 from .types import CATEGORY, Planner
@@ -20,6 +20,8 @@ WEIGHT_DTYPES = {  # the choices of core's Load Diffusion Model
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
 RELEASED_FOLDERS = "diffusers"  # ComfyUI's own place for models in folders
+DEMO = "embedded (demo)"
+DEMO_TOOLTIP = f" {DEMO}: the small one that comes with this pack and draws simple posters of 256x256 pixels."
 
 
 def quotes_input():
@@ -28,11 +30,19 @@ def quotes_input():
                                   "quotation marks. reference: any two marks make a pair, as in the original pipeline.")
 
 
+def file_names(kind: str) -> list[str]:
+    return [*folder_paths.get_filename_list(kind), DEMO]
+
+
+def find(kind: str, name: str, part: Part) -> str:
+    return str(locate(EMBEDDED, part)) if name == DEMO else folder_paths.get_full_path_or_raise(kind, name)
+
+
 def released_folders() -> dict[str, Path]:
-    """Folders below models/diffusers that hold a GLM-Image, by their relative names."""
+    """Folders below models/diffusers that hold a GLM-Image, by their relative names, and the embedded one."""
     found = ((root, folder) for root in folder_paths.get_folder_paths(RELEASED_FOLDERS)
              for folder, inside, _ in os.walk(root, followlinks=True) if PLANNER.folder in inside)
-    return {Path(folder).relative_to(root).as_posix(): Path(folder) for root, folder in found}
+    return {Path(folder).relative_to(root).as_posix(): Path(folder) for root, folder in found} | {DEMO: EMBEDDED}
 
 
 class GLMImageDiffusionModelLoader(io.ComfyNode):
@@ -44,8 +54,8 @@ class GLMImageDiffusionModelLoader(io.ComfyNode):
             category=LOADERS,
             description="Loads the decoder (DiT) as a MODEL that samplers, LoRA loaders and model patches accept.",
             inputs=[
-                io.Combo.Input("model_name", options=folder_paths.get_filename_list("diffusion_models"),
-                               tooltip="A GLM-Image diffusion model from models/diffusion_models."),
+                io.Combo.Input("model_name", options=file_names("diffusion_models"),
+                               tooltip="A GLM-Image diffusion model from models/diffusion_models." + DEMO_TOOLTIP),
                 io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
                                tooltip="How the weights are kept. default: as in the file; fp8 halves their memory."),
             ],
@@ -54,8 +64,7 @@ class GLMImageDiffusionModelLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, model_name, weight_dtype):
-        path = folder_paths.get_full_path_or_raise("diffusion_models", model_name)
-        return io.NodeOutput(load_diffusion_model(path, WEIGHT_DTYPES[weight_dtype]))
+        return io.NodeOutput(load_diffusion_model(find("diffusion_models", model_name, DIFFUSION), WEIGHT_DTYPES[weight_dtype]))
 
 
 class GLMImagePlannerLoader(io.ComfyNode):
@@ -67,15 +76,15 @@ class GLMImagePlannerLoader(io.ComfyNode):
             category=LOADERS,
             description="Loads the autoregressive model that writes a picture's plan. It is freed for the decoder when memory runs short.",
             inputs=[
-                io.Combo.Input("planner_name", options=folder_paths.get_filename_list("text_encoders"),
-                               tooltip="A GLM-Image planner from models/text_encoders."),
+                io.Combo.Input("planner_name", options=file_names("text_encoders"),
+                               tooltip="A GLM-Image planner from models/text_encoders." + DEMO_TOOLTIP),
             ],
             outputs=[Planner.Output(display_name="planner")],
         )
 
     @classmethod
     def execute(cls, planner_name):
-        return io.NodeOutput(HostPlanner(folder_paths.get_full_path_or_raise("text_encoders", planner_name)))
+        return io.NodeOutput(HostPlanner(find("text_encoders", planner_name, PLANNER)))
 
 
 class GLMImageGlyphEncoderLoader(io.ComfyNode):
@@ -87,8 +96,8 @@ class GLMImageGlyphEncoderLoader(io.ComfyNode):
             category=LOADERS,
             description="Loads the encoder that spells the quoted texts of a prompt. Use it with CLIP Text Encode.",
             inputs=[
-                io.Combo.Input("encoder_name", options=folder_paths.get_filename_list("text_encoders"),
-                               tooltip="A GLM-Image glyph encoder (ByT5) from models/text_encoders."),
+                io.Combo.Input("encoder_name", options=file_names("text_encoders"),
+                               tooltip="A GLM-Image glyph encoder (ByT5) from models/text_encoders." + DEMO_TOOLTIP),
                 quotes_input(),
             ],
             outputs=[io.Clip.Output()],
@@ -96,7 +105,7 @@ class GLMImageGlyphEncoderLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, encoder_name, quotes):
-        return io.NodeOutput(load_glyph_encoder(folder_paths.get_full_path_or_raise("text_encoders", encoder_name), quotes))
+        return io.NodeOutput(load_glyph_encoder(find("text_encoders", encoder_name, GLYPH), quotes))
 
 
 class GLMImageVAELoader(io.ComfyNode):
@@ -108,14 +117,15 @@ class GLMImageVAELoader(io.ComfyNode):
             category=LOADERS,
             description="Loads the autoencoder as a VAE for VAE Decode, VAE Encode and their tiled and inpainting variants.",
             inputs=[
-                io.Combo.Input("vae_name", options=folder_paths.get_filename_list("vae"), tooltip="A GLM-Image VAE from models/vae."),
+                io.Combo.Input("vae_name", options=file_names("vae"),
+                               tooltip="A GLM-Image VAE from models/vae." + DEMO_TOOLTIP),
             ],
             outputs=[io.Vae.Output()],
         )
 
     @classmethod
     def execute(cls, vae_name):
-        return io.NodeOutput(GLMImageVAE(folder_paths.get_full_path_or_raise("vae", vae_name)))
+        return io.NodeOutput(GLMImageVAE(find("vae", vae_name, VAE)))
 
 
 class GLMImageFolderLoader(io.ComfyNode):
@@ -128,7 +138,7 @@ class GLMImageFolderLoader(io.ComfyNode):
             description="Loads all four parts from the released folder as it was downloaded.",
             inputs=[
                 io.Combo.Input("folder", options=list(released_folders()),
-                               tooltip="A folder below models/diffusers that holds zai-org/GLM-Image with its subfolders."),
+                               tooltip="A folder below models/diffusers that holds zai-org/GLM-Image with its subfolders." + DEMO_TOOLTIP),
                 io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
                                tooltip="How the diffusion model's weights are kept. default: as in the files."),
                 quotes_input(),

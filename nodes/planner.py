@@ -51,6 +51,9 @@ class GLMImagePlan(io.ComfyNode):
                                tooltip="Draw from the likeliest tokens that reach this probability together. Released with 0.75."),
                 io.Int.Input("top_k", default=Sampling.top_k, min=1, max=16384,
                              tooltip="Draw from this many of the likeliest tokens; 1 is greedy, 16384 is all of them."),
+                io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
+                             tooltip="Tokens that are tried in one pass; the plan stays the same. 1 is off. More is faster where tokens "
+                                     "are easy to guess."),
                 io.Autogrow.Input("references", optional=True, template=OptionalPrefix(
                     Plan.Input("reference", optional=True,
                                tooltip="Tokens of a picture to edit or to take something from (GLM-Image Tokenize)."),
@@ -61,10 +64,10 @@ class GLMImagePlan(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, planner, prompt, width, height, batch_size, seed, temperature, top_p, top_k, references=None):
+    def execute(cls, planner, prompt, width, height, batch_size, seed, temperature, top_p, top_k, look_ahead=1, references=None):
         names = sorted(references or {}, key=lambda name: (len(name), name))  # reference10 comes after reference2
         return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, Sampling(temperature, top_p, top_k),
-                                          [references[name] for name in names]))
+                                          [references[name] for name in names], look_ahead))
 
 
 class GLMImagePlanPreview(io.ComfyNode):

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from glm_core.__main__ import main, read_image
 from glm_core.checkpoint import PARTS
+from glm_core.pipeline import default_side
 from tests.tiny import write_checkpoint
 
 
@@ -29,6 +33,31 @@ def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
     assert latent.shape == (2, 16, 8, 12) and latent.dtype == torch.float32
     printed = capsys.readouterr()
     assert "a-1.png: 96x64" in printed.out and "plan:" in printed.err and "draw:" in printed.err
+
+
+def test_every_prompt_is_drawn_as_if_it_were_alone(model, tmp_path, capsys):
+    assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--sheet", tmp_path / "sheet.png") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split("/")[-1] for line in printed] == [
+        "a.png: 96x64, a 'sign'", "a-1.png: 96x64, another 'sign'", "sheet.png: all of them"]
+    assert generate(model, tmp_path / "alone.png") == 0
+    both, alone = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("a.png", "alone.png"))
+    assert np.abs(both - alone).max() <= 1
+    assert np.abs(both - np.asarray(Image.open(tmp_path / "a-1.png"))).max() > 1
+    assert Image.open(tmp_path / "sheet.png").width > 2 * 256
+
+
+def test_a_file_of_one_plan_is_refused_for_two_prompts(model, tmp_path, capsys):
+    assert generate(model, tmp_path / "a.png", "--prompt", "another", "--plan-out", tmp_path / "plan.safetensors") == 1
+    assert "--plan-out: found 2 prompts, accepted with it is one" in capsys.readouterr().err
+
+
+def test_sides_are_those_the_model_was_trained_for(model, tmp_path):
+    assert default_side(model) == 1024
+    config = model / "vision_language_encoder" / "config.json"
+    copy = shutil.copytree(model, tmp_path / "small")
+    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(json.loads(config.read_text()) | {"trained_sides": [64, 256]}))
+    assert default_side(copy) == 128
 
 
 def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from glm_core.__main__ import main
 from glm_core.errors import GLMImageError
-from glm_core.evaluation import ocr
+from glm_core.evaluation import WITHOUT, ocr
 from glm_core.evaluation.metrics import edit_distance, normalise, pair_words, similarity
 from glm_core.evaluation.ocr import Box, make_reader, read_words
 from glm_core.evaluation.run import measure, summary
@@ -250,6 +250,17 @@ def test_figures_and_sheet_of_a_tiny_checkpoint(model, tmp_path, capsys):
     assert [len(picture["words"]) for picture in data["pictures"]] == [1, 2]
     assert data["pictures"][0]["shapes"][0]["right"] is False
     assert Image.open(tmp_path / "a.png").width >= 2 * CELL
+
+
+@with_ocr
+def test_without_a_part_other_pictures_are_drawn(model, tmp_path, capsys):
+    prompts = write_lines(tmp_path / "a.jsonl", GOOD, {"prompt": "b 'sign'", "texts": ["sign"]})
+    pictures = {}
+    for part in (None, *WITHOUT):
+        assert evaluate(model, prompts, "--sheet", tmp_path / "a.png", *(["--without", part] if part else [])) == 0
+        pictures[part] = (tmp_path / "a.png").read_bytes()
+    assert len(set(pictures.values())) == 4
+    assert "plans shape accuracy" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options, message", [

@@ -1,8 +1,8 @@
 """Files → tensors and configuration, for the released folder and for one file a part."""
 
 from .convert import convert_folder
-from .parts import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, VISION, Part, locate
-from .read import Weights, fill, read_part
+from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, VAE, VISION, Part, locate
+from .read import Weights, fill, read_config_alone, read_part
 
-__all__ = ["DIFFUSION", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights", "convert_folder", "fill", "locate",
-           "read_part"]
+__all__ = ["DIFFUSION", "EMBEDDED", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights", "convert_folder", "fill", "locate",
+           "read_config_alone", "read_part"]

@@ -28,6 +28,7 @@ DIFFUSION = Part("diffusion model", "transformer", "diffusion_models/glm_image_d
                  "prior_token_embedding.weight")
 VAE = Part("VAE", "vae", "vae/glm_image_vae.safetensors", "decoder.mid_block.resnets.0.conv1.weight")
 PARTS = (PLANNER, GLYPH, DIFFUSION, VAE)
+EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"  # the small model that comes with the pack, in the released layout
 
 
 def locate(model: Path, part: Part) -> Path:

@@ -51,6 +51,12 @@ def read_part(path: Path, part: Part, load: Callable[[str], dict[str, Tensor]] =
     return Weights(tensors, config, f"{part.title} {path}", metadata, tokenizer)
 
 
+def read_config_alone(path: Path, part: Part) -> dict:
+    """The part's configuration without its tensors; empty where the file does not carry it."""
+    metadata = {key: value for file in part_files(path, part) for key, value in read_metadata(file, part).items()}
+    return read_part_config(path, part, metadata) or {}
+
+
 def part_files(path: Path, part: Part) -> list[Path]:
     if path.is_file():
         return [path]

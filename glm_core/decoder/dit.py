@@ -206,9 +206,10 @@ class Block(nn.Module):
                                         rotary, transformer_options, references, kept)
         img = img + gate * img_attn
         txt = txt + c_gate * txt_attn
-        img = img + ff_gate * self.ff(modulate(self.norm(img), ff_shift, ff_scale))
-        txt = txt + c_ff_gate * self.ff(modulate(self.norm(txt), c_ff_shift, c_ff_scale))
-        return img, txt
+        # one pass for both, so that the weights are read once
+        x = torch.cat((modulate(self.norm(txt), c_ff_shift, c_ff_scale), modulate(self.norm(img), ff_shift, ff_scale)), dim=1)
+        txt_ff, img_ff = self.ff(x).split((txt.shape[1], img.shape[1]), dim=1)
+        return img + ff_gate * img_ff, txt + c_ff_gate * txt_ff
 
 
 class FinalModulation(nn.Module):

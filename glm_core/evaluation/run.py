@@ -26,7 +26,8 @@ from .sheet import contact_sheet
 from .tasks import Task, read_tasks
 
 Reader = Callable[[np.ndarray], list[str]]
-SETTINGS = ("model", "prompts", "width", "height", "steps", "guidance", "seed")
+SETTINGS = ("model", "prompts", "width", "height", "steps", "guidance", "seed", "without")
+PLAN, GLYPHS, PREVIEW = WITHOUT = ("plan", "glyphs", "preview")
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ def plan_all(args, tasks: Sequence[Task], place: Place) -> list[Plan]:
     planner = load_planner(args.model, place)
     tokens = sum(rows * columns for rows, columns in plan_grids(args.width, args.height, planner[0].config.preview_tokens))
     with each_message_once(), tqdm(total=len(tasks) * tokens, desc="plan", unit="token") as bar:
-        return [make_plan(*planner, task.prompt, args.width, args.height, seed=args.seed + i, device=place.device, dtype=place.dtype,
-                          on_token=lambda i, tokens: bar.update()) for i, task in enumerate(tasks)]
+        return [make_plan(*planner, task.prompt, args.width, args.height, seed=args.seed + i, preview=args.without != PREVIEW,
+                          device=place.device, dtype=place.dtype, on_token=lambda i, tokens: bar.update())
+                for i, task in enumerate(tasks)]
 
 
 def encode_all(args, tasks: Sequence[Task], place: Place) -> tuple[list[Tensor], Tensor]:
@@ -115,6 +117,11 @@ def measure(task: Task, picture: Image.Image, reader: Reader) -> PictureResult:
     return PictureResult(task, read, pair_words(task.words, read), shapes)
 
 
+def exchanged(items: Sequence) -> list:
+    """Everybody gets what belongs to the next one."""
+    return [*items[1:], items[0]]
+
+
 def summary(results: Sequence[PictureResult]) -> dict:
     """All figures; those that nothing was wanted for are None."""
     words = [word for result in results for word in result.words]
@@ -127,7 +134,7 @@ def summary(results: Sequence[PictureResult]) -> dict:
 
 def table(figures: dict) -> str:
     cells = [f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value) for value in figures.values()]
-    titles = [name.replace("_", " ").replace("ned", "NED") for name in figures]
+    titles = [{"ned": "NED"}.get(name, name.replace("_", " ")) for name in figures]
     widths = [max(map(len, pair)) for pair in zip(titles, cells)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in (titles, cells))
 
@@ -141,18 +148,29 @@ def check_counts(args) -> None:
 @torch.inference_mode()
 def draw_pictures(args, tasks: Sequence[Task], place: Place) -> list[Image.Image]:
     plans = plan_all(args, tasks, place)
+    if args.without == PLAN:
+        plans = exchanged(plans)
     glyphs, no_glyphs = encode_all(args, tasks, place)
+    if args.without == GLYPHS:
+        glyphs = [no_glyphs] * len(tasks)
     return decode_all(args, draw_all(args, plans, glyphs, no_glyphs, place), place)
 
 
 def evaluate(args, place: Place) -> None:
-    """Draw the prompts of ``args.prompts``, print the figures, and write ``args.json`` and ``args.sheet`` where given."""
+    """Draw the prompts of ``args.prompts``, print the figures, and write ``args.json`` and ``args.sheet`` where given.
+
+    ``args.without``: plan gives every prompt the next one's plan (and also counts the shapes of that prompt), glyphs spells
+    no texts, preview plans without a preview grid.
+    """
     check_counts(args)
     tasks = read_tasks(args.prompts, args.limit)
     reader = make_reader()
     pictures = draw_pictures(args, tasks, place)
     results = [measure(task, picture, reader) for task, picture in zip(tqdm(tasks, desc="read", unit="picture"), pictures)]
     figures = summary(results)
+    if args.without == PLAN:
+        followed = [measure(task, picture, lambda pixels: []) for task, picture in zip(exchanged(tasks), pictures)]
+        figures["plans_shape_accuracy"] = summary(followed)["shape_accuracy"]
     print(table(figures))
     if args.json:
         settings = {name: value if isinstance(value := getattr(args, name), int | float) else str(value) for name in SETTINGS}

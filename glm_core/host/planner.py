@@ -69,12 +69,13 @@ class HostPlanner:
         return patcher
 
     def plan(self, prompt: str, width: int, height: int, batch: int, seed: int, sampling: Sampling,
-             references: Sequence[Plan] = ()) -> Plan:
+             references: Sequence[Plan] = (), ahead: int = 1) -> Plan:
         """Plan ``batch`` pictures. Raises GLMImageError on bad sizes and batches, and the host's interrupt on cancel."""
         job = prepare(self.tokenizer, self.config, prompt, width, height, references)
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=self.memory_required(job.length, batch))
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=self.memory_required(job.length, batch, ahead))
         plan = make_plan(self.patcher.model, self.tokenizer, prompt, width, height, batch=batch, seed=seed, sampling=sampling,
-                         references=references, device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(job))
+                         references=references, ahead=ahead, device=self.load_device, dtype=self.precision.compute,
+                         on_token=PlanProgress(job))
         return plan.to(comfy.model_management.intermediate_device())
 
     def tokenize(self, image: Tensor) -> Plan:
@@ -86,9 +87,9 @@ class HostPlanner:
         return tokenize(self.vision.model, image, self.load_device, self.precision.compute).to(
             comfy.model_management.intermediate_device())
 
-    def memory_required(self, length: int, batch: int) -> int:
+    def memory_required(self, length: int, batch: int, ahead: int = 1) -> int:
         """Bytes of the KV cache, of the prompt's activations and of the logits being sorted."""
         widest = 2 * self.config.intermediate_size + 8 * self.config.hidden_size
-        logits = 8 * batch * self.config.vision_vocab_size * torch.float32.itemsize
+        logits = 8 * batch * ahead * self.config.vision_vocab_size * torch.float32.itemsize
         dtype = self.precision.compute
         return KVCache.size_in_bytes(self.config, batch, length, dtype) + length * widest * dtype.itemsize + logits

@@ -21,6 +21,12 @@ def check_size(width: int, height: int) -> None:
                                 f"from {SMALLEST} to {LARGEST}")
 
 
+def usual_side(trained_sides: tuple[int, int]) -> int:
+    """Pixels between the smallest and the largest side a model was trained for: 1024 of 512 and 2048."""
+    smallest, largest = trained_sides
+    return isqrt(smallest * largest) // TOKEN_PIXELS * TOKEN_PIXELS
+
+
 def token_grid(width: int, height: int) -> Grid:
     """Rows and columns of the target grid."""
     return height // TOKEN_PIXELS, width // TOKEN_PIXELS

@@ -100,17 +100,19 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Grouped-query attention of q [B, heads, n, d] over k, v [B, kv heads, length, d] → [B, n, heads * d].
+    """Grouped-query attention of q [B, heads, n, d], the last n of k, v [B, kv heads, length, d] → [B, n, heads * d].
 
-    n = 1 sees everything; n > 1 is the prompt, which is causal and starts at position 0.
+    A whole prompt is causal; otherwise the query heads of one kv head become its queries, and nothing is repeated.
     """
     batch, heads, n, d = q.shape
-    kv_heads = k.shape[1]
-    if n == 1:  # the query heads of one kv head become its queries, and nothing is repeated
-        out = F.scaled_dot_product_attention(q.view(batch, kv_heads, heads // kv_heads, d), k, v)
-        return out.reshape(batch, 1, heads * d)
-    k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    kv_heads, length = k.shape[1:3]
+    if n == length:
+        k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    group = heads // kv_heads
+    mask = torch.ones(n, length, dtype=torch.bool, device=q.device).tril(length - n).repeat(group, 1) if n > 1 else None
+    out = F.scaled_dot_product_attention(q.reshape(batch, kv_heads, group * n, d), k, v, attn_mask=mask)
+    return out.reshape(batch, heads, n, d).transpose(1, 2).flatten(2)
 
 
 class Attention(nn.Module):

@@ -51,16 +51,42 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(dropped, -torch.inf)
 
 
-def sample(logits: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> Tensor:
-    """Draw ids [B] from logits [B, V] without a device sync.
+def draw_race(generators: list[torch.Generator], codes: int, sampling: Sampling) -> Tensor | None:
+    """The numbers that decide one token of every item: float32 [B, codes], Exponential(1), each row from its own generator.
+
+    A call draws the same numbers whatever was drawn around it, so that ways of decoding can be compared; greedy needs none.
+    """
+    if sampling.top_k == 1:
+        return None
+    race = torch.empty(len(generators), codes, device=generators[0].device)
+    for row, generator in zip(race, generators):
+        row.exponential_(generator=generator)
+    return race
+
+
+def first_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
+    """The best score [...] among the fewest most likely tokens whose mass reaches p: tries the best ones, and sorts nothing."""
+    while True:
+        best = score.argmax(-1, keepdim=True)
+        heavier = probabilities > probabilities.gather(-1, best)
+        outside = torch.where(heavier, probabilities, 0).sum(-1, keepdim=True) >= p
+        if not outside.any():
+            return best[..., 0]
+        score = score.scatter(-1, best, torch.where(outside, -1, score.gather(-1, best)))
+
+
+def sample(logits: Tensor, sampling: Sampling, race: Tensor | None) -> Tensor:
+    """Ids [...] from logits [..., V] and their ``race``; on a GPU without a device sync, which is why it sorts there.
 
     argmax(p / Exponential(1)) draws from p (the exponential race of gpt-fast). A tiny difference of the logits
     then changes a token only at a near tie, which keeps plans the same over batch sizes and programs.
     """
     if sampling.top_k == 1:
         return logits.argmax(-1)
-    logits = keep_top_p(keep_top_k(logits.float() / sampling.temperature, sampling.top_k), sampling.top_p)
-    race = torch.empty_like(logits)
-    for row, generator in zip(race, generators, strict=True):
-        row.exponential_(generator=generator)
-    return (logits.softmax(-1) / race).argmax(-1)
+    logits = keep_top_k(logits.float() / sampling.temperature, sampling.top_k)
+    if logits.is_cuda:
+        return (keep_top_p(logits, sampling.top_p).softmax(-1) / race).argmax(-1)
+    probabilities = logits.softmax(-1)
+    if sampling.top_p >= 1:
+        return (probabilities / race).argmax(-1)
+    return first_in_nucleus(probabilities, probabilities / race, sampling.top_p)

@@ -47,22 +47,15 @@ def crops(batch: int, rng: random.Random) -> Tensor:
     return torch.stack([image[:, y : y + CROP, x : x + CROP] for image, (x, y) in zip(to_pixels(posters), places)])
 
 
-def edges(pixels: Tensor) -> list[Tensor]:
-    """Differences of neighbours, along rows and along columns."""
-    return [pixels.diff(dim=-1), pixels.diff(dim=-2)]
-
-
-def autoencoder_loss(model: AutoencoderKL, batch: int, edge_weight: float, rng: random.Random, device) -> Tensor:
-    """Absolute and squared error of the pixels, absolute error of their edges, and a slight pull of the latents towards
-    a normal distribution."""
+def autoencoder_loss(model: AutoencoderKL, batch: int, rng: random.Random, device) -> Tensor:
+    """Absolute and squared error of the pixels, and a slight pull of the latents towards a normal distribution."""
     pixels = crops(batch, rng).to(device)
     mean, log_variance = model.encoder(pixels).float().chunk(2, dim=1)
     log_variance = log_variance.clamp(-20, 10)
     latents = mean + torch.randn_like(mean) * (log_variance / 2).exp()
     decoded = model.decode(latents).float()
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    blur = sum(F.l1_loss(a, b) for a, b in zip(edges(decoded), edges(pixels)))
-    return F.l1_loss(decoded, pixels) + F.mse_loss(decoded, pixels) + edge_weight * blur + KL_WEIGHT * divergence
+    return F.l1_loss(decoded, pixels) + F.mse_loss(decoded, pixels) + KL_WEIGHT * divergence
 
 
 @torch.inference_mode()

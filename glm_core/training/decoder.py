@@ -13,7 +13,7 @@ from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plan import prior_map
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, Poster, caption, cell_codes, draw_poster, random_poster, to_tensor
+from .posters import GRID, SIDE, Poster, caption, cell_codes, coarse, draw_poster, random_poster, to_tensor
 
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 
@@ -40,18 +40,19 @@ class Group:
 
 
 @torch.inference_mode()
-def encode_posters(vae: AutoencoderKL, posters: list[Poster], device) -> tuple[Tensor, Tensor]:
-    """Normalised latents and codes."""
+def encode_posters(vae: AutoencoderKL, posters: list[Poster], device, fine: bool = True) -> tuple[Tensor, Tensor]:
+    """Normalised latents and codes, which are those of the coarse codebook where ``fine`` is not wanted."""
     pixels = to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1
-    latents = vae.encode(pixels.to(device))
+    latents = vae.encode(pixels.to(device)).float()
     mean, std = latent_statistics(vae.config, latents)
-    return ((latents - mean) / std).cpu(), torch.tensor([cell_codes(poster) for poster in posters])
+    grids = [cell_codes(poster) if fine else coarse(cell_codes(poster)) for poster in posters]
+    return ((latents - mean) / std).cpu(), torch.tensor(grids)
 
 
-def draw_group(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:
+def draw_group(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device, fine: bool = True) -> Group:
     lengths = tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
     posters = [random_poster(rng, lengths, WORDS, free) for _ in range(batch)]
-    return Group(*encode_posters(vae, posters, device), sorted_texts([caption(poster) for poster in posters]))
+    return Group(*encode_posters(vae, posters, device, fine), sorted_texts([caption(poster) for poster in posters]))
 
 
 def draw_edits(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:

@@ -17,7 +17,7 @@ from ..planner.grids import positions
 from ..planner.model import rotary_table
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, Poster, caption, cell_codes, preview_codes, random_poster
+from .posters import GRID, SIDE, Poster, caption, cell_codes, coarse, preview_codes, random_poster
 
 TARGET, PREVIEW = (GRID, GRID), (GRID // 2, GRID // 2)
 PREVIEW_WEIGHT = 2.0
@@ -25,11 +25,15 @@ PREVIEW_WEIGHT = 2.0
 
 @dataclass(frozen=True)
 class Mix:
-    """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview."""
+    """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview.
+
+    ``fine``: with the whole codebook, not the coarse one.
+    """
 
     free: float = 0.0
     edits: float = 0.0
     bare: float = 0.0
+    fine: bool = True
 
 
 class Uncached:
@@ -42,10 +46,12 @@ class Uncached:
         return k, v
 
 
-def lesson(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, preview: bool = True) -> tuple[Job, list[int]]:
+def lesson(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, preview: bool = True,
+           fine: bool = True) -> tuple[Job, list[int]]:
     """A run as generation lays it out, and the codes it should write."""
     job = prepare(tokenizer, model.config, caption(poster), SIDE, SIDE, preview=preview)
-    grids = (preview_codes(poster), cell_codes(poster)) if preview else (cell_codes(poster),)
+    target = cell_codes(poster) if fine else coarse(cell_codes(poster))
+    grids = (preview_codes(poster), target) if preview else (target,)
     return job, [code for grid in grids for row in grid for code in row]
 
 
@@ -60,7 +66,7 @@ def draw_lessons(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mi
     if rng.random() < mix.edits:
         return [edit_lesson(model, tokenizer, rng, free) for free in frees]
     preview = rng.random() >= mix.bare
-    return [lesson(model, tokenizer, random_poster(rng, held_out=WORDS, free=free), preview) for free in frees]
+    return [lesson(model, tokenizer, random_poster(rng, held_out=WORDS, free=free), preview, mix.fine) for free in frees]
 
 
 def batched_rotary(jobs: list[Job], length: int, config) -> tuple[Tensor, Tensor]:

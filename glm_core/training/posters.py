@@ -2,8 +2,7 @@
 
 Words and shapes stand in nine zones. On the grid, a word has one letter a cell and a shape covers 2 x 2 cells, so that a
 caption says all there is to know. Free posters have items of any size at any place within their zones; a letter is never
-smaller than a cell, so that no cell has the middles of two. A code of the codebook stands for two letters, which the glyph
-encoder tells apart.
+smaller than a cell, so that no cell has the middles of two.
 """
 
 from __future__ import annotations
@@ -231,13 +230,21 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
 
 
 # the codebook: what can stand in a cell of the target grid, then what can stand in a cell of the preview
-PAIRS = [LETTERS[i : i + 2] for i in range(0, len(LETTERS), 2)]
 CELL_CODES = {code: i for i, code in enumerate(
     [("empty", background) for background in BACKGROUNDS]
-    + [("letter", pair, colour) for pair in PAIRS for colour in COLOURS]
+    + [("letter", letter, colour) for letter in LETTERS for colour in COLOURS]
     + [("shape", kind, colour, quarter) for kind in SHAPES for colour in COLOURS for quarter in range(4)]
     + [("some letters", colour) for colour in COLOURS]
     + [("some shape", kind, colour) for kind in SHAPES for colour in COLOURS])}
+
+
+# a coarse codebook knows every other letter only: the code of a second letter → that of the letter before
+SECOND_LETTERS = {CELL_CODES["letter", second, colour]: CELL_CODES["letter", first, colour]
+                  for first, second in zip(LETTERS[::2], LETTERS[1::2]) for colour in COLOURS}
+
+
+def coarse(grid: list[list[int]]) -> list[list[int]]:
+    return [[SECOND_LETTERS.get(code, code) for code in row] for row in grid]
 
 
 def cell_codes(poster: Poster) -> list[list[int]]:
@@ -245,7 +252,7 @@ def cell_codes(poster: Poster) -> list[list[int]]:
     grid = [[CELL_CODES["empty", poster.background]] * GRID for _ in range(GRID)]
     for word in poster.words:
         for letter, (row, column) in zip(word.text, word_cells(word)):
-            grid[row][column] = CELL_CODES["letter", PAIRS[LETTERS.index(letter) // 2], word.colour]
+            grid[row][column] = CELL_CODES["letter", letter, word.colour]
     for shape in poster.shapes:
         for (row, column), quarter in shape_cells(shape).items():
             grid[row][column] = CELL_CODES["shape", shape.kind, shape.colour, quarter]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -17,15 +18,16 @@ from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..vision import SemanticVQ, VisionConfig
 from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
-from .decoder import Renderer, decoder_loss, draw_edits, draw_group
+from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group
 from .loop import Stage, draw_curves, initialise, run_stage
 from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import FREE, SIDE
+from .posters import COLOURS, FREE, SECOND_LETTERS, SIDE
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
-EDGES = 2.0  # weight of edges in the sharp stage
-EDITS, BARE = 0.35, 0.1  # shares of edits and of plans without preview in the mixed stages
+ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
+EDITS, BARE = 0.35, 0.1  # shares of edits and of plans without preview in the planner's mixed stage
+EDITS_DRAWN = 0.2  # share of edits in the decoder's mixed stage
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
 
@@ -34,7 +36,8 @@ REPORT_POSTERS = 16
 class Recipe:
     """Sizes of the small model and lengths of its stages.
 
-    Planner and decoder learn posters on the grid first, then a mix with free ones and edits.
+    Planner and decoder learn posters on the grid with a coarse codebook first, in which two letters share a code; then its codes
+    are split, as Linde, Buzo and Gray (1980) grow a codebook, and they learn a mix of posters on the grid, free ones and edits.
     """
 
     planner_width: int = 192
@@ -46,14 +49,14 @@ class Recipe:
     dit_layers: int = 8
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
-    vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=1e-3)
-    autoencoder: Stage = Stage("autoencoder", steps=1000, batch=8, learning_rate=1e-3)
-    autoencoder_sharp: Stage = Stage("autoencoder-sharp", steps=2000, batch=8, learning_rate=1e-3)
-    planner: Stage = Stage("planner", steps=2000, batch=48, learning_rate=1.5e-3)
-    planner_mixed: Stage = Stage("planner-mixed", steps=1500, batch=48, learning_rate=1e-3)
-    decoder: Stage = Stage("decoder", steps=2500, batch=16, learning_rate=1e-3, average=0.995)
-    decoder_mixed: Stage = Stage("decoder-mixed", steps=1500, batch=16, learning_rate=7e-4, average=0.995)
-    groups: int = 256
+    vision: Stage = Stage("vision", steps=1000, batch=32, learning_rate=1e-3)
+    autoencoder: Stage = Stage("autoencoder", steps=800, batch=8, learning_rate=1e-3)
+    planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
+    planner_mixed: Stage = Stage("planner-mixed", steps=1000, batch=48, learning_rate=1e-3)
+    decoder: Stage = Stage("decoder", steps=1500, batch=16, learning_rate=1e-3, average=0.995)
+    decoder_mixed: Stage = Stage("decoder-mixed", steps=1500, batch=16, learning_rate=1e-3, average=0.995)
+    decoder_last: Stage = Stage("decoder-last", steps=900, batch=16, learning_rate=8e-4, average=0.995)
+    groups: int = 160
 
     def planner_config(self, text_vocabulary: int) -> dict:
         """vision_language_encoder/config.json; preview and trained sizes are this model's own."""
@@ -65,7 +68,8 @@ class Recipe:
                 "hidden_size": self.planner_width, "num_hidden_layers": self.planner_layers,
                 "num_attention_heads": self.planner_heads, "num_key_value_heads": self.planner_heads // 3,
                 "intermediate_size": 8 * self.planner_width // 3, "vocab_size": text_vocabulary, "vision_vocab_size": VISUAL_IDS,
-                "rms_norm_eps": 1e-5, "rope_parameters": {"rope_theta": 10000, "partial_rotary_factor": 0.5, "mrope_section": [2, 3, 3]},
+                "rms_norm_eps": 1e-5,
+                "rope_parameters": {"rope_theta": ROPE_THETA, "partial_rotary_factor": 0.5, "mrope_section": [2, 3, 3]},
             },
             "vision_config": {
                 "hidden_size": self.vision_width, "depth": self.vision_layers, "num_heads": 4,
@@ -94,12 +98,26 @@ SHORT = Recipe(
     vae_widths=(16, 16, 32, 32), groups=4,
     vision=Stage("vision", steps=40, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
-    autoencoder_sharp=Stage("autoencoder-sharp", steps=20, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder_mixed=Stage("decoder-mixed", steps=20, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
+    decoder_last=Stage("decoder-last", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
 )
+
+
+@torch.no_grad()
+def split_codes(spread: float, *tables: nn.Module) -> None:
+    """Give every second letter the row of the letter before, moved by ``spread`` deviations; rows of the tables are codes.
+
+    All colours of a letter are moved alike: what tells two letters apart is then learned once for all of them.
+    """
+    generator = torch.Generator().manual_seed(0)
+    second, first = (torch.tensor(codes).view(-1, len(COLOURS)) for codes in zip(*SECOND_LETTERS.items()))
+    for table in tables:
+        rows = table.weight[first]
+        moved = spread * rows.std().cpu() * torch.randn(len(rows), 1, rows.shape[-1], generator=generator)
+        table.weight[second] = rows + moved.to(rows)
 
 
 class Training:
@@ -129,12 +147,7 @@ class Training:
         """With the latent statistics of its own latents in the config."""
         module = self.module(AutoencoderKL, VAEConfig.from_json(self.recipe.vae_config(), "recipe"), 2)
         start_still(module)
-
-        def learn(stage: Stage, edge_weight: float) -> None:
-            self.stage(stage, module, lambda rng: autoencoder_loss(module, stage.batch, edge_weight, rng, self.device))
-
-        learn(self.recipe.autoencoder, 0)
-        learn(self.recipe.autoencoder_sharp, EDGES)
+        self.stage(self.recipe.autoencoder, module, lambda rng: autoencoder_loss(module, self.recipe.autoencoder.batch, rng, self.device))
         mean, std = latent_moments(module, random.Random("statistics"), STATISTICS_POSTERS, self.device)
         module.config = replace(module.config, latents_mean=tuple(mean), latents_std=tuple(std))
         return module
@@ -145,26 +158,31 @@ class Training:
         def learn(stage: Stage, mix: Mix) -> None:
             self.stage(stage, module, lambda rng: planner_loss(module, self.tokenizer, stage.batch, mix, rng, self.device))
 
-        learn(self.recipe.planner, Mix())
+        learn(self.recipe.planner, Mix(fine=False))
+        split_codes(0, module.language_model.embed_tokens, module.lm_head)
         learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:
-        """Its posters are drawn and encoded once a stage."""
+        """Its posters are drawn and encoded once a stage, when they are first wanted."""
         recipe = self.recipe
         dit = self.module(GLMImageDiT, DiTConfig.from_json(recipe.dit_config(), "recipe"), 4)
         module = Renderer(dit, self.module(GlyphEncoder, GlyphConfig.from_json(recipe.glyph_config(), "recipe"), 5))
         for zeroed in (dit.proj_out, *(block.norm1.linear for block in dit.transformer_blocks)):
             nn.init.zeros_(zeroed.weight)  # blocks start as identities (adaLN-Zero, Peebles and Xie 2022)
 
-        def learn(stage: Stage, free: float, edits: float) -> None:
-            rng = random.Random(f"groups of {stage.name}")
-            groups = [(draw_edits if rng.random() < edits else draw_group)(vae, stage.batch, rng.random() < free, rng, self.device)
-                      for _ in range(recipe.groups)]
-            self.stage(stage, module, lambda rng: decoder_loss(module, rng.choice(groups), rng, self.device))
+        def learn(stage: Stage, draw) -> None:
+            group = cache(lambda i: draw(stage.batch, random.Random(f"group {i} of {stage.name}")))
+            self.stage(stage, module, lambda rng: decoder_loss(module, group(rng.randrange(recipe.groups)), rng, self.device))
 
-        learn(recipe.decoder, 0, 0)
-        learn(recipe.decoder_mixed, FREE, EDITS)
+        def draw_mixed(batch: int, rng: random.Random) -> Group:
+            draw = draw_edits if rng.random() < EDITS_DRAWN else draw_group
+            return draw(vae, batch, rng.random() < FREE, rng, self.device)
+
+        learn(recipe.decoder, lambda batch, rng: draw_group(vae, batch, False, rng, self.device, fine=False))
+        split_codes(1, dit.prior_token_embedding)
+        learn(recipe.decoder_mixed, draw_mixed)
+        learn(recipe.decoder_last, draw_mixed)
         return module
 
     def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer, dtype=torch.bfloat16) -> None:

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, resolution_shift
+from glm_core.evaluation.shapes import seen_kinds
 from glm_core.pipeline import draw_noise
+from glm_core.training.posters import Item
 from tests.host.servers import PACK, RunFailed, load_workflow
 
 NODES = {
@@ -23,6 +25,9 @@ ALL_WORKFLOWS = sorted(path.stem for path in (PACK / "workflows" / "api").glob("
 WIDTH, HEIGHT, STEPS, SEED = 96, 64, 8, 5
 PROMPT = "a sign that says \"OPEN\" over a door"
 INTERRUPT_SECONDS = 5
+DEMO = "embedded (demo)"
+TINY = {"planner_name": "glm_image_planner.safetensors", "encoder_name": "glm_image_glyph_encoder.safetensors",
+        "model_name": "glm_image_diffusion_model.safetensors", "vae_name": "glm_image_vae.safetensors"}
 
 
 def nodes_of(graph: dict, class_type: str) -> list[dict]:
@@ -30,10 +35,11 @@ def nodes_of(graph: dict, class_type: str) -> list[dict]:
 
 
 def small(name: str, **plan) -> dict:
-    """A shipped workflow, made small and quick enough for a CPU."""
+    """A shipped workflow with the tiny model, made small and quick."""
     graph = load_workflow(name)
     for node in graph.values():
         inputs = node["inputs"]
+        inputs.update({key: file for key, file in TINY.items() if key in inputs})
         for key, value in {"width": WIDTH, "height": HEIGHT, "steps": STEPS, "value": PROMPT}.items():
             if key in inputs and not isinstance(inputs[key], list):
                 inputs[key] = value
@@ -118,6 +124,18 @@ def test_workflow_gives_the_command_lines_plan_and_latent(drawn, command_line, n
     latent = normalised(drawn[name]["latent"])
     assert (latent - command_line["latent"]).abs().max() <= 1e-3
     assert latent.std() > 0.5
+
+
+@pytest.mark.parametrize("name, wanted", [
+    ("text_to_image", [Item("red", ("bottom", "left"), kind="circle"), Item("purple", ("bottom", "right"), kind="diamond")]),
+    ("text_to_image_custom_sampler",
+     [Item("yellow", ("top", "left"), kind="triangle"), Item("orange", ("bottom", "centre"), kind="square")]),
+])
+def test_a_workflow_draws_its_poster_right_after_installation(server, name, wanted):
+    kept = run_and_keep(server, load_workflow(name), f"shipped_{name}")
+    pixels = (kept["image"][0] * 255).round().byte().numpy()
+    assert pixels.shape == (256, 256, 3)
+    assert seen_kinds(pixels, wanted) == [shape.kind for shape in wanted]
 
 
 def test_ksampler_equals_the_official_schedule(drawn):

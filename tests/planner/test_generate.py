@@ -3,7 +3,9 @@ import torch
 
 from glm_core import ops
 from glm_core.errors import GLMImageError
+from glm_core.plan import Plan
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
+from glm_core.planner.generate import neighbours
 from tests.tiny import Tiny, make_tokenizer, random_part
 
 PROMPT = "two cats on a red sofa"
@@ -87,3 +89,24 @@ def test_rotary_sections_that_do_not_add_up_are_refused():
     config = Tiny(mrope_section=(1, 1, 1)).planner()
     with pytest.raises(GLMImageError, match="mrope_section .* must add up to 4"):
         PlannerConfig.from_json(config, "config.json")
+
+
+@pytest.mark.parametrize("ahead", [2, 5, 64])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=1)])
+def test_looking_ahead_writes_the_same_tokens(planner, tokenizer, ahead, sampling):
+    seen = []
+    plain = make_plan(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4)
+    looked = make_plan(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4, ahead=ahead,
+                       on_token=lambda i, tokens: seen.append(i))
+    assert torch.equal(plain.ids, looked.ids) and torch.equal(plain.preview, looked.preview)
+    assert seen == list(range(plain.ids[0].numel() + plain.preview[0].numel()))
+
+
+def test_looking_ahead_at_an_edit_writes_the_same_tokens(planner, tokenizer):
+    reference = Plan(torch.randint(0, 16384, (1, 3, 2), generator=torch.Generator().manual_seed(0)))
+    plain, looked = (make_plan(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, ahead=ahead) for ahead in (1, 7))
+    assert torch.equal(plain.ids, looked.ids)
+
+
+def test_guesses_repeat_the_left_neighbour_and_in_the_first_column_the_one_above():
+    assert neighbours([(2, 2), (2, 3)]) == [0, 0, 0, 2, 1, 4, 5, 4, 7, 8]

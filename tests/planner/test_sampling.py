@@ -3,12 +3,16 @@ import torch
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 from glm_core.errors import GLMImageError
-from glm_core.planner.sampling import Sampling, keep_top_k, keep_top_p, sample, seeded_generators
+from glm_core.planner.sampling import Sampling, draw_race, keep_top_k, keep_top_p, sample, seeded_generators
 
 
 @pytest.fixture
 def logits():
     return 3 * torch.randn(8, 500, generator=torch.Generator().manual_seed(0))
+
+
+def draw(logits, generators):
+    return sample(logits, Sampling(), draw_race(generators, logits.shape[-1], Sampling()))
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.75, 0.99, 1.0])
@@ -22,6 +26,15 @@ def test_top_k_keeps_what_transformers_keeps(logits, k):
     assert torch.equal(keep_top_k(logits, k), TopKLogitsWarper(k)(None, logits))
 
 
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.75, 0.99, 1.0])
+def test_what_is_drawn_without_sorting_is_what_is_drawn_from_the_kept(logits, p):
+    for seed in range(20):
+        sampling = Sampling(top_p=p)
+        race = draw_race(seeded_generators(seed, 8, "cpu"), 500, sampling)
+        kept = keep_top_p(logits / sampling.temperature, p).softmax(-1)
+        assert torch.equal(sample(logits, sampling, race), (kept / race).argmax(-1))
+
+
 def test_a_certain_token_survives_a_tiny_top_p():
     logits = torch.tensor([[100.0, 0.0, 0.0]])
     assert keep_top_p(logits, 1e-6).isfinite().tolist() == [[True, False, False]]
@@ -29,7 +42,8 @@ def test_a_certain_token_survives_a_tiny_top_p():
 
 def test_draws_follow_the_probabilities():
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(20000, 1)
-    ids = sample(logits, Sampling(temperature=1.0, top_p=1.0), [torch.Generator().manual_seed(0)] * len(logits))
+    sampling = Sampling(temperature=1.0, top_p=1.0)
+    ids = sample(logits, sampling, draw_race([torch.Generator().manual_seed(0)] * len(logits), 4, sampling))
     frequency = torch.bincount(ids, minlength=4) / len(ids)
     assert (frequency - logits[0].softmax(-1)).abs().max() < 0.01
 
@@ -37,19 +51,20 @@ def test_draws_follow_the_probabilities():
 def test_greedy_takes_the_first_of_the_best_and_draws_nothing():
     generator = torch.Generator().manual_seed(3)
     before = generator.get_state()
-    assert sample(torch.tensor([[0.0, 5.0, 5.0]]), Sampling(top_k=1), [generator]).tolist() == [1]
+    greedy = Sampling(top_k=1)
+    assert sample(torch.tensor([[0.0, 5.0, 5.0]]), greedy, draw_race([generator], 3, greedy)).tolist() == [1]
     assert torch.equal(before, generator.get_state())
 
 
 def test_an_item_does_not_depend_on_its_batch_mates(logits):
-    together = sample(logits, Sampling(), seeded_generators(11, 8, "cpu"))
+    together = draw(logits, seeded_generators(11, 8, "cpu"))
     for i in range(8):
-        assert sample(logits[i : i + 1], Sampling(), seeded_generators(11 + i, 1, "cpu"))[0] == together[i]
+        assert draw(logits[i : i + 1], seeded_generators(11 + i, 1, "cpu"))[0] == together[i]
 
 
 def test_sampling_leaves_the_global_generator_alone(logits):
     before = torch.get_rng_state()
-    sample(logits, Sampling(), seeded_generators(0, 8, "cpu"))
+    draw(logits, seeded_generators(0, 8, "cpu"))
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -70,8 +70,7 @@ def test_codes_spell_the_words_and_colours():
         grid = cell_codes(poster)
         for word in poster.words:
             for letter, (row, column) in zip(word.text, word_cells(word), strict=True):
-                kind, pair, colour = NAMES[grid[row][column]]
-                assert kind == "letter" and letter in pair and colour == word.colour
+                assert NAMES[grid[row][column]] == ("letter", letter, word.colour)
         for shape in poster.shapes:
             assert {NAMES[grid[row][column]][:3] for row, column in shape_cells(shape)} == {("shape", shape.kind, shape.colour)}
 

@@ -1,0 +1,52 @@
+"""The benchmark script runs, at its tiny size, and gives a figure for everything that it promises."""
+
+import json
+import math
+
+import pytest
+
+from tests.benchmarks.__main__ import main
+
+PLANNER = {"planner 2x64, batch 8", "planner 2x64, batch 8 ÷ one by one", "planner 2x64, batch 8, reference one by one"} | {
+    f"planner 2x64, batch {batch}{figure}" for batch in (1, 4, 16)
+    for figure in ("", ": to the first token", ": from there on", ": share of memory roofline")}
+DIT = {"DiT step 64², 2 of 2 layers", "DiT step 64², 2 of 2 layers: share of matrix rate", "DiT step 128², 1 of 2 layers",
+       "DiT step 128², 1 of 2 layers: share of matrix rate", "DiT run 64², 2 guided steps"}
+VAE = {"VAE decode 64²", "VAE encode 64²"}
+IMAGE = {"whole picture 32², 2 guided steps"}
+MEMORY = {"peak memory, whole picture 32²"}
+
+
+def run(tmp_path, *options) -> dict:
+    out = tmp_path / "out.json"
+    assert main(["--size", "tiny", "--json", str(out), *options]) == 0
+    return json.loads(out.read_text())
+
+
+def check_measures(results: dict, expected: set[str]) -> None:
+    assert {measure["what"] for measure in results["measures"]} == expected
+    for measure in results["measures"]:
+        assert measure["ratio"] == pytest.approx(measure["ours"] / measure["reference"])
+        assert 0 < measure["ours"] < math.inf and 0 < measure["reference"] < math.inf
+
+
+def test_every_ratio_is_there_and_both_sides_do_the_same(tmp_path):
+    results = run(tmp_path, "--only", "planner", "--only", "dit", "--only", "vae", "--only", "image")
+    check_measures(results, PLANNER | DIT | VAE | IMAGE)
+    assert min(results["speeds"].values()) > 0
+    assert "8 of 8 tokens of the greedy plan are the same on both sides" in results["notes"][0]
+    for note in results["notes"][1:]:
+        assert float(note.partition("differ by ")[2].split()[0]) < 1e-5
+
+
+def test_growth(tmp_path):
+    tables = run(tmp_path, "--growth")["growth"]
+    assert [table["what"].partition(",")[0] for table in tables] == ["planner 2x64", "DiT", "DiT", "VAE decode", "VAE decode"]
+    for table in tables:
+        assert len(table["seconds"]) == len(table["sides"]) == len(table["exponents"]) + 1
+        assert min(table["seconds"]) > 0
+
+
+@pytest.mark.long
+def test_peak_memory(tmp_path):
+    check_measures(run(tmp_path, "--only", "memory"), MEMORY)

@@ -1,0 +1,104 @@
+"""The checkpoint that comes with the pack draws what its prompts say."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from glm_core.checkpoint import EMBEDDED, VISION
+from glm_core.evaluation.run import PLAN, PREVIEW, draw_pictures
+from glm_core.evaluation.tasks import Task
+from glm_core.pipeline import Place, load, load_planner
+from glm_core.planner import make_plan
+from glm_core.training.edits import random_edit
+from glm_core.training.held_out import held_out_poster
+from glm_core.training.posters import SIDE, caption, cell_codes, draw_poster, to_tensor, word_cells
+from glm_core.vision import tokenize
+
+MEBIBYTE = 2**20
+CPU = Place(torch.device("cpu"), torch.float32)
+POSTERS = [held_out_poster(random.Random(i)) for i in range(8)]
+TASKS = [Task(caption(poster), tuple(word.text for word in poster.words), tuple(poster.shapes)) for poster in POSTERS]
+
+
+@pytest.fixture(scope="module")
+def planner():
+    return load_planner(EMBEDDED, CPU)
+
+
+def draw(count: int, without: str | None = None) -> list[np.ndarray]:
+    args = SimpleNamespace(model=EMBEDDED, width=SIDE, height=SIDE, steps=12, guidance=1.5, seed=0, without=without)
+    return [np.asarray(picture) for picture in draw_pictures(args, TASKS[:count], CPU)]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return draw(4)
+
+
+def difference(picture: np.ndarray, poster) -> float:
+    """From the poster as the program draws it, in levels of 255."""
+    return np.abs(picture.astype(int) - np.asarray(draw_poster(poster)).astype(int)).mean()
+
+
+def test_it_is_small_and_says_what_it_is():
+    files = [path for path in EMBEDDED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 40 * MEBIBYTE
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".jsonl", ".md", ".png"}
+    assert "word accuracy" in (EMBEDDED / "README.md").read_text(encoding="utf-8")
+
+
+def test_plans_of_held_out_prompts_spell_the_words(planner):
+    right = []
+    for i, poster in enumerate(POSTERS):
+        ids, wanted = make_plan(*planner, caption(poster), SIDE, SIDE, seed=i).ids[0].tolist(), cell_codes(poster)
+        right += [all(ids[row][column] == wanted[row][column] for row, column in word_cells(word)) for word in poster.words]
+    assert np.mean(right) >= 0.8
+
+
+def test_looking_ahead_needs_fewer_passes_for_the_same_plan(planner):
+    passes = []
+    hook = planner[0].register_forward_hook(lambda *_: passes.append(1))
+    counts = []
+    for i, poster in enumerate(POSTERS[:4]):
+        plans = []
+        for ahead in (1, 8):
+            passes.clear()
+            plans.append(make_plan(*planner, caption(poster), SIDE, SIDE, seed=i, ahead=ahead))
+            counts.append(len(passes))
+        assert torch.equal(plans[0].ids, plans[1].ids) and torch.equal(plans[0].preview, plans[1].preview)
+    hook.remove()
+    assert sum(counts[0::2]) >= 1.5 * sum(counts[1::2])
+
+
+def nearest(picture: np.ndarray) -> int:
+    """The poster that the picture is most like."""
+    return min(range(len(POSTERS)), key=lambda i: difference(picture, POSTERS[i]))
+
+
+def test_pictures_are_the_posters_of_their_prompts(pictures):
+    assert [nearest(picture) for picture in pictures] == [0, 1, 2, 3]
+    assert all(difference(picture, poster) < 12 for picture, poster in zip(pictures, POSTERS))
+
+
+def test_another_prompts_plan_draws_the_other_poster(pictures):
+    assert [nearest(picture) for picture in draw(4, PLAN)] == [1, 2, 3, 0]
+
+
+def test_plans_without_preview_are_drawn():
+    assert [nearest(picture) for picture in draw(2, PREVIEW)] == [0, 1]
+
+
+def test_the_tower_reads_posters_and_the_planner_edits_them(planner):
+    vision = load(EMBEDDED, VISION, CPU)
+    read, edited = [], []
+    for i in range(12):
+        rng = random.Random(i)
+        edit = random_edit(rng, rng.choice((0, 4)))
+        tokens = tokenize(vision, to_tensor([draw_poster(edit.before)]), CPU.device, CPU.dtype)
+        read.append((tokens.ids[0] == torch.tensor(cell_codes(edit.before))).float().mean().item())
+        plan = make_plan(*planner, edit.sentence, SIDE, SIDE, seed=i, references=[tokens])
+        edited.append((plan.ids[0] == torch.tensor(cell_codes(edit.after))).float().mean().item())
+    assert np.mean(read) >= 0.95 and np.mean(edited) >= 0.9

@@ -111,10 +111,12 @@ def decode_all(args, latents: Sequence[Tensor], place: Place) -> list[Image.Imag
 
 
 def measure(task: Task, picture: Image.Image, reader: Reader) -> PictureResult:
-    pixels = np.asarray(picture)
-    read = reader(pixels)
-    shapes = [ShapeResult(shape, kind) for shape, kind in zip(task.shapes, seen_kinds(pixels, task.shapes))]
-    return PictureResult(task, read, pair_words(task.words, read), shapes)
+    read = reader(np.asarray(picture))
+    return PictureResult(task, read, pair_words(task.words, read), measure_shapes(task, picture))
+
+
+def measure_shapes(task: Task, picture: Image.Image) -> list[ShapeResult]:
+    return [ShapeResult(shape, kind) for shape, kind in zip(task.shapes, seen_kinds(np.asarray(picture), task.shapes))]
 
 
 def exchanged(items: Sequence) -> list:
@@ -169,8 +171,8 @@ def evaluate(args, place: Place) -> None:
     results = [measure(task, picture, reader) for task, picture in zip(tqdm(tasks, desc="read", unit="picture"), pictures)]
     figures = summary(results)
     if args.without == PLAN:
-        followed = [measure(task, picture, lambda pixels: []) for task, picture in zip(exchanged(tasks), pictures)]
-        figures["plans_shape_accuracy"] = summary(followed)["shape_accuracy"]
+        followed = [shape.right for task, picture in zip(exchanged(tasks), pictures) for shape in measure_shapes(task, picture)]
+        figures["plans_shape_accuracy"] = mean(followed)
     print(table(figures))
     if args.json:
         settings = {name: value if isinstance(value := getattr(args, name), int | float) else str(value) for name in SETTINGS}

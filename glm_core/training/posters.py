@@ -146,6 +146,11 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
     return Poster(background, tuple(place(rng, item, free) for item in rng.sample(words + shapes, len(words) + len(shapes))))
 
 
+def mixed_posters(rng: random.Random, count: int) -> list[Poster]:
+    """Free ones and ones on the grid."""
+    return [random_poster(rng, free=rng.random() < FREE) for _ in range(count)]
+
+
 def article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
@@ -227,6 +232,11 @@ def draw_poster(poster: Poster) -> Image.Image:
 def to_tensor(images: list[Image.Image]) -> Tensor:
     """float32 [B, H, W, 3] in 0...1."""
     return torch.from_numpy(np.stack([np.asarray(image) for image in images])).float() / 255
+
+
+def to_pixels(posters: list[Poster]) -> Tensor:
+    """What the autoencoder takes: float32 [B, 3, SIDE, SIDE] in -1...1."""
+    return to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1
 
 
 # the codebook: what can stand in a cell of the target grid, then what can stand in a cell of the preview

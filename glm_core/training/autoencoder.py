@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..decoder import AutoencoderKL
 from ..plan import TOKEN_PIXELS
+from .held_out import WORDS
 from .posters import SIDE, Item, mixed_posters, shape_cells, to_pixels, word_cells
 
 CROP = SIDE // 2
@@ -34,7 +35,7 @@ def crop_around(rng: random.Random, item: Item) -> tuple[int, int]:
 
 def crops(batch: int, rng: random.Random) -> Tensor:
     """A quarter of each of many posters, around one of their items: [B, 3, CROP, CROP] in -1...1."""
-    posters = mixed_posters(rng, batch)
+    posters = mixed_posters(rng, batch, WORDS)
     places = [crop_around(rng, rng.choice(poster.items)) for poster in posters]
     return torch.stack([image[:, y : y + CROP, x : x + CROP] for image, (x, y) in zip(to_pixels(posters), places)])
 

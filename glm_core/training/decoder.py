@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from ..decoder import AutoencoderKL, GLMImageDiT, network_timestep, resolution_shift
@@ -13,7 +14,7 @@ from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plan import prior_map
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, Poster, caption, cell_codes, coarse, random_poster, to_pixels
+from .posters import FREE, GRID, SIDE, Poster, caption, cell_codes, random_poster, random_wall, to_pixels
 
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 
@@ -40,18 +41,30 @@ class Group:
 
 
 @torch.inference_mode()
-def encode_posters(vae: AutoencoderKL, posters: list[Poster], device, fine: bool = True) -> tuple[Tensor, Tensor]:
-    """Normalised latents and codes, which are those of the coarse codebook where ``fine`` is not wanted."""
+def encode_posters(vae: AutoencoderKL, posters: list[Poster], device) -> tuple[Tensor, Tensor]:
+    """Normalised latents and codes."""
     latents = vae.encode(to_pixels(posters).to(device)).float()
     mean, std = latent_statistics(vae.config, latents)
-    grids = [cell_codes(poster) if fine else coarse(cell_codes(poster)) for poster in posters]
-    return ((latents - mean) / std).cpu(), torch.tensor(grids)
+    return ((latents - mean) / std).cpu(), torch.tensor([cell_codes(poster) for poster in posters])
 
 
-def draw_group(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device, fine: bool = True) -> Group:
+def draw_group(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:
     lengths = tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
     posters = [random_poster(rng, lengths, WORDS, free) for _ in range(batch)]
-    return Group(*encode_posters(vae, posters, device, fine), sorted_texts([caption(poster) for poster in posters]))
+    return Group(*encode_posters(vae, posters, device), sorted_texts([caption(poster) for poster in posters]))
+
+
+def draw_walls(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
+    """Without glyphs, as they have no caption."""
+    walls = [random_wall(rng, rng.random() < FREE, WORDS) for _ in range(batch)]
+    return Group(*encode_posters(vae, walls, device), sorted_texts([""] * batch))
+
+
+def draw_quarters(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
+    """Of walls, four of each."""
+    walls = draw_walls(vae, batch // 4, rng, device)
+    latents, codes = (rearrange(whole, "b ... (m h) (n w) -> (b m n) ... h w", m=2, n=2) for whole in (walls.latents, walls.codes))
+    return Group(latents, codes, 4 * walls.glyphs)
 
 
 def draw_edits(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:

@@ -146,9 +146,30 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
     return Poster(background, tuple(place(rng, item, free) for item in rng.sample(words + shapes, len(words) + len(shapes))))
 
 
-def mixed_posters(rng: random.Random, count: int) -> list[Poster]:
+def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = frozenset()) -> Poster:
+    """A poster full of words and shapes, row under row, in no zones: it has no caption, but many times the letters of a poster that has."""
+    background = rng.choice(list(BACKGROUNDS))
+    colours = contrasting(background)
+    items: list[Item] = []
+    top = rng.randint(0, TOKEN_PIXELS) if free else 0
+    while True:
+        words = rng.random() < 0.75
+        size = rng.choice(("small", "large"))
+        pitch = rng.randint(*(WORD_PITCH if words else SHAPE_PITCH)[size]) if free else TOKEN_PIXELS
+        height = pitch if words else 2 * pitch
+        if top + height > SIDE:
+            return Poster(background, tuple(items))
+        left = rng.randint(0, pitch) if free else rng.choice((0, 0, pitch))
+        while left + height <= SIDE:
+            text = random_word(rng, min(rng.randint(1, GRID), (SIDE - left) // pitch), held_out) if words else ""
+            items.append(Item(rng.choice(colours), ("", ""), text, None if words else rng.choice(SHAPES), box=Box(left, top, pitch)))
+            left += pitch * (len(text) + rng.choice((0, 1)) if words else rng.choice((2, 2, 3)))
+        top += height + (rng.randint(0, 20) if free else rng.choice((0, 0, 0, pitch)))
+
+
+def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset()) -> list[Poster]:
     """Free ones and ones on the grid."""
-    return [random_poster(rng, free=rng.random() < FREE) for _ in range(count)]
+    return [random_poster(rng, None, held_out, rng.random() < FREE) for _ in range(count)]
 
 
 def article(word: str) -> str:

@@ -18,16 +18,16 @@ from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..vision import SemanticVQ, VisionConfig
 from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
-from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group
+from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group, draw_quarters, draw_walls
 from .loop import Stage, draw_curves, initialise, run_stage
 from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import COLOURS, FREE, SECOND_LETTERS, SIDE
+from .posters import CELL_CODES, FREE, SECOND_LETTERS, SIDE
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
 EDITS, BARE = 0.35, 0.1  # shares of edits and of plans without preview in the planner's mixed stage
-EDITS_DRAWN = 0.2  # share of edits in the decoder's mixed stage
+WALLS_DRAWN, EDITS_DRAWN = 0.4, 0.2  # shares of walls and of edits in the decoder's mixed stages
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
 
@@ -36,8 +36,9 @@ REPORT_POSTERS = 16
 class Recipe:
     """Sizes of the small model and lengths of its stages.
 
-    Planner and decoder learn posters on the grid with a coarse codebook first, in which two letters share a code; then its codes
-    are split, as Linde, Buzo and Gray (1980) grow a codebook, and they learn a mix of posters on the grid, free ones and edits.
+    The planner learns posters on the grid with a coarse codebook first, in which two letters share a code; then its codes are
+    split, as Linde, Buzo and Gray (1980) grow a codebook. The decoder learns quarters of walls first, which have ten times the
+    letters of a poster for the same work. Both end with a mix of posters on the grid, free ones and edits.
     """
 
     planner_width: int = 192
@@ -53,9 +54,9 @@ class Recipe:
     autoencoder: Stage = Stage("autoencoder", steps=800, batch=8, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=1000, batch=48, learning_rate=1e-3)
-    decoder: Stage = Stage("decoder", steps=1500, batch=16, learning_rate=1e-3, average=0.995)
-    decoder_mixed: Stage = Stage("decoder-mixed", steps=1500, batch=16, learning_rate=1e-3, average=0.995)
-    decoder_last: Stage = Stage("decoder-last", steps=900, batch=16, learning_rate=8e-4, average=0.995)
+    decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
+    decoder_mixed: Stage = Stage("decoder-mixed", steps=3000, batch=24, learning_rate=1e-3, average=0.995)
+    decoder_last: Stage = Stage("decoder-last", steps=1500, batch=24, learning_rate=6e-4, average=0.995)
     groups: int = 160
 
     def planner_config(self, text_vocabulary: int) -> dict:
@@ -107,17 +108,19 @@ SHORT = Recipe(
 
 
 @torch.no_grad()
-def split_codes(spread: float, *tables: nn.Module) -> None:
-    """Give every second letter the row of the letter before, moved by ``spread`` deviations; rows of the tables are codes.
-
-    All colours of a letter are moved alike: what tells two letters apart is then learned once for all of them.
-    """
-    generator = torch.Generator().manual_seed(0)
-    second, first = (torch.tensor(codes).view(-1, len(COLOURS)) for codes in zip(*SECOND_LETTERS.items()))
+def split_codes(*tables: nn.Module) -> None:
+    """Give every second letter the row of the letter before; rows of the tables are codes."""
     for table in tables:
-        rows = table.weight[first]
-        moved = spread * rows.std().cpu() * torch.randn(len(rows), 1, rows.shape[-1], generator=generator)
-        table.weight[second] = rows + moved.to(rows)
+        table.weight[list(SECOND_LETTERS)] = table.weight[list(SECOND_LETTERS.values())]
+
+
+@torch.no_grad()
+def start_related(table: nn.Embedding) -> None:
+    """Rows of codes that share a letter, a kind, a colour or a quarter start with a part in common: what is learned of one helps all."""
+    generator = torch.Generator().manual_seed(0)
+    parts = {part: torch.randn(table.embedding_dim, generator=generator) for code in CELL_CODES for part in code}
+    for code, i in CELL_CODES.items():
+        table.weight[i] = 0.5 * torch.stack([parts[part] for part in code]).sum(0) / len(code) ** 0.5
 
 
 class Training:
@@ -159,7 +162,7 @@ class Training:
             self.stage(stage, module, lambda rng: planner_loss(module, self.tokenizer, stage.batch, mix, rng, self.device))
 
         learn(self.recipe.planner, Mix(fine=False))
-        split_codes(0, module.language_model.embed_tokens, module.lm_head)
+        split_codes(module.language_model.embed_tokens, module.lm_head)
         learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
         return module
 
@@ -168,6 +171,7 @@ class Training:
         recipe = self.recipe
         dit = self.module(GLMImageDiT, DiTConfig.from_json(recipe.dit_config(), "recipe"), 4)
         module = Renderer(dit, self.module(GlyphEncoder, GlyphConfig.from_json(recipe.glyph_config(), "recipe"), 5))
+        start_related(dit.prior_token_embedding)
         for zeroed in (dit.proj_out, *(block.norm1.linear for block in dit.transformer_blocks)):
             nn.init.zeros_(zeroed.weight)  # blocks start as identities (adaLN-Zero, Peebles and Xie 2022)
 
@@ -176,11 +180,13 @@ class Training:
             self.stage(stage, module, lambda rng: decoder_loss(module, group(rng.randrange(recipe.groups)), rng, self.device))
 
         def draw_mixed(batch: int, rng: random.Random) -> Group:
-            draw = draw_edits if rng.random() < EDITS_DRAWN else draw_group
-            return draw(vae, batch, rng.random() < FREE, rng, self.device)
+            kind, free = rng.random(), rng.random() < FREE
+            if kind < WALLS_DRAWN:
+                return draw_walls(vae, batch, rng, self.device)
+            draw = draw_edits if kind < WALLS_DRAWN + EDITS_DRAWN else draw_group
+            return draw(vae, batch, free, rng, self.device)
 
-        learn(recipe.decoder, lambda batch, rng: draw_group(vae, batch, False, rng, self.device, fine=False))
-        split_codes(1, dit.prior_token_embedding)
+        learn(recipe.decoder, lambda batch, rng: draw_quarters(vae, batch, rng, self.device))
         learn(recipe.decoder_mixed, draw_mixed)
         learn(recipe.decoder_last, draw_mixed)
         return module

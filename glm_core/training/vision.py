@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..images import resize
 from ..vision import SemanticVQ
+from .held_out import WORDS
 from .posters import SIDE, cell_codes, draw_poster, mixed_posters, preview_codes, random_poster, to_tensor
 
 SHARPNESS = 20.0  # of the softmax over cosines
@@ -31,7 +32,7 @@ def code_logits(model: SemanticVQ, pixels: Tensor) -> Tensor:
 
 
 def vision_loss(model: SemanticVQ, batch: int, rng: random.Random, device) -> Tensor:
-    posters = mixed_posters(rng, batch)
+    posters = mixed_posters(rng, batch, WORDS)
     images = to_tensor([draw_poster(poster) for poster in posters])
     losses = []
     for side, codes_of in ((SIDE // 2, cell_codes), (SIDE // 4, preview_codes)):

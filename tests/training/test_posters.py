@@ -23,6 +23,7 @@ from glm_core.training.posters import (
     draw_poster,
     preview_codes,
     random_poster,
+    random_wall,
     shape_cells,
     word_cells,
 )
@@ -31,6 +32,7 @@ from glm_core.training.tokenizer import VISUAL_IDS, make_tokenizer
 POSTERS = [random_poster(random.Random(i)) for i in range(300)]
 FREE = [random_poster(random.Random(i), free=True) for i in range(300)]
 EDITS = [random_edit(random.Random(i), random_letters(random.Random(i)), free=i % 2 > 0) for i in range(300)]
+WALLS = [random_wall(random.Random(i), i % 2 > 0, WORDS) for i in range(200)]
 NAMES = {code: name for name, code in CELL_CODES.items()}
 
 
@@ -133,3 +135,18 @@ def test_held_out_prompts_are_tasks_that_evaluate_reads(free, tmp_path):
     assert len(tasks) == 300 and all(task.words and set(task.words) <= WORDS for task in tasks)
     assert sum(len(task.shapes) for task in tasks) > 100
     assert all(f'"{text}"' in task.prompt for task in tasks for text in task.texts)
+
+
+def test_walls_are_full_and_nothing_on_them_overlaps():
+    for wall in WALLS:
+        covered = np.zeros((SIDE, SIDE), dtype=int)
+        for item in wall.items:
+            left, top, pitch = item.box
+            width, height = (len(item.text) * pitch, pitch) if item.text else (2 * pitch, 2 * pitch)
+            assert 0 <= left <= SIDE - width and 0 <= top <= SIDE - height
+            covered[top : top + height, left : left + width] += 1
+        assert covered.max() <= 1
+        assert not {word.text for word in wall.words} & WORDS
+        cells = [cell for word in wall.words for cell in word_cells(word)]
+        assert len(cells) == len(set(cells))
+    assert np.mean([sum(len(word.text) for word in wall.words) for wall in WALLS]) > 15

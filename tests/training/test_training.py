@@ -72,10 +72,12 @@ def test_padded_batches_give_the_logits_of_generation():
 def test_the_short_recipe_learns_and_writes_a_checkpoint_that_draws(tmp_path):
     pytest.importorskip("matplotlib")
     train(SHORT, tmp_path, CPU)
-    shares = {"vision": 0.5, "autoencoder": 0.9, "planner": 0.5, "planner-mixed": 1.0, "decoder": 0.9, "decoder-mixed": 1.0}
-    for stage, share in shares.items():
-        curve = losses(tmp_path / "training", stage)
-        assert curve[-1] < share * curve[0], stage
+    stages = "vision", "autoencoder", "planner", "planner-mixed", "decoder", "decoder-mixed"
+    curves = {stage: losses(tmp_path / "training", stage) for stage in stages}
+    for stage, share in {"vision": 0.5, "autoencoder": 0.9, "planner": 0.5, "decoder": 0.9}.items():
+        assert curves[stage][-1] < share * curves[stage][0], stage
+    for stage in ("planner", "decoder"):  # batches of a mix are of many kinds, so that two of them say little
+        assert max(curves[f"{stage}-mixed"]) < 0.9 * curves[stage][0], stage
     assert (tmp_path / "curves.png").stat().st_size > 1000
     assert main(["generate", "--model", str(tmp_path), "--prompt", 'A red poster. At the top, "HI" in white letters.', "--width", "256",
                  "--height", "256", "--steps", "2", "--out", str(tmp_path / "a.png")]) == 0

@@ -1,0 +1,56 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from glm_core import ops
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    layer = ops.Linear(96, 640)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    return layer
+
+
+LAYOUTS = {
+    "batch of rows": lambda x: x, "one row an item": lambda x: x[:, -1:], "every other row": lambda x: x[:, ::2],
+    "rows of columns": lambda x: x.mT.contiguous().mT, "expanded": lambda x: x[:1].expand(4, -1, -1), "a vector": lambda x: x[0, 0],
+    "nothing": lambda x: x[:0],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("least", [0, ops.WORTH_A_CALL])
+def test_linear_is_torchs_in_every_layout(layer, layout, least, monkeypatch):
+    monkeypatch.setattr(ops, "WORTH_A_CALL", least)
+    x = LAYOUTS[layout](torch.randn(5, 7, 96))
+    wanted = F.linear(x, layer.weight, layer.bias)
+    with torch.inference_mode():
+        found = layer(x)
+    assert found.shape == wanted.shape
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_linear_without_bias_in_other_types_and_with_gradients(layer):
+    x = torch.randn(32, 96)
+    wanted = F.linear(x, layer.weight, layer.bias)
+    layer(x).sum().backward()
+    assert torch.isfinite(layer.weight.grad).all() and layer.weight.grad.abs().max() > 0
+    with torch.inference_mode():
+        half = layer.bfloat16()(x.bfloat16())
+        assert half.dtype == torch.bfloat16
+        torch.testing.assert_close(half.float(), wanted, rtol=0.1, atol=0.5)
+        bare = ops.Linear(96, 640, bias=False)
+        torch.nn.init.normal_(bare.weight)
+        torch.testing.assert_close(bare(x), F.linear(x, bare.weight), rtol=1e-5, atol=1e-4)
+
+
+def test_onednn_is_taken_where_torch_would_take_mkl(layer, monkeypatch):
+    if not torch.backends.mkl.is_available():
+        pytest.skip("this torch has no MKL")
+    assert ops.ONEDNN
+    monkeypatch.setattr(F, "linear", None)
+    with torch.inference_mode():
+        assert layer(torch.randn(32, 96)).shape == (32, 640)

@@ -7,7 +7,7 @@ import comfy.model_management
 import comfy.utils
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint import PLANNER, VISION, Weights, fill
 from ..errors import GLMImageError
@@ -46,6 +46,17 @@ class PlanProgress:
         return Image.fromarray((draw_grid(grid, cell)[0] * 255).byte().numpy())
 
 
+def keep_off_device(module: nn.Module, name: str) -> None:
+    """Leave a part within reach, but out of what the memory manager moves and patches.
+
+    So the table of all words (1.4 GB in the released planner) neither takes room on the device nor, where only a part of the
+    model fits, crosses the bus for every token.
+    """
+    part = getattr(module, name)
+    delattr(module, name)
+    vars(module)[name] = part
+
+
 class HostPlanner:
     """The value on a GLM_IMAGE_PLANNER wire: the text model and the vision tower, each loaded only while it works."""
 
@@ -57,6 +68,7 @@ class HostPlanner:
         self.load_device = comfy.model_management.get_torch_device()
         self.precision = choose_precision(weights, self.load_device)
         self.patcher = self.load_part(PlannerModel, self.config, weights)
+        keep_off_device(self.patcher.model.language_model, "embed_tokens")
         self.vision = None
         if VISION.signature in weights.tensors:
             self.vision = self.load_part(SemanticVQ, VisionConfig.from_json(weights.config, weights.where), weights)
@@ -88,8 +100,9 @@ class HostPlanner:
             comfy.model_management.intermediate_device())
 
     def memory_required(self, length: int, batch: int, ahead: int = 1) -> int:
-        """Bytes of the KV cache, of the prompt's activations and of the logits being sorted."""
+        """Bytes of the KV cache, of the codebook's embeddings, of the prompt's activations and of the logits being sorted."""
         widest = 2 * self.config.intermediate_size + 8 * self.config.hidden_size
         logits = 8 * batch * ahead * self.config.vision_vocab_size * torch.float32.itemsize
         dtype = self.precision.compute
-        return KVCache.size_in_bytes(self.config, batch, length, dtype) + length * widest * dtype.itemsize + logits
+        activations = length * widest + self.config.codebook_size * self.config.hidden_size
+        return KVCache.size_in_bytes(self.config, batch, length, dtype) + activations * dtype.itemsize + logits

@@ -1,10 +1,13 @@
 """Prompt → plan: prefill once, then one token after the other, the preview grid first and the target grid after it."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GLMImageError
@@ -15,73 +18,6 @@ from .prompt import PromptTokenizer
 from .sampling import Sampling, draw_race, sample, seeded_generators
 
 OnToken = Callable[[int, Tensor], None]
-
-
-def prefill(model: PlannerModel, prompt_ids: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache) -> Tensor:
-    """Run the prompt [1 or B, P] through the model once; logits [1 or B, V] for the first new token."""
-    n = prompt_ids.shape[1]
-    hidden = model(prompt_ids, tuple(table[:n] for table in rotary), cache, 0)
-    return model.lm_head(hidden[:, -1])
-
-
-def decode(model: PlannerModel, ids: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, at: int) -> Tensor:
-    """Logits [B, n, V] for what follows each of ids [B, n], which stand from position ``at`` of the cache."""
-    hidden = model(ids, tuple(table[at : at + ids.shape[1]] for table in rotary), cache, at)
-    return model.lm_head(hidden)
-
-
-def decode_n_tokens(model: PlannerModel, logits: Tensor, tokens: Tensor, rotary, cache: KVCache, at: int,
-                    sampling: Sampling, generators: list[torch.Generator], on_token: OnToken) -> None:
-    """Fill tokens [B, n], starting from the prompt's ``logits``. Only rows of the codebook can be drawn.
-
-    The reference may also draw the 128 ids above the codebook or the end token inside a grid, and then fails.
-    """
-    codes = model.config.codebook_size
-    for i in range(tokens.shape[1]):
-        if i:
-            logits = decode(model, tokens[:, i - 1 : i], rotary, cache, at + i - 1)[:, 0]
-        tokens[:, i] = sample(logits[:, :codes].expand(len(tokens), -1), sampling, draw_race(generators, codes, sampling))
-        on_token(i, tokens)
-
-
-def neighbours(grids: list[Grid]) -> list[int]:
-    """For every token the earlier one that it most likely repeats: its left neighbour, in the first column the one above."""
-    sources = []
-    for rows, columns in grids:
-        start = len(sources)
-        sources += [start + i - (1 if i % columns else columns) for i in range(rows * columns)]
-    return [max(source, 0) for source in sources]
-
-
-def decode_ahead(model: PlannerModel, logits: Tensor, tokens: Tensor, rotary, cache: KVCache, at: int, sampling: Sampling,
-                 generators: list[torch.Generator], on_token: OnToken, sources: list[int], ahead: int) -> None:
-    """The tokens that ``decode_n_tokens`` writes, in fewer passes: each takes guesses of the next ``ahead - 1`` tokens along.
-
-    The numbers that decide a token are drawn beforehand, so a token is a function of its logits alone, and a guess that
-    comes out as guessed is that token, bit for bit but for rounding of the logits (Jacobi decoding, Song et al. 2021, with
-    the sampling coupled as in Teng et al. 2024). First guesses repeat ``sources``, later ones are what the last pass drew.
-    The batch goes on together, by as many tokens as are right in every item.
-    """
-    codes, n = model.config.codebook_size, tokens.shape[1]
-    races = [draw_race(generators, codes, sampling)]
-    tokens[:, 0] = sample(logits[:, :codes].expand(len(tokens), -1), sampling, races[0])
-    on_token(0, tokens)
-    guesses, guessed, known = tokens.clone(), 1, 1
-    while known < n:
-        end = min(known + ahead, n)
-        for i in range(guessed, end):
-            guesses[:, i] = guesses[:, sources[i]]
-        races += [draw_race(generators, codes, sampling) for _ in range(len(races), end)]
-        race = None if sampling.top_k == 1 else torch.stack(races[known:end], dim=1)
-        drawn = sample(decode(model, guesses[:, known - 1 : end - 1], rotary, cache, at + known - 1)[..., :codes], sampling, race)
-        right = (drawn == guesses[:, known:end]).all(0)[:-1]
-        accepted = 1 + int(right.cumprod(0).sum())
-        guesses[:, known:end] = drawn
-        tokens[:, known : known + accepted] = drawn[:, :accepted]
-        for i in range(known, known + accepted):
-            races[i] = None
-            on_token(i, tokens)
-        known, guessed = known + accepted, end
 
 
 @dataclass(frozen=True)
@@ -99,6 +35,92 @@ class Job:
     @property
     def length(self) -> int:
         return self.prompt_ids.shape[1] + self.new_tokens
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model at work on one job: the cache it fills, the positions of all tokens, the embeddings [codes, hidden] of the codebook.
+
+    Written tokens are looked up in ``codes``, so that the table of the whole vocabulary, ten times as large, is not touched
+    between one token and the next and need not be on the device.
+    """
+
+    model: PlannerModel
+    rotary: tuple[Tensor, Tensor]
+    cache: KVCache
+    codes: Tensor
+
+    @classmethod
+    def of(cls, model: PlannerModel, job: Job, batch: int, device, dtype: torch.dtype) -> Run:
+        rotary = rotary_table(positions([*job.segments, *job.grids]).to(device), model.config, dtype)
+        cache = KVCache(model.config, batch, job.length, device, dtype)
+        return cls(model, rotary, cache, model.code_embeddings(device, dtype))
+
+    def prefill(self, prompt_ids: Tensor) -> Tensor:
+        """Run the prompt [1 or B, P] through the model once; logits [1 or B, V] for the first new token."""
+        x = self.model.embed(prompt_ids, self.codes.device, self.codes.dtype)
+        return self.model.lm_head(self.hidden(x, 0)[:, -1])
+
+    def decode(self, ids: Tensor, at: int) -> Tensor:
+        """Logits [B, n, V] for what follows each of the codes ids [B, n], which stand from position ``at`` of the cache."""
+        return self.model.lm_head(self.hidden(F.embedding(ids, self.codes), at))
+
+    def hidden(self, x: Tensor, at: int) -> Tensor:
+        return self.model(x, tuple(table[at : at + x.shape[1]] for table in self.rotary), self.cache, at)
+
+
+def decode_n_tokens(run: Run, logits: Tensor, tokens: Tensor, at: int, sampling: Sampling, generators: list[torch.Generator],
+                    on_token: OnToken) -> None:
+    """Fill tokens [B, n], starting from the prompt's ``logits``. Only rows of the codebook can be drawn.
+
+    The reference may also draw the 128 ids above the codebook or the end token inside a grid, and then fails.
+    """
+    codes = run.model.config.codebook_size
+    for i in range(tokens.shape[1]):
+        if i:
+            logits = run.decode(tokens[:, i - 1 : i], at + i - 1)[:, 0]
+        tokens[:, i] = sample(logits[:, :codes].expand(len(tokens), -1), sampling, draw_race(generators, codes, sampling))
+        on_token(i, tokens)
+
+
+def neighbours(grids: list[Grid]) -> list[int]:
+    """For every token the earlier one that it most likely repeats: its left neighbour, in the first column the one above."""
+    sources = []
+    for rows, columns in grids:
+        start = len(sources)
+        sources += [start + i - (1 if i % columns else columns) for i in range(rows * columns)]
+    return [max(source, 0) for source in sources]
+
+
+def decode_ahead(run: Run, logits: Tensor, tokens: Tensor, at: int, sampling: Sampling, generators: list[torch.Generator],
+                 on_token: OnToken, sources: list[int], ahead: int) -> None:
+    """The tokens that ``decode_n_tokens`` writes, in fewer passes: each takes guesses of the next ``ahead - 1`` tokens along.
+
+    The numbers that decide a token are drawn beforehand, so a token is a function of its logits alone, and a guess that
+    comes out as guessed is that token, bit for bit but for rounding of the logits (Jacobi decoding, Song et al. 2021, with
+    the sampling coupled as in Teng et al. 2024). First guesses repeat ``sources``, later ones are what the last pass drew.
+    The batch goes on together, by as many tokens as are right in every item.
+    """
+    codes, n = run.model.config.codebook_size, tokens.shape[1]
+    races = [draw_race(generators, codes, sampling)]
+    tokens[:, 0] = sample(logits[:, :codes].expand(len(tokens), -1), sampling, races[0])
+    on_token(0, tokens)
+    guesses, guessed, known = tokens.clone(), 1, 1
+    while known < n:
+        end = min(known + ahead, n)
+        for i in range(guessed, end):
+            guesses[:, i] = guesses[:, sources[i]]
+        races += [draw_race(generators, codes, sampling) for _ in range(len(races), end)]
+        race = None if sampling.top_k == 1 else torch.stack(races[known:end], dim=1)
+        drawn = sample(run.decode(guesses[:, known - 1 : end - 1], at + known - 1)[..., :codes], sampling, race)
+        right = (drawn == guesses[:, known:end]).all(0)[:-1]
+        accepted = 1 + int(right.cumprod(0).sum())
+        guesses[:, known:end] = drawn
+        tokens[:, known : known + accepted] = drawn[:, :accepted]
+        for i in range(known, known + accepted):
+            races[i] = None
+            on_token(i, tokens)
+        known, guessed = known + accepted, end
 
 
 def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, width: int, height: int,
@@ -144,15 +166,13 @@ def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, widt
     if min(width, height) < smallest or max(width, height) > largest:
         logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)
 
-    rotary = rotary_table(positions([*job.segments, *job.grids]).to(device), model.config, dtype)
-    cache = KVCache(model.config, batch, job.length, device, dtype)
+    run = Run.of(model, job, batch, device, dtype)
     tokens = torch.full((batch, job.new_tokens), DROPPED, device=device)
-    logits = prefill(model, job.prompt_ids.to(device), rotary, cache)
-    run = model, logits, tokens, rotary, cache, job.prompt_ids.shape[1], sampling, seeded_generators(seed, batch, device), on_token
+    given = run, run.prefill(job.prompt_ids), tokens, job.prompt_ids.shape[1], sampling, seeded_generators(seed, batch, device), on_token
     if ahead > 1:
-        decode_ahead(*run, neighbours(job.grids), ahead)
+        decode_ahead(*given, neighbours(job.grids), ahead)
     else:
-        decode_n_tokens(*run)
+        decode_n_tokens(*given)
     *small, target = split_grids(tokens, job.grids)
     return Plan(target, small[0] if small else None, prompt, seed)
 

@@ -65,10 +65,6 @@ class KVCache:
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.keys.dtype
-
     @staticmethod
     def size_in_bytes(config: PlannerConfig, batch: int, length: int, dtype: torch.dtype) -> int:
         return 2 * config.num_hidden_layers * batch * config.num_key_value_heads * length * config.head_size * dtype.itemsize
@@ -177,13 +173,21 @@ class PlannerModel(nn.Module):
         self.language_model = LanguageModel(config, device, dtype, operations)
         self.lm_head = operations.Linear(config.hidden_size, config.vision_vocab_size, bias=False, device=device, dtype=dtype)
 
-    def forward(self, ids: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, start: int) -> Tensor:
-        """Hidden states [B, n, hidden] of ids [B, n] at positions start ... start + n - 1 of the cache.
+    def embed(self, ids: Tensor, device, dtype: torch.dtype) -> Tensor:
+        """Embeddings [..., hidden] of ids [...] on ``device``. They are looked up where the table is kept, which may be elsewhere."""
+        table = self.language_model.embed_tokens.weight
+        return F.embedding(ids.to(table.device), table).to(device, dtype)
+
+    def code_embeddings(self, device, dtype: torch.dtype) -> Tensor:
+        """[codebook size, hidden]: the first rows of the table."""
+        return self.language_model.embed_tokens.weight[: self.config.codebook_size].to(device, dtype)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, start: int) -> Tensor:
+        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden] at positions start ... start + n - 1 of the cache.
 
         ``rotary``: the table's rows for these n tokens.
         """
         text = self.language_model
-        x = text.embed_tokens(ids, out_dtype=cache.dtype)
         for i, layer in enumerate(text.layers):
             x = layer(x, rotary, cache, i, start)
         return text.norm(x)

@@ -39,8 +39,6 @@ class Mix:
 class Uncached:
     """Stands for a KVCache where a whole sequence is run at once and must stay differentiable."""
 
-    dtype = torch.float32
-
     @staticmethod
     def write(layer: int, start: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         return k, v
@@ -87,7 +85,7 @@ def code_logits(model: PlannerModel, jobs: list[Job], codes: Tensor, device) -> 
         row[: len(prompt)] = prompt
         row[len(prompt) : len(prompt) + n - 1] = written[:-1]
     rotary = tuple(table.to(device) for table in batched_rotary(jobs, length, model.config))
-    hidden = model(ids.to(device), rotary, Uncached, 0)
+    hidden = model(model.embed(ids, device, torch.float32), rotary, Uncached, 0)
     last = torch.tensor([len(prompt) - 1 for prompt in prompts])[:, None] + torch.arange(n)
     return model.lm_head(hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]).to(device)))
 

@@ -9,9 +9,7 @@ import torch
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Place
 from glm_core.planner import Sampling
-from glm_core.planner.generate import decode_n_tokens, prefill, prepare
-from glm_core.planner.grids import positions
-from glm_core.planner.model import KVCache, rotary_table
+from glm_core.planner.generate import Job, Run, decode_n_tokens, prepare
 from glm_core.planner.sampling import seeded_generators
 
 from .decoder import DiTPair, VAEPair
@@ -34,30 +32,27 @@ class PlannerClock:
         self.planner, self.tokenizer = make_ours(PLANNER, size.models.planner(), place), prompt_tokenizer()
         self.token_seconds = [self.token(length) for length in self.lengths]
 
-    def rotary(self, segments: list) -> tuple[torch.Tensor, torch.Tensor]:
-        return rotary_table(positions(segments).to(self.place.device), self.planner.config, self.place.dtype)
-
     @torch.inference_mode()
     def token(self, length: int) -> float:
         """Median seconds of a token, its drawing included, when the cache holds ``length`` already."""
-        device, config, drawn = self.place.device, self.planner.config, TOKENS + 2  # no pass for the first, a warm-up for the second
-        cache = KVCache(config, 1, length + drawn, device, self.place.dtype)
-        for tensor in (cache.keys, cache.values):
+        device, config = self.place.device, self.planner.config
+        drawn = 1, TOKENS + 2  # no pass for the first, a warm-up for the second
+        run = Run.of(self.planner, Job(torch.zeros(1, length, dtype=torch.int64), [length], [drawn]), 1, device, self.place.dtype)
+        for tensor in (run.cache.keys, run.cache.values):
             tensor.normal_()
         logits = torch.randn(1, config.vision_vocab_size, device=device, dtype=self.place.dtype)
         clock = Clock(device)
-        decode_n_tokens(self.planner, logits, torch.zeros(1, drawn, dtype=torch.int64, device=device), self.rotary([length + drawn]),
-                        cache, length, Sampling(), seeded_generators(0, 1, device), lambda i, tokens: clock.put(tokens))
+        decode_n_tokens(run, logits, torch.zeros(drawn, dtype=torch.int64, device=device), length, Sampling(),
+                        seeded_generators(0, 1, device), lambda i, tokens: clock.put(tokens))
         return np.median(np.diff(clock.times)[1:])
 
     @torch.inference_mode()
     def plan(self, side: int) -> float:
         """Seconds for a plan of side x side pixels: its prompt, and its tokens summed over the lengths that the cache goes through."""
         job = prepare(self.tokenizer, self.planner.config, PROMPT, side, side)
-        cache = KVCache(self.planner.config, 1, job.length, self.place.device, self.place.dtype)
-        ids, rotary = job.prompt_ids.to(self.place.device), self.rotary([*job.segments, *job.grids])
-        prompt = alone(lambda: prefill(self.planner, ids, rotary, cache), self.place)
-        lengths = np.arange(ids.shape[1], job.length - 1)
+        run = Run.of(self.planner, job, 1, self.place.device, self.place.dtype)
+        prompt = alone(lambda: run.prefill(job.prompt_ids), self.place)
+        lengths = np.arange(job.prompt_ids.shape[1], job.length - 1)
         return prompt + np.interp(lengths, self.lengths, self.token_seconds).sum()
 
 

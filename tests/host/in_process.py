@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.getcwd())
-sys.argv, pack, model_file = sys.argv[:1], sys.argv[1], sys.argv[2]
+sys.argv, (pack, model_file, planner_file) = sys.argv[:1], sys.argv[1:]
 
 from comfy.cli_args import args  # noqa: E402
 
@@ -20,6 +20,7 @@ import nodes  # noqa: E402, I001
 asyncio.run(nodes.load_custom_node(pack, module_parent="custom_nodes"))
 host = next(module for name, module in sys.modules.items() if name.endswith("glm_core.host.diffusion"))
 references = sys.modules[host.__name__.replace("diffusion", "references")]
+planners = sys.modules[host.__name__.replace("diffusion", "planner")]
 
 with torch.inference_mode():
     model = host.load_diffusion_model(model_file).model
@@ -36,11 +37,29 @@ with torch.inference_mode():
     model.references.clear()
     anew = model.keys_values(pictures[0], torch.device("cpu"), {})
 
+    network = model.diffusion_model
+    x, context = torch.randn(1, 16, 8, 12), torch.randn(1, 5, network.config.text_embed_dim)
+    size = torch.tensor([[64, 96]])
+    attention = sys.modules["comfy.ldm.modules.attention"]
+    attention.optimized_attention = attention.attention_pytorch  # as on a GPU; what a CPU gets asks for free memory in every call
+    compiled = torch.compile(network, backend="eager", fullgraph=True)  # a graph break is an error
+    apart, frames = [], []
+    for prior in (torch.randint(0, 64, (1, 1, 8, 12)), torch.full((1, 1, 8, 12), -1)):
+        given = x, torch.tensor([500.0]), context, prior, size, {}
+        apart.append((compiled(*given) - network(*given)).abs().max().item())
+        frames.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+    planner = planners.HostPlanner(planner_file).patcher
+    table = planner.model.language_model.embed_tokens.weight
+    names = [name for name in planner.model.state_dict() if "embed" in name]
+    words = {"managed": planner.model_size(), "table": table.nbytes, "names": names}
+
     comfy.model_management.get_free_memory = lambda device: 10_000
     comfy.model_management.minimum_inference_memory = lambda: 4_000
     cuda = torch.device("cuda")
     print(json.dumps({
         "estimated": with_references - plain, "kept": kept_bytes, "again": again,
         "anew": anew is not kept[0] and torch.equal(anew[0][0], kept[0][0][0]),
+        "words": words, "compiled": {"apart": max(apart), "graphs": frames},
         "fits": str(references.storage_device(6_000, cuda)), "too large": str(references.storage_device(6_001, cuda)),
     }))

@@ -4,15 +4,17 @@ import json
 import subprocess
 
 import pytest
+from safetensors import safe_open
 
-from glm_core.checkpoint import DIFFUSION
+from glm_core.checkpoint import DIFFUSION, PLANNER
 from tests.host.conftest import HOSTS
 from tests.host.servers import PACK, host_python, host_version
 
 
 @pytest.fixture(scope="module", params=HOSTS, ids=host_version)
 def answers(request, models):
-    command = [host_python(request.param), PACK / "tests" / "host" / "in_process.py", PACK, models.folder / DIFFUSION.file]
+    command = [host_python(request.param), PACK / "tests" / "host" / "in_process.py", PACK, models.folder / DIFFUSION.file,
+               models.folder / PLANNER.file]
     done = subprocess.run(command, cwd=request.param, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -28,3 +30,15 @@ def test_a_run_computes_each_picture_once(answers):
 
 def test_what_does_not_fit_is_kept_on_the_cpu(answers):
     assert answers["fits"] == "cuda" and answers["too large"] == "cpu"
+
+
+def test_the_table_of_words_is_not_the_managers_to_move(answers, models):
+    words = answers["words"]
+    with safe_open(models.folder / PLANNER.file, framework="pt") as file:
+        sizes = {name: file.get_tensor(name).nbytes for name in file.keys() if "language_model" in name or "lm_head" in name}
+    assert words["names"] == [] and words["table"] == max(sizes.values())
+    assert words["managed"] + words["table"] == sum(sizes.values())
+
+
+def test_the_network_compiles_to_one_graph_for_both_branches(answers):
+    assert answers["compiled"]["apart"] <= 1e-5 and answers["compiled"]["graphs"] == [1, 1]

@@ -42,7 +42,7 @@ def test_logits_over_a_whole_teacher_forced_sequence(both):
     ids = torch.cat((prompt, both.ref.tokens[:, :-1]), dim=1)
     rotary = rotary_table(positions([prompt.shape[1], preview, target]), planner.config, torch.float32)
     cache = KVCache(planner.config, 1, ids.shape[1], "cpu", torch.float32)
-    logits = planner.lm_head(planner(ids, rotary, cache, 0))[:, prompt.shape[1] - 1 :]
+    logits = planner.lm_head(planner(planner.embed(ids, "cpu", torch.float32), rotary, cache, 0))[:, prompt.shape[1] - 1 :]
     assert logits.std() > 0.5
     assert largest_difference(logits, both.ref.logits) <= 1e-4
 

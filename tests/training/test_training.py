@@ -63,7 +63,7 @@ def test_padded_batches_give_the_logits_of_generation():
             assert ids.shape[1] == job.length - 1 and max(codes) < config.codebook_size
             rotary = rotary_table(positions([*job.segments, *job.grids]), config, torch.float32)
             cache = KVCache(config, 1, job.length, "cpu", torch.float32)
-            hidden = model(ids, tuple(table[: job.length - 1] for table in rotary), cache, 0)
+            hidden = model(model.embed(ids, CPU, torch.float32), tuple(table[: job.length - 1] for table in rotary), cache, 0)
             alone = model.lm_head(hidden)[0, job.prompt_ids.shape[1] - 1 :]
             assert (alone - logits).abs().max() <= 1e-4
 

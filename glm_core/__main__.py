@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     c = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
     c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
     c.add_argument("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
+    c.add_argument("--fp8", action="store_true", help="planner and diffusion model with their large matrices in fp8, half the size")
     c.set_defaults(run=convert)
 
     t = commands.add_parser("train", help="train a small GLM-Image on posters that the program draws; goes on where it was cut short",
@@ -248,7 +249,7 @@ def run_evaluate(args) -> None:
 
 
 def convert(args) -> None:
-    for path in convert_folder(args.folder, args.out):
+    for path in convert_folder(args.folder, args.out, args.fp8):
         print(f"{path}: {path.stat().st_size / 1e9:.2f} GB")
 
 

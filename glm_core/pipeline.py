@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import ops
-from .checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part, Weights, fill, locate, read_config_alone, read_part
+from .checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part, Weights, dequantise, fill, locate, read_config_alone, read_part
 from .decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig, network_timestep, official_sigmas, resolution_shift
 from .decoder.vae import latent_statistics
 from .glyph import NATURAL, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
@@ -39,8 +39,8 @@ def build(module_class, config, weights: Weights, place: Place):
     """A module of plain torch layers holding the part's weights, moved and cast."""
     with torch.device("meta"):
         module = module_class(config, dtype=place.dtype, operations=ops)
-    wanted = module.state_dict()
-    tensors = {name: tensor.to(place.device, place.dtype) for name, tensor in weights.tensors.items() if name in wanted}
+    wanted = weights.tensors.keys() & module.state_dict().keys()
+    tensors = {name: dequantise(weights.tensors, name, weights.where).to(place.device, place.dtype) for name in wanted}
     fill(module, tensors, weights.where, assign=True)
     return module.eval()
 

@@ -2,7 +2,8 @@
 
 from .convert import convert_folder
 from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, VAE, VISION, Part, locate
+from .quantise import dequantise
 from .read import Weights, fill, read_config_alone, read_part
 
-__all__ = ["DIFFUSION", "EMBEDDED", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights", "convert_folder", "fill", "locate",
-           "read_config_alone", "read_part"]
+__all__ = ["DIFFUSION", "EMBEDDED", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights", "convert_folder", "dequantise", "fill",
+           "locate", "read_config_alone", "read_part"]

@@ -8,13 +8,15 @@ import torch
 from safetensors.torch import save_file
 
 from .parts import PARTS, locate
+from .quantise import LAYERS, quantise
 from .read import CONFIG_METADATA, TOKENIZER_TENSOR, read_part
 
 
-def convert_folder(folder: Path, out: Path) -> Iterator[Path]:
+def convert_folder(folder: Path, out: Path, fp8: bool = False) -> Iterator[Path]:
     """Write the four files below ``out``, laid out like ComfyUI's models folder; yields each path once it is written.
 
-    Tensors keep their released names and types. Raises GLMImageError when a part is missing or incomplete.
+    Tensors keep their released names and their types, but for those that ``fp8`` asks to be quantised.
+    Raises GLMImageError when a part is missing or incomplete.
     """
     sources = [(part, locate(folder, part)) for part in PARTS]
     for part, source in sources:
@@ -22,7 +24,10 @@ def convert_folder(folder: Path, out: Path) -> Iterator[Path]:
         tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
         if weights.tokenizer_json is not None:
             tensors[TOKENIZER_TENSOR] = torch.tensor(list(weights.tokenizer_json.encode("utf-8")), dtype=torch.uint8)
-        target = out / part.file
+        quantised = fp8 and part in LAYERS
+        if quantised:
+            tensors = quantise(tensors, part)
+        target = out / (part.fp8_file if quantised else part.file)
         target.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, target, metadata={**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)})
         yield target

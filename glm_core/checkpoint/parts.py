@@ -18,6 +18,11 @@ class Part:
     file: str
     signature: str
 
+    @property
+    def fp8_file(self) -> str:
+        """As ``convert --fp8`` names what it writes in fp8."""
+        return self.file.replace(".safetensors", "_fp8.safetensors")
+
 
 PLANNER = Part("planner", "vision_language_encoder", "text_encoders/glm_image_planner.safetensors",
                "language_model.embed_tokens.weight")
@@ -33,7 +38,7 @@ EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"  # the small model t
 
 def locate(model: Path, part: Part) -> Path:
     """Where a part lies in a released folder or in the folder that ``convert`` wrote."""
-    for candidate in (model / part.file, model / part.folder):
+    for candidate in (model / part.file, model / part.fp8_file, model / part.folder):
         if candidate.exists():
             return candidate
     raise GLMImageError(f"model folder {model}: no {part.title} found; expected {part.folder}/ (released layout) "

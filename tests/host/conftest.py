@@ -16,7 +16,8 @@ def models(tmp_path_factory):
     """A models folder: the released layout under diffusers/, the converted files where ComfyUI looks for them."""
     folder = tmp_path_factory.mktemp("models")
     released = write_checkpoint(folder / "diffusers" / "GLM-Image", Tiny(seed=1))
-    list(convert_folder(released, folder))
+    for fp8 in (False, True):
+        list(convert_folder(released, folder, fp8))
     (folder / "loras").mkdir()
     return SimpleNamespace(folder=folder, released=released)
 

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, resolution_shift
 from glm_core.evaluation.shapes import seen_kinds
 from glm_core.pipeline import draw_noise
@@ -80,9 +82,12 @@ def drawn(server):
 @pytest.fixture(scope="module")
 def command_line(models, tmp_path_factory):
     """The same prompt, seed and steps through the command line, from the released layout."""
-    folder = tmp_path_factory.mktemp("command_line")
+    return generate(models.released, tmp_path_factory.mktemp("command_line"))
+
+
+def generate(model, folder) -> dict[str, torch.Tensor]:
     subprocess.run(
-        [sys.executable, "-m", "glm_core", "generate", "--model", models.released, "--prompt", PROMPT, "--width", str(WIDTH),
+        [sys.executable, "-m", "glm_core", "generate", "--model", model, "--prompt", PROMPT, "--width", str(WIDTH),
          "--height", str(HEIGHT), "--steps", str(STEPS), "--seed", str(SEED), "--out", folder / "a.png",
          "--plan-out", folder / "plan.safetensors", "--latent-out", folder / "latent.safetensors"],
         check=True, cwd=PACK, capture_output=True)
@@ -177,6 +182,24 @@ def test_folder_loader_gives_what_the_single_files_give(server, drawn):
                 node["inputs"][key] = ["folder", moved[value[0]]]
     kept = run_and_keep(server, {key: node for key, node in graph.items() if key not in moved}, "folder")
     assert close(kept["latent"], drawn["text_to_image"]["latent"])
+
+
+def test_fp8_files_give_what_their_restored_weights_give(server, models, drawn, tmp_path):
+    """By ComfyUI's quantised layers here, by weights that are restored when they are read there."""
+    graph = small("text_to_image")
+    for node in graph.values():
+        for key in ("planner_name", "model_name"):
+            if key in node["inputs"]:
+                node["inputs"][key] = TINY[key].replace(".safetensors", "_fp8.safetensors")
+    kept = run_and_keep(server, graph, "fp8")
+    for part in (GLYPH, VAE, *(replace(part, file=part.fp8_file) for part in (PLANNER, DIFFUSION))):
+        (tmp_path / part.file).parent.mkdir(exist_ok=True)
+        (tmp_path / part.file).symlink_to(models.folder / part.file)
+    restored = generate(tmp_path, tmp_path)
+    assert torch.equal(kept["ids"], restored["ids"]) and torch.equal(kept["preview"], restored["preview"])
+    latent = normalised(kept["latent"])
+    assert (latent - restored["latent"]).abs().max() <= 1e-3
+    assert (kept["latent"] - drawn["text_to_image"]["latent"]).abs().max() > 0.01
 
 
 def test_batch_of_three_has_three_plans_that_do_not_depend_on_their_mates(server):

@@ -5,9 +5,8 @@ import logging
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
@@ -17,6 +16,7 @@ from .checkpoint import DIFFUSION, EMBEDDED, GLYPH, VAE, VISION, convert_folder
 from .errors import GLMImageError
 from .evaluation import WITHOUT, contact_sheet, evaluate
 from .glyph import NATURAL, REFERENCE
+from .images import read_image
 from .pipeline import (
     Place,
     decode_pixels,
@@ -152,15 +152,6 @@ def read_noise(path: Path, plan: Plan) -> torch.Tensor:
         found = {name: list(tensor.shape) for name, tensor in tensors.items()}
         raise GLMImageError(f"--noise-in {path}: found {found}, expected 'noise' of {list(expected)}")
     return tensors["noise"].float()
-
-
-def read_image(path: Path) -> torch.Tensor:
-    """[1, H, W, 3] in 0...1, turned as its EXIF data say."""
-    try:
-        image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    except UnidentifiedImageError as error:
-        raise GLMImageError(f"--image {path}: not a picture that Pillow can read") from error
-    return torch.from_numpy(np.array(image)).float()[None] / 255
 
 
 def make_or_load_plans(args, place: Place, references: list[Plan]) -> list[Plan]:

@@ -1,9 +1,11 @@
 """Pictures as float tensors [B, H, W, channels] in 0...1, and the one size at which a reference picture enters the model."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import GLMImageError
@@ -31,6 +33,15 @@ def reference_size(width: int, height: int, shortest: int = SHORTEST, longest: i
         scale = longest / long
     half = TOKEN_PIXELS // 2  # the encoder sees half the pixels, in patches of 16
     return tuple(max(1, round(side // 2 * scale / half)) * TOKEN_PIXELS for side in (width, height))
+
+
+def read_image(path: Path) -> Tensor:
+    """[1, H, W, 3], turned as its EXIF data say. Raises GLMImageError when it is no picture."""
+    try:
+        image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    except UnidentifiedImageError as error:
+        raise GLMImageError(f"{path}: not a picture that Pillow can read") from error
+    return torch.from_numpy(np.array(image)).float()[None] / 255
 
 
 def to_rgb(image: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from glm_core.__main__ import main, read_image
+from glm_core.__main__ import main
 from glm_core.checkpoint import PARTS
+from glm_core.images import read_image
 from glm_core.pipeline import default_side
 from tests.tiny import write_checkpoint
 

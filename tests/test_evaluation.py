@@ -1,9 +1,11 @@
 import json
 import random
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -13,10 +15,11 @@ from glm_core.errors import GLMImageError
 from glm_core.evaluation import WITHOUT, ocr
 from glm_core.evaluation.metrics import edit_distance, normalise, pair_words, similarity
 from glm_core.evaluation.ocr import Box, make_reader, read_words
-from glm_core.evaluation.run import measure, summary
+from glm_core.evaluation.run import draw_pictures, measure, summary
 from glm_core.evaluation.shapes import kind_of, regions, seen_kinds
 from glm_core.evaluation.sheet import CELL, contact_sheet, wrap
 from glm_core.evaluation.tasks import Task, read_tasks
+from glm_core.pipeline import Place
 from glm_core.training.posters import COLUMNS, ROWS, SHAPES, Item, Poster, caption, draw_poster, font, on_grid, random_poster
 from tests.tiny import write_checkpoint
 
@@ -192,13 +195,15 @@ def test_prompts_are_read(tmp_path):
     assert first == Task("a 'sign'", ("sign",), (Item("red", ("top", "left"), kind="circle"),))
     assert second.words == ["GRAND", "OPENING", "TODAY"]
     assert read_tasks(path, 1) == [first]
+    (edit,) = read_tasks(write_lines(tmp_path / "edits.jsonl", GOOD | {"images": ["a/b.png", "c.png"]}))
+    assert edit.images == (tmp_path / "a" / "b.png", tmp_path / "c.png")
 
 
 @pytest.mark.parametrize("line, message", [
     ("{", "not JSON"), ([1], 'accepted is an object with "prompt"'), ({"prompt": "a"}, '"texts"'), (GOOD | {"shape": []}, '"shapes"'),
     (GOOD | {"prompt": 3}, "prompt: found 3, accepted is a text"), (GOOD | {"texts": "sign"}, 'texts: found "sign"'),
     (GOOD | {"texts": ["!"]}, "a list of texts with letters"), (GOOD | {"shapes": {}}, "shapes: found {}"),
-    (GOOD | {"shapes": [{"kind": "circle"}]}, "shape 1: found"),
+    (GOOD | {"shapes": [{"kind": "circle"}]}, "shape 1: found"), (GOOD | {"images": "a.png"}, 'images: found "a.png"'),
     (GOOD | {"shapes": [GOOD["shapes"][0] | {"kind": "star"}]}, 'shape 1, kind: found "star", accepted is one of circle'),
     (GOOD | {"shapes": [GOOD["shapes"][0] | {"colour": "grey"}]}, 'colour: found "grey", accepted is one of red'),
     (GOOD | {"shapes": [GOOD["shapes"][0] | {"zone": "top"}]}, 'zone: found "top", accepted is [row, column]'),
@@ -250,6 +255,18 @@ def test_figures_and_sheet_of_a_tiny_checkpoint(model, tmp_path, capsys):
     assert [len(picture["words"]) for picture in data["pictures"]] == [1, 2]
     assert data["pictures"][0]["shapes"][0]["right"] is False
     assert Image.open(tmp_path / "a.png").width >= 2 * CELL
+
+
+def test_pictures_of_a_line_are_edited(model, tmp_path):
+    Image.effect_noise((96, 64), 90).save(tmp_path / "noise.png")
+    Image.new("RGB", (64, 96), "red").save(tmp_path / "red.png")
+    args = SimpleNamespace(model=model, width=64, height=64, steps=1, guidance=1.5, seed=0, without=None)
+    drawn = []
+    for names in ([], ["noise.png"], ["red.png"], ["noise.png", "red.png"]):
+        tasks = [Task("a 'sign'", ("sign",), images=tuple(tmp_path / name for name in names)), Task("b", ())]
+        drawn.append([picture.tobytes() for picture in draw_pictures(args, tasks, Place(torch.device("cpu"), torch.float32))])
+    edited, others = (set(pictures) for pictures in zip(*drawn))
+    assert len(edited) == 4 and len(others) == 1
 
 
 @with_ocr

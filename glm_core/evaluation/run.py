@@ -12,13 +12,15 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checkpoint import DIFFUSION, GLYPH, VAE
+from ..checkpoint import DIFFUSION, GLYPH, VAE, VISION
 from ..errors import GLMImageError
-from ..pipeline import Place, decode_pixels, draw_noise, encode_glyphs, load, load_planner, render_latent
+from ..images import read_image
+from ..pipeline import Place, decode_pixels, draw_noise, encode_glyphs, encode_images, load, load_planner, render_latent
 from ..plan import Plan
 from ..planner import make_plan
-from ..planner.grids import plan_grids
+from ..planner.grids import check_size
 from ..training.posters import Item
+from ..vision import tokenize
 from .metrics import WordResult, mean, pair_words
 from .ocr import make_reader
 from .shapes import seen_kinds
@@ -75,14 +77,32 @@ def each_message_once() -> Iterator[None]:
         logging.getLogger().removeFilter(is_new)
 
 
-def plan_all(args, tasks: Sequence[Task], place: Place) -> list[Plan]:
+def tokenize_all(args, tasks: Sequence[Task], place: Place) -> list[list[Plan]]:
+    """The tokens of every prompt's pictures; without any, the tower is not loaded."""
+    if not any(task.images for task in tasks):
+        return [[] for _ in tasks]
+    vision = load(args.model, VISION, place)
+    return [[tokenize(vision, read_image(path), place.device, place.dtype) for path in task.images]
+            for task in tqdm(tasks, desc="tokenize", unit="prompt")]
+
+
+def plan_all(args, tasks: Sequence[Task], tokens: Sequence[list[Plan]], place: Place) -> list[Plan]:
     """Picture i is planned with seed + i."""
     planner = load_planner(args.model, place)
-    tokens = sum(rows * columns for rows, columns in plan_grids(args.width, args.height, planner[0].config.preview_tokens))
-    with each_message_once(), tqdm(total=len(tasks) * tokens, desc="plan", unit="token") as bar:
+    bar = tqdm(tasks, desc="plan", unit="prompt")
+    with each_message_once():
         return [make_plan(*planner, task.prompt, args.width, args.height, seed=args.seed + i, preview=args.without != PREVIEW,
-                          device=place.device, dtype=place.dtype, on_token=lambda i, tokens: bar.update())
-                for i, task in enumerate(tasks)]
+                          references=references, device=place.device, dtype=place.dtype)
+                for i, (task, references) in enumerate(zip(bar, tokens, strict=True))]
+
+
+def encode_pictures(args, tasks: Sequence[Task], tokens: Sequence[list[Plan]], place: Place) -> list[list[tuple[Tensor, Plan]]]:
+    """Latent and tokens of every prompt's pictures."""
+    if not any(tokens):
+        return [[] for _ in tasks]
+    vae = load(args.model, VAE, place)
+    return [list(zip(encode_images(vae, [read_image(path) for path in task.images], plans, place), plans))
+            for task, plans in zip(tasks, tokens, strict=True)]
 
 
 def encode_all(args, tasks: Sequence[Task], place: Place) -> tuple[list[Tensor], Tensor]:
@@ -92,15 +112,16 @@ def encode_all(args, tasks: Sequence[Task], place: Place) -> tuple[list[Tensor],
     return [encode_glyphs(encoder, task.prompt, place) for task in bar], encode_glyphs(encoder, "", place)
 
 
-def draw_all(args, plans: Sequence[Plan], glyphs: Sequence[Tensor], no_glyphs: Tensor, place: Place) -> list[Tensor]:
+def draw_all(args, plans: Sequence[Plan], glyphs: Sequence[Tensor], no_glyphs: Tensor, references: Sequence[list[tuple[Tensor, Plan]]],
+             place: Place) -> list[Tensor]:
     """Normalised latents; picture i starts from the noise of seed + i."""
     dit = load(args.model, DIFFUSION, place)
     latents = []
     with tqdm(total=len(plans) * args.steps, desc="draw", unit="step") as bar:
-        for i, (plan, glyph) in enumerate(zip(plans, glyphs, strict=True)):
+        for i, (plan, glyph, pictures) in enumerate(zip(plans, glyphs, references, strict=True)):
             noise = draw_noise(args.seed + i, 1, plan.width, plan.height)
             latents.append(render_latent(dit, plan, glyph, no_glyphs, noise, place, steps=args.steps, guidance=args.guidance,
-                                         on_step=lambda i: bar.update()))
+                                         references=pictures, on_step=lambda i: bar.update()))
     return latents
 
 
@@ -149,13 +170,15 @@ def check_counts(args) -> None:
 
 @torch.inference_mode()
 def draw_pictures(args, tasks: Sequence[Task], place: Place) -> list[Image.Image]:
-    plans = plan_all(args, tasks, place)
+    tokens = tokenize_all(args, tasks, place)
+    plans = plan_all(args, tasks, tokens, place)
     if args.without == PLAN:
         plans = exchanged(plans)
     glyphs, no_glyphs = encode_all(args, tasks, place)
     if args.without == GLYPHS:
         glyphs = [no_glyphs] * len(tasks)
-    return decode_all(args, draw_all(args, plans, glyphs, no_glyphs, place), place)
+    references = encode_pictures(args, tasks, tokens, place)
+    return decode_all(args, draw_all(args, plans, glyphs, no_glyphs, references, place), place)
 
 
 def evaluate(args, place: Place) -> None:
@@ -165,6 +188,7 @@ def evaluate(args, place: Place) -> None:
     no texts, preview plans without a preview grid.
     """
     check_counts(args)
+    check_size(args.width, args.height)
     tasks = read_tasks(args.prompts, args.limit)
     reader = make_reader()
     pictures = draw_pictures(args, tasks, place)

@@ -1,6 +1,7 @@
 """Edits of posters: the poster before and after, and the sentence that asks for it."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .posters import BACKGROUNDS, COLUMNS, GRID, ROWS, Item, Poster, contrasting, place, random_poster, random_word
@@ -23,9 +24,9 @@ def recolour(rng: random.Random, poster: Poster, item: Item) -> tuple[Poster, st
     return exchange(poster, item, replace(item, colour=colour)), f"Make the {item.noun} {item.where} {colour}."
 
 
-def rewrite(rng: random.Random, poster: Poster, letters: int, held_out: frozenset[str]) -> tuple[Poster, str]:
+def rewrite(rng: random.Random, poster: Poster, new_word: Callable[[], str]) -> tuple[Poster, str]:
     word = rng.choice(poster.words)
-    fresh = replace(word, text=random_word(rng, letters, held_out))
+    fresh = replace(word, text=new_word())
     return exchange(poster, word, place(rng, fresh, bool(word.size))), f'Change the word {word.where} to "{fresh.text}".'
 
 
@@ -52,11 +53,10 @@ def repaint(rng: random.Random, poster: Poster) -> tuple[Poster, str]:
     return replace(poster, background=background), f"Make the background {background}."
 
 
-def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(), free: bool = False) -> Edit:
-    """One change: a new word of that many letters, or, with 0, of an item's colour or place, or of the background."""
-    before = random_poster(rng, held_out=held_out, free=free)
-    if letters:
-        return Edit(before, *rewrite(rng, before, letters, held_out))
+def edit_poster(rng: random.Random, before: Poster, new_word: Callable[[], str] | None) -> Edit:
+    """One change: a new word, or, without one, of an item's colour or place, or of the background."""
+    if new_word:
+        return Edit(before, *rewrite(rng, before, new_word))
     item = rng.choice(before.items)
     kind = rng.choice(("recolour", "move", "remove", "repaint"))
     if kind == "recolour":
@@ -64,6 +64,12 @@ def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = fro
     if kind == "move" and free_zones(before, item):
         return Edit(before, *move(rng, before, item))
     return Edit(before, *(repaint(rng, before) if kind == "repaint" else remove(before, item)))
+
+
+def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(), free: bool = False) -> Edit:
+    """Of a random poster; with ``letters``, a new word of that many."""
+    before = random_poster(rng, held_out=held_out, free=free)
+    return edit_poster(rng, before, (lambda: random_word(rng, letters, held_out)) if letters else None)
 
 
 def random_letters(rng: random.Random) -> int:

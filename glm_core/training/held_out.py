@@ -4,7 +4,8 @@ import json
 import random
 from pathlib import Path
 
-from .posters import Poster, caption, random_poster, with_words
+from .edits import edit_poster
+from .posters import GRID, Poster, caption, draw_poster, random_poster, with_words
 
 TEXT = """
 ACTOR AIRPORT ALARM ALMOND AMBER ANCHOR ANGEL APPLE APRIL ARENA ARROW AUTUMN AVENUE BAKERY BALLET BAMBOO BANANA BANK BARBER BASIL BEACH
@@ -23,17 +24,35 @@ WORDS = frozenset(TEXT.split())
 LEAST_LETTERS = 3  # the reader of evaluate misses many single letters even in perfect pictures
 
 
+CANDIDATES = [word for word in sorted(WORDS) if LEAST_LETTERS <= len(word) <= GRID]
+
+
 def held_out_poster(rng: random.Random, free: bool = False) -> Poster:
-    words = rng.sample([word for word in sorted(WORDS) if LEAST_LETTERS <= len(word) <= 8], rng.choice((1, 1, 2)))
+    words = rng.sample(CANDIDATES, rng.choice((1, 1, 2)))
     return with_words(random_poster(rng, tuple(map(len, words)), free=free), words)
 
 
-def to_line(poster: Poster) -> str:
+def to_line(prompt: str, poster: Poster, **more) -> str:
     shapes = [{"kind": shape.kind, "colour": shape.colour, "zone": list(shape.zone)} for shape in poster.shapes]
-    return json.dumps({"prompt": caption(poster), "texts": [word.text for word in poster.words], "shapes": shapes})
+    return json.dumps({"prompt": prompt, "texts": [word.text for word in poster.words], "shapes": shapes, **more}) + "\n"
 
 
 def write_prompts(path: Path, count: int, free: bool = False) -> None:
     """A JSONL file for ``evaluate``, of posters on the grid or free ones."""
     rng = random.Random("free" if free else "grid")
-    path.write_text("".join(to_line(held_out_poster(rng, free)) + "\n" for _ in range(count)), encoding="utf-8")
+    posters = [held_out_poster(rng, free) for _ in range(count)]
+    path.write_text("".join(to_line(caption(poster), poster) for poster in posters), encoding="utf-8")
+
+
+def write_edits(path: Path, count: int) -> None:
+    """A JSONL file for ``evaluate``, of edits of posters on the grid, which are drawn into a folder beside it. Every other edit
+    writes a word."""
+    rng, folder = random.Random("edits"), path.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for i in range(count):
+        edit = edit_poster(rng, held_out_poster(rng), (lambda: rng.choice(CANDIDATES)) if i % 2 else None)
+        picture = folder / f"{i:03}.png"
+        draw_poster(edit.before).save(picture)
+        lines.append(to_line(edit.sentence, edit.after, images=[f"{folder.name}/{picture.name}"]))
+    path.write_text("".join(lines), encoding="utf-8")

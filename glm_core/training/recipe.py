@@ -27,7 +27,7 @@ from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
 EDITS, BARE = 0.35, 0.1  # shares of edits and of plans without preview in the planner's mixed stage
-WALLS_DRAWN, EDITS_DRAWN = 0.4, 0.2  # shares of walls and of edits in the decoder's mixed stages
+WALLS_DRAWN, EDITS_DRAWN = 0.4, 0.2  # shares of walls in the decoder's mixed stage, and of edits there and in the last
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
 
@@ -38,7 +38,7 @@ class Recipe:
 
     The planner learns posters on the grid with a coarse codebook first, in which two letters share a code; then its codes are
     split, as Linde, Buzo and Gray (1980) grow a codebook. The decoder learns quarters of walls first, which have ten times the
-    letters of a poster for the same work. Both end with a mix of posters on the grid, free ones and edits.
+    letters of a poster for the same work, then whole walls among posters. Both end with posters on the grid, free ones and edits.
     """
 
     planner_width: int = 192
@@ -55,9 +55,9 @@ class Recipe:
     planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=1000, batch=48, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
-    decoder_mixed: Stage = Stage("decoder-mixed", steps=3000, batch=24, learning_rate=1e-3, average=0.995)
-    decoder_last: Stage = Stage("decoder-last", steps=1500, batch=24, learning_rate=6e-4, average=0.995)
-    groups: int = 160
+    decoder_mixed: Stage = Stage("decoder-mixed", steps=1000, batch=24, learning_rate=1e-3, average=0.995)
+    decoder_last: Stage = Stage("decoder-last", steps=4000, batch=24, learning_rate=1e-3, average=0.995)
+    groups: int = 240
 
     def planner_config(self, text_vocabulary: int) -> dict:
         """vision_language_encoder/config.json; preview and trained sizes are this model's own."""
@@ -179,16 +179,16 @@ class Training:
             group = cache(lambda i: draw(stage.batch, random.Random(f"group {i} of {stage.name}")))
             self.stage(stage, module, lambda rng: decoder_loss(module, group(rng.randrange(recipe.groups)), rng, self.device))
 
+        def draw_posters(batch: int, rng: random.Random) -> Group:
+            draw = draw_edits if rng.random() < EDITS_DRAWN else draw_group
+            return draw(vae, batch, rng.random() < FREE, rng, self.device)
+
         def draw_mixed(batch: int, rng: random.Random) -> Group:
-            kind, free = rng.random(), rng.random() < FREE
-            if kind < WALLS_DRAWN:
-                return draw_walls(vae, batch, rng, self.device)
-            draw = draw_edits if kind < WALLS_DRAWN + EDITS_DRAWN else draw_group
-            return draw(vae, batch, free, rng, self.device)
+            return draw_walls(vae, batch, rng, self.device) if rng.random() < WALLS_DRAWN else draw_posters(batch, rng)
 
         learn(recipe.decoder, lambda batch, rng: draw_quarters(vae, batch, rng, self.device))
         learn(recipe.decoder_mixed, draw_mixed)
-        learn(recipe.decoder_last, draw_mixed)
+        learn(recipe.decoder_last, draw_posters)
         return module
 
     def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer, dtype=torch.bfloat16) -> None:

@@ -2,13 +2,15 @@ import random
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from glm_core.checkpoint import EMBEDDED
 from glm_core.evaluation.tasks import read_tasks
 from glm_core.glyph import quoted_texts
 from glm_core.planner import PromptTokenizer
 from glm_core.planner.grids import preview_grid
 from glm_core.training.edits import random_edit, random_letters
-from glm_core.training.held_out import WORDS, write_prompts
+from glm_core.training.held_out import WORDS, write_edits, write_prompts
 from glm_core.training.planner import PREVIEW, TARGET
 from glm_core.training.posters import (
     BACKGROUNDS,
@@ -126,6 +128,28 @@ def test_tokenizer_spells_quoted_words_and_keeps_common_ones_whole(tokenizer):
 
 def test_the_preview_has_the_size_that_generation_gives_it():
     assert preview_grid(*TARGET, PREVIEW[0] * PREVIEW[1]) == PREVIEW
+
+
+def test_held_out_edits_are_tasks_with_their_pictures(tmp_path):
+    write_edits(tmp_path / "edits.jsonl", 40)
+    tasks = read_tasks(tmp_path / "edits.jsonl")
+    assert len(tasks) == 40 and all(set(task.words) <= WORDS for task in tasks)
+    assert {Image.open(path).size for task in tasks for path in task.images} == {(SIDE, SIDE)}
+    assert len({path for task in tasks for path in task.images}) == 40
+    assert sum('to "' in task.prompt for task in tasks) == 20
+    assert all(f'"{text}"' in task.prompt or '"' not in task.prompt or len(task.texts) == 2 for task in tasks for text in task.texts)
+
+
+@pytest.mark.parametrize("name", ["grid", "free", "edits"])
+def test_shipped_prompts_are_those_that_are_written(name, tmp_path):
+    shipped, written = EMBEDDED / f"held_out_{name}.jsonl", tmp_path / f"held_out_{name}.jsonl"
+    if name == "edits":
+        write_edits(written, 100)
+        for task, again in zip(read_tasks(shipped), read_tasks(written), strict=True):
+            assert np.array_equal(*(np.asarray(Image.open(each.images[0])) for each in (task, again)))
+    else:
+        write_prompts(written, 300, name == "free")
+    assert written.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("free", [False, True])

@@ -56,7 +56,7 @@ class Recipe:
     planner_mixed: Stage = Stage("planner-mixed", steps=1000, batch=48, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_mixed: Stage = Stage("decoder-mixed", steps=1000, batch=24, learning_rate=1e-3, average=0.995)
-    decoder_last: Stage = Stage("decoder-last", steps=4000, batch=24, learning_rate=1e-3, average=0.995)
+    decoder_last: Stage = Stage("decoder-last", steps=3200, batch=24, learning_rate=1e-3, average=0.995)
     groups: int = 240
 
     def planner_config(self, text_vocabulary: int) -> dict:

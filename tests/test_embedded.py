@@ -1,14 +1,17 @@
 """The checkpoint that comes with the pack draws what its prompts say."""
 
 import random
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from glm_core.checkpoint import EMBEDDED, VISION
-from glm_core.evaluation.run import PLAN, PREVIEW, draw_pictures
+from glm_core.evaluation.ocr import make_reader
+from glm_core.evaluation.run import PLAN, PREVIEW, draw_pictures, measure, summary
 from glm_core.evaluation.tasks import Task, read_tasks
 from glm_core.pipeline import Place, load, load_planner
 from glm_core.planner import make_plan
@@ -35,7 +38,7 @@ def draw(count: int, without: str | None = None) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def pictures():
-    return draw(4)
+    return draw(len(POSTERS))
 
 
 def difference(picture: np.ndarray, poster) -> float:
@@ -79,8 +82,15 @@ def nearest(picture: np.ndarray) -> int:
 
 
 def test_pictures_are_the_posters_of_their_prompts(pictures):
-    assert [nearest(picture) for picture in pictures] == [0, 1, 2, 3]
+    assert [nearest(picture) for picture in pictures] == list(range(len(POSTERS)))
     assert all(difference(picture, poster) < 12 for picture, poster in zip(pictures, POSTERS))
+
+
+@pytest.mark.skipif(not all(map(find_spec, ("rapidocr", "onnxruntime"))), reason="rapidocr and onnxruntime are not installed")
+def test_held_out_words_come_out_as_written(pictures):
+    reader = make_reader()
+    results = [measure(task, Image.fromarray(picture), reader) for task, picture in zip(TASKS, pictures)]
+    assert summary(results)["word_accuracy"] >= 0.75 and summary(results)["shape_accuracy"] >= 0.9
 
 
 def test_another_prompts_plan_draws_the_other_poster(pictures):

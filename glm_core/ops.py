@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-# torch gives float32 products to MKL, whose kernels on AMD processors are half as fast as oneDNN's (tests/benchmarks/RESULTS.md)
+# torch gives float32 products to MKL, which was half as fast as oneDNN on an AMD processor (tests/benchmarks/RESULTS.md)
 ONEDNN = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 WORTH_A_CALL = 2**18  # multiplications; below it oneDNN's 20 microseconds a call weigh more than what it saves
 

@@ -26,7 +26,7 @@ from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
-EDITS, BARE = 0.35, 0.1  # shares of edits and of plans without preview in the planner's mixed stage
+EDITS, EDITS_LAST, BARE = 0.35, 0.6, 0.1  # shares of edits in the planner's mixed and last stage, and of plans without preview
 WALLS_DRAWN, EDITS_DRAWN = 0.4, 0.2  # shares of walls in the decoder's mixed stage, and of edits there and in the last
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
@@ -54,6 +54,7 @@ class Recipe:
     autoencoder: Stage = Stage("autoencoder", steps=800, batch=8, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=1000, batch=48, learning_rate=1e-3)
+    planner_last: Stage = Stage("planner-last", steps=400, batch=48, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_mixed: Stage = Stage("decoder-mixed", steps=1000, batch=24, learning_rate=1e-3, average=0.995)
     decoder_last: Stage = Stage("decoder-last", steps=3200, batch=24, learning_rate=1e-3, average=0.995)
@@ -101,6 +102,7 @@ SHORT = Recipe(
     autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
+    planner_last=Stage("planner-last", steps=10, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder_mixed=Stage("decoder-mixed", steps=20, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder_last=Stage("decoder-last", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
@@ -164,6 +166,7 @@ class Training:
         learn(self.recipe.planner, Mix(fine=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
         learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
+        learn(self.recipe.planner_last, Mix(free=FREE, edits=EDITS_LAST, bare=BARE))
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:

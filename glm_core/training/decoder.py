@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from ..decoder import AutoencoderKL, GLMImageDiT, network_timestep, resolution_shift
@@ -64,8 +63,12 @@ def draw_walls(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Gr
 def draw_quarters(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
     """Of walls, four of each."""
     walls = draw_walls(vae, batch // 4, rng, device)
-    latents, codes = (rearrange(whole, "b ... (m h) (n w) -> (b m n) ... h w", m=2, n=2) for whole in (walls.latents, walls.codes))
-    return Group(latents, codes, 4 * walls.glyphs)
+    return Group(quarters(walls.latents), quarters(walls.codes), 4 * walls.glyphs)
+
+
+def quarters(whole: Tensor) -> Tensor:
+    """[B, ..., h, w] → [4 B, ..., h / 2, w / 2], the four of an item one after the other."""
+    return torch.stack([quarter for half in whole.chunk(2, dim=-2) for quarter in half.chunk(2, dim=-1)], dim=1).flatten(0, 1)
 
 
 def draw_edits(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:

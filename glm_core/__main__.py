@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     e = commands.add_parser("evaluate", help="draw prompts, read the pictures and count right words and shapes",
                             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_model(e)
-    e.add_argument("--prompts", type=Path, required=True, metavar="FILE.jsonl", help="a line each: prompt, texts, and maybe shapes")
+    e.add_argument("--prompts", type=Path, required=True, metavar="FILE.jsonl", help="a line each: prompt, texts, maybe shapes and images")
     e.add_argument("--json", type=Path, metavar="OUT", help="keep all figures and what each picture shows")
     e.add_argument("--sheet", type=Path, metavar="FILE.png", help="keep the pictures with their prompts on one sheet")
     add_size(e)
@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     c = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
     c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
     c.add_argument("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
-    c.add_argument("--fp8", action="store_true", help="planner and diffusion model with their large matrices in fp8, half the size")
+    c.add_argument("--fp8", action="store_true", help="planner and diffusion model with their large matrices in fp8, about 0.6 of the size")
     c.set_defaults(run=convert)
 
     t = commands.add_parser("train", help="train a small GLM-Image on posters that the program draws; goes on where it was cut short",

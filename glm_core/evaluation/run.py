@@ -77,13 +77,13 @@ def each_message_once() -> Iterator[None]:
         logging.getLogger().removeFilter(is_new)
 
 
-def tokenize_all(args, tasks: Sequence[Task], place: Place) -> list[list[Plan]]:
+def tokenize_all(args, images: Sequence[list[Tensor]], place: Place) -> list[list[Plan]]:
     """The tokens of every prompt's pictures; without any, the tower is not loaded."""
-    if not any(task.images for task in tasks):
-        return [[] for _ in tasks]
+    if not any(images):
+        return [[] for _ in images]
     vision = load(args.model, VISION, place)
-    return [[tokenize(vision, read_image(path), place.device, place.dtype) for path in task.images]
-            for task in tqdm(tasks, desc="tokenize", unit="prompt")]
+    return [[tokenize(vision, image, place.device, place.dtype) for image in of_prompt]
+            for of_prompt in tqdm(images, desc="tokenize", unit="prompt")]
 
 
 def plan_all(args, tasks: Sequence[Task], tokens: Sequence[list[Plan]], place: Place) -> list[Plan]:
@@ -96,13 +96,12 @@ def plan_all(args, tasks: Sequence[Task], tokens: Sequence[list[Plan]], place: P
                 for i, (task, references) in enumerate(zip(bar, tokens, strict=True))]
 
 
-def encode_pictures(args, tasks: Sequence[Task], tokens: Sequence[list[Plan]], place: Place) -> list[list[tuple[Tensor, Plan]]]:
+def encode_pictures(args, images: Sequence[list[Tensor]], tokens: Sequence[list[Plan]], place: Place) -> list[list[tuple[Tensor, Plan]]]:
     """Latent and tokens of every prompt's pictures."""
-    if not any(tokens):
-        return [[] for _ in tasks]
+    if not any(images):
+        return [[] for _ in images]
     vae = load(args.model, VAE, place)
-    return [list(zip(encode_images(vae, [read_image(path) for path in task.images], plans, place), plans))
-            for task, plans in zip(tasks, tokens, strict=True)]
+    return [list(zip(encode_images(vae, of_prompt, plans, place), plans)) for of_prompt, plans in zip(images, tokens, strict=True)]
 
 
 def encode_all(args, tasks: Sequence[Task], place: Place) -> tuple[list[Tensor], Tensor]:
@@ -170,14 +169,15 @@ def check_counts(args) -> None:
 
 @torch.inference_mode()
 def draw_pictures(args, tasks: Sequence[Task], place: Place) -> list[Image.Image]:
-    tokens = tokenize_all(args, tasks, place)
+    images = [[read_image(path) for path in task.images] for task in tasks]
+    tokens = tokenize_all(args, images, place)
     plans = plan_all(args, tasks, tokens, place)
     if args.without == PLAN:
         plans = exchanged(plans)
     glyphs, no_glyphs = encode_all(args, tasks, place)
     if args.without == GLYPHS:
         glyphs = [no_glyphs] * len(tasks)
-    references = encode_pictures(args, tasks, tokens, place)
+    references = encode_pictures(args, images, tokens, place)
     return decode_all(args, draw_all(args, plans, glyphs, no_glyphs, references, place), place)
 
 

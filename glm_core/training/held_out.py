@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from .edits import edit_poster
+from .edits import Edit, edit_poster
 from .posters import GRID, Poster, caption, draw_poster, random_poster, with_words
 
 TEXT = """
@@ -44,14 +44,18 @@ def write_prompts(path: Path, count: int, free: bool = False) -> None:
     path.write_text("".join(to_line(caption(poster), poster) for poster in posters), encoding="utf-8")
 
 
+def held_out_edit(rng: random.Random, new_word: bool) -> Edit:
+    """Of a poster on the grid, with held-out words before and after."""
+    return edit_poster(rng, held_out_poster(rng), (lambda: rng.choice(CANDIDATES)) if new_word else None)
+
+
 def write_edits(path: Path, count: int) -> None:
-    """A JSONL file for ``evaluate``, of edits of posters on the grid, which are drawn into a folder beside it. Every other edit
-    writes a word."""
+    """A JSONL file for ``evaluate``, of edits of posters that are drawn into a folder beside it. Every other edit writes a word."""
     rng, folder = random.Random("edits"), path.with_suffix("")
     folder.mkdir(exist_ok=True)
     lines = []
     for i in range(count):
-        edit = edit_poster(rng, held_out_poster(rng), (lambda: rng.choice(CANDIDATES)) if i % 2 else None)
+        edit = held_out_edit(rng, i % 2 > 0)
         picture = folder / f"{i:03}.png"
         draw_poster(edit.before).save(picture)
         lines.append(to_line(edit.sentence, edit.after, images=[f"{folder.name}/{picture.name}"]))

@@ -21,6 +21,7 @@ from .latents import LATENTS_MEAN, LATENTS_STD
 EPS = 1e-5
 KeyValue = tuple[Tensor, Tensor]  # of one layer, each [b, heads, n, d], normalised and rotated
 ROTARY_BASE = 10000
+STREAMS_IN_MEMORY = 11  # at most at once, each [B, n, inner]; in the feed-forward, whose hidden layer counts for four
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def rotary_table(rows: int, columns: int, head_dim: int, device) -> tuple[Tensor
 def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """Turn x [B, heads, n, d] in float32; pairs are half-split, i with i + d / 2."""
     cos, sin = rotary
-    a, b = x.float().chunk(2, dim=-1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(x.dtype)
+    a, b = x.chunk(2, dim=-1)  # products with the float32 tables are float32
+    return torch.cat(((a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)), dim=-1)
 
 
 def match_batch(reference: Tensor, own: Tensor) -> Tensor:
@@ -158,20 +159,28 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([operations.Linear(config.inner, config.inner, **kw)])
         self.norm = operations.LayerNorm(config.attention_head_dim, eps=EPS, elementwise_affine=False, **kw)
 
-    def forward(self, img: Tensor, txt: Tensor, rotary: tuple[Tensor, Tensor], transformer_options: dict,
-                references: Sequence[KeyValue] = (), kept: list[KeyValue] | None = None):
-        """References are seen but do not see: their keys and values stand before those of text and picture."""
-        x = torch.cat((txt, img), dim=1)
-        n = txt.shape[1]
-        q, k, v = (proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for proj in (self.to_q, self.to_k, self.to_v))
-        q, k = (torch.cat((y[:, :, :n], rotate(y[:, :, n:], rotary)), dim=2) for y in (self.norm(q), self.norm(k)))
+    def forward(self, x: Tensor, n: int, rotary: tuple[Tensor, Tensor], transformer_options: dict,
+                references: Sequence[KeyValue] = (), kept: list[KeyValue] | None = None) -> Tensor:
+        """x: n tokens of text, then the picture's, [B, n + m, inner] → the same shape.
+
+        References are seen but do not see: their keys and values stand before those of text and picture.
+        """
+        q, k = (self.placed(self.to_heads(proj(x)), n, rotary) for proj in (self.to_q, self.to_k))
+        v = self.to_heads(self.to_v(x))
         if kept is not None:
             kept.append((k, v))
         if references:
             k, v = (torch.cat([*(match_batch(part, own) for part in parts), own], dim=2)
                     for parts, own in zip(zip(*references), (k, v)))
-        out = self.to_out[0](self.attention(q, k, v, self.heads, transformer_options))
-        return out[:, n:], out[:, :n]
+        return self.to_out[0](self.attention(q, k, v, self.heads, transformer_options))
+
+    def to_heads(self, y: Tensor) -> Tensor:
+        return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def placed(self, y: Tensor, n: int, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        """Queries or keys, normalised and turned to their positions. One after the other, so that less is in memory at once."""
+        y = self.norm(y)
+        return torch.cat((y[:, :, :n], rotate(y[:, :, n:], rotary)), dim=2)
 
 
 class Modulation(nn.Module):
@@ -202,14 +211,14 @@ class Block(nn.Module):
         shift, scale, gate, ff_shift, ff_scale, ff_gate = for_img
         c_shift, c_scale, c_gate, c_ff_shift, c_ff_scale, c_ff_gate = for_txt
 
-        img_attn, txt_attn = self.attn1(modulate(self.norm(img), shift, scale), modulate(self.norm(txt), c_shift, c_scale),
-                                        rotary, transformer_options, references, kept)
-        img = img + gate * img_attn
-        txt = txt + c_gate * txt_attn
-        # one pass for both, so that the weights are read once
+        # one pass for text and picture, so that the weights are read once; one name for what passes, so that no more is in memory
+        n = txt.shape[1]
+        x = torch.cat((modulate(self.norm(txt), c_shift, c_scale), modulate(self.norm(img), shift, scale)), dim=1)
+        x = self.attn1(x, n, rotary, transformer_options, references, kept)
+        img, txt = img + gate * x[:, n:], txt + c_gate * x[:, :n]
         x = torch.cat((modulate(self.norm(txt), c_ff_shift, c_ff_scale), modulate(self.norm(img), ff_shift, ff_scale)), dim=1)
-        txt_ff, img_ff = self.ff(x).split((txt.shape[1], img.shape[1]), dim=1)
-        return img + ff_gate * img_ff, txt + c_ff_gate * txt_ff
+        x = self.ff(x)
+        return img + ff_gate * x[:, n:], txt + c_ff_gate * x[:, :n]
 
 
 class FinalModulation(nn.Module):
@@ -256,10 +265,9 @@ class GLMImageDiT(nn.Module):
         references: for each reference picture what ``reference_keys_values`` gave.
         """
         batch, _, height, width = x.shape
-        img, rotary = self.embed(x, prior)
         txt = self.glyph_projector(context)
         temb = self.embed_time(timestep, x, target_size)
-        img = self.run_blocks(img, txt, temb, rotary, transformer_options, references)
+        img = self.run_blocks(x, prior, txt, temb, transformer_options, references)
         return self.unpatchify(self.proj_out(self.norm_out(img, temb)), height, width)
 
     def reference_keys_values(self, x: Tensor, prior: Tensor, transformer_options: dict = {}) -> Iterator[KeyValue]:
@@ -310,7 +318,8 @@ class GLMImageDiT(nn.Module):
         img = img.view(len(img), rows, columns, -1, p, p).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
         return img[:, :, :height, :width]
 
-    def run_blocks(self, img: Tensor, txt: Tensor, temb: Tensor, rotary, transformer_options: dict, references) -> Tensor:
+    def run_blocks(self, x: Tensor, prior: Tensor | None, txt: Tensor, temb: Tensor, transformer_options: dict, references) -> Tensor:
+        img, rotary = self.embed(x, prior)
         replace = transformer_options.get("patches_replace", {}).get("dit", {})
         for i, block in enumerate(self.transformer_blocks):
             options = {**transformer_options, "block_type": "double", "block_index": i,

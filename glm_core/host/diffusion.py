@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..checkpoint import DIFFUSION, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
-from ..decoder.dit import KeyValue
+from ..decoder.dit import STREAMS_IN_MEMORY, KeyValue
 from ..plan import DROPPED, LATENT_PIXELS, Plan, prior_map
 from .loading import INFERENCE_DTYPES, choose_precision, is_dynamic, make_patcher, read_weights
 from .references import LATENTS_KEY, CONDReferences, Reference, ReferenceCache, find_references, references_shape, storage_device
@@ -56,9 +56,10 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
     unet_extra_config = {}  # BASE would add num_heads to the network's arguments
     sampling_settings = {"shift": SHIFT_1024, "multiplier": 1000}
     supported_inference_dtypes = INFERENCE_DTYPES
-    memory_usage_factor = 2.0  # from arithmetic, between Lumina 2 and Qwen-Image; not yet measured on a GPU
 
     def __init__(self, config: DiTConfig):
+        # what memory_required takes for a latent pixel is memory_usage_factor / 100 MiB for every byte of the number format
+        self.memory_usage_factor = STREAMS_IN_MEMORY * config.inner / config.patch_size**2 / (0.01 * 2**20)
         self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
         super().__init__({"config": config})
 
@@ -70,7 +71,7 @@ class GLMImage(comfy.model_base.BaseModel):
     def __init__(self, model_config: GLMImageConfig, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostDiT)
         self.references = ReferenceCache()
-        # memory_required counts memory_usage_factor / 100 MiB for a byte of latent pixel; keys and values take their own size
+        # references in the same unit: keys and values take their own size
         per_pixel = self.elements_per_reference_pixel() / (0.01 * self.memory_usage_factor * 2**20)
         self.memory_usage_factor_conds = ("references",)
         self.memory_usage_shape_process = {"references": lambda shape: [1, 1, shape[2] * per_pixel]}

@@ -59,6 +59,7 @@ with torch.inference_mode():
     cuda = torch.device("cuda")
     print(json.dumps({
         "estimated": with_references - plain, "kept": kept_bytes, "again": again,
+        "picture": plain, "streams": host.STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(shape), None)[0].nbytes,
         "anew": anew is not kept[0] and torch.equal(anew[0][0], kept[0][0][0]),
         "words": words, "compiled": {"apart": max(apart), "graphs": frames},
         "fits": str(references.storage_device(6_000, cuda)), "too large": str(references.storage_device(6_001, cuda)),

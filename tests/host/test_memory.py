@@ -24,6 +24,10 @@ def test_the_estimate_counts_what_is_kept(answers):
     assert answers["estimated"] == pytest.approx(answers["kept"], rel=0.01)
 
 
+def test_the_estimate_of_a_picture_is_what_the_network_holds(answers):
+    assert answers["picture"] == pytest.approx(answers["streams"], rel=1e-6)
+
+
 def test_a_run_computes_each_picture_once(answers):
     assert answers["again"] and answers["anew"]
 

@@ -1,0 +1,43 @@
+"""What the network holds at the released width, counted on tensors without storage."""
+
+import pytest
+import torch
+
+from glm_core import ops
+from glm_core.decoder import DiTConfig, GLMImageDiT
+from glm_core.decoder.dit import STREAMS_IN_MEMORY
+from tests.live_bytes import LiveBytes
+
+RELEASED = DiTConfig(num_layers=2, num_attention_heads=32, attention_head_dim=128, text_embed_dim=1472, time_embed_dim=512,
+                     condition_dim=256, prior_vq_quantizer_codebook_size=16384)
+GLYPHS = 20
+
+
+def flash(q, k, v, heads, transformer_options):
+    """The shape of attention that keeps no scores, as GPUs have it."""
+    return q.new_empty(q.shape[0], q.shape[2], heads * q.shape[3])
+
+
+@pytest.mark.parametrize("batch, side, references", [(1, 512, 0), (2, 1024, 0), (1, 2048, 0), (2, 1024, 1)])
+def test_the_estimate_is_close_to_what_is_alive_at_once(batch, side, references):
+    dtype = torch.bfloat16
+    dit = GLMImageDiT(RELEASED, flash, "meta", dtype, ops)
+    cells = side // 8
+    x = torch.empty(batch, 16, cells, cells, device="meta", dtype=dtype)
+    prior = torch.empty(batch, 1, cells, cells, device="meta", dtype=torch.int64)
+    context = torch.empty(batch, GLYPHS, RELEASED.text_embed_dim, device="meta", dtype=dtype)
+    kept = [[(torch.empty(1, 32, cells**2 // 4, 128, device="meta", dtype=dtype),) * 2] * RELEASED.num_layers] * references
+    known = [*dit.parameters(), x, prior, context, *(tensor for layers in kept for pair in layers for tensor in pair)]
+    with torch.no_grad(), LiveBytes(known) as live:
+        dit(x, torch.empty(batch, device="meta"), context, prior, references=kept)
+    assert live.peak == pytest.approx(STREAMS_IN_MEMORY * batch * cells**2 / 4 * RELEASED.inner * dtype.itemsize, rel=0.15)
+
+
+def test_it_counts_what_is_alive_at_once():
+    with torch.no_grad():
+        x = torch.empty(1000, device="meta")
+        with LiveBytes([x]) as live:
+            y = x + 1
+            z = (y * 2).sum()
+            y = z + x
+    assert live.peak == 8004  # y twice, once as the old one and once as the product or the new one, and the sum

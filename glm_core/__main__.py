@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from .checkpoint import DIFFUSION, EMBEDDED, GLYPH, VAE, VISION, convert_folder
+from .checkpoint import DIFFUSION, EMBEDDED, GLYPH, QUANTISED, VAE, VISION, convert_folder
 from .errors import GLMImageError
 from .evaluation import WITHOUT, contact_sheet, evaluate
 from .glyph import NATURAL, REFERENCE
@@ -89,7 +89,8 @@ def parser() -> argparse.ArgumentParser:
     c = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
     c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
     c.add_argument("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
-    c.add_argument("--fp8", action="store_true", help="planner and diffusion model with their large matrices in fp8, about 0.6 of the size")
+    c.add_argument("--quantise", choices=QUANTISED, help="planner and diffusion model with their large matrices in fewer bits: fp8 and "
+                   "int8 (one byte a number, the latter for cards without fp8) or nvfp4 (half a byte, for Blackwell cards)")
     c.set_defaults(run=convert)
 
     t = commands.add_parser("train", help="train a small GLM-Image on posters that the program draws; goes on where it was cut short",
@@ -240,7 +241,7 @@ def run_evaluate(args) -> None:
 
 
 def convert(args) -> None:
-    for path in convert_folder(args.folder, args.out, args.fp8):
+    for path in convert_folder(args.folder, args.out, args.quantise):
         print(f"{path}: {path.stat().st_size / 1e9:.2f} GB")
 
 

@@ -12,11 +12,11 @@ from .quantise import LAYERS, quantise
 from .read import CONFIG_METADATA, TOKENIZER_TENSOR, read_part
 
 
-def convert_folder(folder: Path, out: Path, fp8: bool = False) -> Iterator[Path]:
+def convert_folder(folder: Path, out: Path, quantised: str | None = None) -> Iterator[Path]:
     """Write the four files below ``out``, laid out like ComfyUI's models folder; yields each path once it is written.
 
-    Tensors keep their released names and their types, but for those that ``fp8`` asks to be quantised.
-    Raises GLMImageError when a part is missing or incomplete.
+    Tensors keep their released names and their types, but for the large matrices where ``quantised`` names one of FORMATS for them.
+    Raises GLMImageError when a part is missing or incomplete, or does not suit the format.
     """
     sources = [(part, locate(folder, part)) for part in PARTS]
     for part, source in sources:
@@ -24,10 +24,9 @@ def convert_folder(folder: Path, out: Path, fp8: bool = False) -> Iterator[Path]
         tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
         if weights.tokenizer_json is not None:
             tensors[TOKENIZER_TENSOR] = torch.tensor(list(weights.tokenizer_json.encode("utf-8")), dtype=torch.uint8)
-        quantised = fp8 and part in LAYERS
-        if quantised:
-            tensors = quantise(tensors, part)
-        target = out / (part.fp8_file if quantised else part.file)
+        target = out / part.file
+        if quantised and part in LAYERS:
+            tensors, target = quantise(tensors, part, quantised), out / part.quantised_file(quantised)
         target.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, target, metadata={**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)})
         yield target

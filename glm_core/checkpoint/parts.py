@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ..errors import GLMImageError
 
+QUANTISED = "fp8", "int8", "nvfp4"  # see quantise.py
+
 
 @dataclass(frozen=True)
 class Part:
@@ -18,10 +20,9 @@ class Part:
     file: str
     signature: str
 
-    @property
-    def fp8_file(self) -> str:
-        """As ``convert --fp8`` names what it writes in fp8."""
-        return self.file.replace(".safetensors", "_fp8.safetensors")
+    def quantised_file(self, name: str) -> str:
+        """As ``convert --quantise`` names what it writes in one of QUANTISED."""
+        return self.file.replace(".safetensors", f"_{name}.safetensors")
 
 
 PLANNER = Part("planner", "vision_language_encoder", "text_encoders/glm_image_planner.safetensors",
@@ -38,8 +39,8 @@ EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"  # the small model t
 
 def locate(model: Path, part: Part) -> Path:
     """Where a part lies in a released folder or in the folder that ``convert`` wrote."""
-    for candidate in (model / part.file, model / part.fp8_file, model / part.folder):
-        if candidate.exists():
-            return candidate
+    for candidate in (part.file, *map(part.quantised_file, QUANTISED), part.folder):
+        if (model / candidate).exists():
+            return model / candidate
     raise GLMImageError(f"model folder {model}: no {part.title} found; expected {part.folder}/ (released layout) "
                         f"or {part.file} (written by 'convert')")

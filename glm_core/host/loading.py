@@ -9,19 +9,28 @@ from types import SimpleNamespace
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
+import comfy.quant_ops
 import comfy.utils
 import torch
 from torch import nn
 
-from ..checkpoint import Part, Weights, read_part
+from ..checkpoint import Part, Weights, marks, read_part
+from ..errors import GLMImageError
 
 INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # a port reports overflows in float16
 
 
 def read_weights(path: str, part: Part) -> Weights:
-    """Read through ComfyUI's own file loader and bring scaled fp8 files of older tools to its present form."""
+    """Read through ComfyUI's own file loader and bring scaled fp8 files of older tools to its present form.
+
+    Raises GLMImageError when the file is quantised in a way that this ComfyUI does not know.
+    """
     weights = read_part(Path(path), part, load=comfy.utils.load_torch_file)
     tensors, metadata = comfy.utils.convert_old_quants(weights.tensors, "", metadata=weights.metadata)
+    unknown = marks(tensors) - comfy.quant_ops.QUANT_ALGOS.keys()
+    if unknown:
+        raise GLMImageError(f"{weights.where}: quantised as {', '.join(sorted(unknown))}, which this ComfyUI does not know; "
+                            f"it reads {', '.join(comfy.quant_ops.QUANT_ALGOS)}")
     return replace(weights, tensors=tensors, metadata=metadata)
 
 

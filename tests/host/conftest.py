@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from glm_core.checkpoint import convert_folder
+from glm_core.checkpoint import QUANTISED, convert_folder
 from tests.host.servers import find_hosts, host_version, serve
 from tests.tiny import Tiny, write_checkpoint
 
@@ -16,8 +16,8 @@ def models(tmp_path_factory):
     """A models folder: the released layout under diffusers/, the converted files where ComfyUI looks for them."""
     folder = tmp_path_factory.mktemp("models")
     released = write_checkpoint(folder / "diffusers" / "GLM-Image", Tiny(seed=1))
-    for fp8 in (False, True):
-        list(convert_folder(released, folder, fp8))
+    for quantised in (None, *QUANTISED):
+        list(convert_folder(released, folder, quantised))
     (folder / "loras").mkdir()
     return SimpleNamespace(folder=folder, released=released)
 

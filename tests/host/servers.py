@@ -69,6 +69,7 @@ class Server:
     inputs: Path
     models: Path
     log: Path
+    host: Path
 
     def get(self, path: str):
         with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
@@ -137,7 +138,7 @@ def serve(host: Path, folder: Path, models: Path):
     environment.pop("PYTHONPATH", None)
     with log.open("w") as sink:
         process = subprocess.Popen(command, cwd=host, stdout=sink, stderr=subprocess.STDOUT, env=environment)
-    server = Server(f"http://127.0.0.1:{port}", places["output"], places["input"], models, log)
+    server = Server(f"http://127.0.0.1:{port}", places["output"], places["input"], models, log, host)
     try:
         wait_until_up(server, process)
         yield server

@@ -184,15 +184,20 @@ def test_folder_loader_gives_what_the_single_files_give(server, drawn):
     assert close(kept["latent"], drawn["text_to_image"]["latent"])
 
 
-def test_fp8_files_give_what_their_restored_weights_give(server, models, drawn, tmp_path):
-    """By ComfyUI's quantised layers here, by weights that are restored when they are read there."""
+def small_quantised(name: str, keys: tuple[str, ...] = ("planner_name", "model_name")) -> dict:
     graph = small("text_to_image")
     for node in graph.values():
-        for key in ("planner_name", "model_name"):
+        for key in keys:
             if key in node["inputs"]:
-                node["inputs"][key] = TINY[key].replace(".safetensors", "_fp8.safetensors")
-    kept = run_and_keep(server, graph, "fp8")
-    for part in (GLYPH, VAE, *(replace(part, file=part.fp8_file) for part in (PLANNER, DIFFUSION))):
+                node["inputs"][key] = TINY[key].replace(".safetensors", f"_{name}.safetensors")
+    return graph
+
+
+@pytest.mark.parametrize("name", ["fp8", "nvfp4"])
+def test_quantised_files_give_what_their_restored_weights_give(server, models, drawn, tmp_path, name):
+    """By ComfyUI's quantised layers here, by weights that are restored when they are read there."""
+    kept = run_and_keep(server, small_quantised(name), name)
+    for part in (GLYPH, VAE, *(replace(part, file=part.quantised_file(name)) for part in (PLANNER, DIFFUSION))):
         (tmp_path / part.file).parent.mkdir(exist_ok=True)
         (tmp_path / part.file).symlink_to(models.folder / part.file)
     restored = generate(tmp_path, tmp_path)
@@ -200,6 +205,21 @@ def test_fp8_files_give_what_their_restored_weights_give(server, models, drawn, 
     latent = normalised(kept["latent"])
     assert (latent - restored["latent"]).abs().max() <= 1e-3
     assert (kept["latent"] - drawn["text_to_image"]["latent"]).abs().max() > 0.01
+
+
+def test_int8_files_are_computed_in_int8_or_refused(server, drawn):
+    """Activations are in int8 too, so that many tokens of a random planner change; the decoder's latent is close."""
+    if "int8_tensorwise" not in (server.host / "comfy" / "quant_ops.py").read_text(encoding="utf-8"):
+        with pytest.raises(RunFailed) as failure:
+            server.run(small_quantised("int8"))
+        assert "quantised as int8_tensorwise, which this ComfyUI does not know" in failure.value.details["exception_message"]
+        return
+    plain = drawn["text_to_image"]
+    both = run_and_keep(server, small_quantised("int8"), "int8")
+    assert both["ids"].shape == plain["ids"].shape and both["preview"][0, 0, 0] == plain["preview"][0, 0, 0]
+    decoder = run_and_keep(server, small_quantised("int8", ("model_name",)), "int8-decoder")
+    assert torch.equal(decoder["ids"], plain["ids"])
+    assert 1e-4 < (normalised(decoder["latent"]) - normalised(plain["latent"])).abs().max() < 0.1
 
 
 def test_batch_of_three_has_three_plans_that_do_not_depend_on_their_mates(server):

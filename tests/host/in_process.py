@@ -22,6 +22,32 @@ host = next(module for name, module in sys.modules.items() if name.endswith("glm
 references = sys.modules[host.__name__.replace("diffusion", "references")]
 planners = sys.modules[host.__name__.replace("diffusion", "planner")]
 
+CPU = torch.device("cpu")
+
+
+def partly_loaded(patcher, run) -> dict[str, float]:
+    """How far what a model gives with half of it loaded is from what it gives whole; then the same with all its matrices patched."""
+    matrices = {name: tensor for name, tensor in patcher.model.state_dict().items() if tensor.ndim == 2}
+    found = {}
+    for name in ("as it is", "patched"):
+        given = []
+        for memory in (1e32, patcher.model_size() // 2):
+            patcher.patch_model(CPU, lowvram_model_memory=memory)
+            loose = [module for module in patcher.model.modules() if hasattr(module, "prev_comfy_cast_weights")]
+            given.append(run())
+            patcher.unpatch_model(CPU)
+        found[name] = {"apart": (given[1] - given[0]).abs().max().item(), "loose": len(loose), "mean": given[0].mean().item()}
+        patcher.add_patches({key: ("diff", (0.1 * torch.randn_like(matrix),)) for key, matrix in matrices.items()})
+    return found
+
+
+def prompt_states(model, config, job) -> torch.Tensor:
+    modules = sys.modules[planners.PlannerModel.__module__]
+    rotary = modules.rotary_table(sys.modules[planners.prepare.__module__].positions(job.segments), config, torch.float32)
+    cache = planners.KVCache(config, 1, job.length, CPU, torch.float32)
+    return model.lm_head(model(model.embed(job.prompt_ids, CPU, torch.float32), rotary, cache, 0))
+
+
 with torch.inference_mode():
     model = host.load_diffusion_model(model_file).model
     comfy.model_management.pytorch_attention_flash_attention = lambda: True
@@ -49,7 +75,15 @@ with torch.inference_mode():
         apart.append((compiled(*given) - network(*given)).abs().max().item())
         frames.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
-    planner = planners.HostPlanner(planner_file).patcher
+    given = x, torch.tensor([500.0]), context, torch.randint(0, 64, (1, 1, 8, 12)), size, {}
+    decoder = host.load_diffusion_model(model_file)
+    planner = planners.HostPlanner(planner_file)
+    job = planners.prepare(planner.tokenizer, planner.config, "a poster", 64, 96)
+    partly = {
+        "decoder": partly_loaded(decoder, lambda: decoder.model.diffusion_model(*given)),
+        "planner": partly_loaded(planner.patcher, lambda: prompt_states(planner.patcher.model, planner.config, job)),
+    }
+    planner = planner.patcher
     table = planner.model.language_model.embed_tokens.weight
     names = [name for name in planner.model.state_dict() if "embed" in name]
     words = {"managed": planner.model_size(), "table": table.nbytes, "names": names}
@@ -61,6 +95,6 @@ with torch.inference_mode():
         "estimated": with_references - plain, "kept": kept_bytes, "again": again,
         "picture": plain, "streams": host.STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(shape), None)[0].nbytes,
         "anew": anew is not kept[0] and torch.equal(anew[0][0], kept[0][0][0]),
-        "words": words, "compiled": {"apart": max(apart), "graphs": frames},
+        "words": words, "partly": partly, "compiled": {"apart": max(apart), "graphs": frames},
         "fits": str(references.storage_device(6_000, cuda)), "too large": str(references.storage_device(6_001, cuda)),
     }))

@@ -55,20 +55,9 @@ def draw_group(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, d
 
 
 def draw_walls(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
-    """Without glyphs, as they have no caption."""
-    walls = [random_wall(rng, rng.random() < FREE, WORDS) for _ in range(batch)]
+    """Of a quarter of a poster's size, and without glyphs, as they have no caption."""
+    walls = [random_wall(rng, rng.random() < FREE, WORDS, GRID // 2) for _ in range(batch)]
     return Group(*encode_posters(vae, walls, device), sorted_texts([""] * batch))
-
-
-def draw_quarters(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
-    """Of walls, four of each."""
-    walls = draw_walls(vae, batch // 4, rng, device)
-    return Group(quarters(walls.latents), quarters(walls.codes), 4 * walls.glyphs)
-
-
-def quarters(whole: Tensor) -> Tensor:
-    """[B, ..., h, w] → [4 B, ..., h / 2, w / 2], the four of an item one after the other."""
-    return torch.stack([quarter for half in whole.chunk(2, dim=-2) for quarter in half.chunk(2, dim=-1)], dim=1).flatten(0, 1)
 
 
 def draw_edits(vae: AutoencoderKL, batch: int, free: bool, rng: random.Random, device) -> Group:

@@ -1,13 +1,14 @@
 """Posters, their captions, and what stands in every cell of their 8 x 8 token grid.
 
 Words and shapes stand in nine zones. On the grid, a word has one letter a cell and a shape covers 2 x 2 cells, so that a
-caption says all there is to know. Free posters have items of any size at any place within their zones; a letter is never
-smaller than a cell, so that no cell has the middles of two.
+caption says all there is to know. Items of free posters start at any half token within their zones, at one of two sizes. A
+code says what its cell shows, of which size, and which part of it: the plan fixes a picture to the half token.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
@@ -35,8 +36,10 @@ BRIGHTNESS = np.array((0.299, 0.587, 0.114))
 CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
 OVERSAMPLED = 4
 FREE = 0.5  # share of free posters, where they are trained on
-WORD_PITCH = {"small": (TOKEN_PIXELS, 36), "large": (42, 60)}
-SHAPE_PITCH = {"small": (22, 27), "large": (TOKEN_PIXELS, 40)}
+STEP = TOKEN_PIXELS // 2  # free items start at multiples of it; so they cover whole patches of the decoder
+WORD_PITCH = {"small": 2 * STEP, "large": 3 * STEP}
+SHAPE_PITCH = {"small": 3 * STEP // 2, "large": 2 * STEP}
+BANDS = (0, 5), (5, 11), (11, 16)  # of the zones, in steps
 
 
 class Box(NamedTuple):
@@ -76,6 +79,7 @@ class Item:
 class Poster:
     background: str
     items: tuple[Item, ...]
+    cells: int = GRID
 
     @property
     def words(self) -> list[Item]:
@@ -113,21 +117,24 @@ def on_grid(item: Item) -> Item:
 def free_box(rng: random.Random, zone: tuple[str, str], letters: int, size: str) -> Box:
     """Anywhere in the zone; words may reach over their neighbours'."""
     row, column = ROWS.index(zone[0]), COLUMNS.index(zone[1])
-    band = SIDE // 3
-    least, most = WORD_PITCH[size] if letters else SHAPE_PITCH[size]
+    pitch = WORD_PITCH[size] if letters else SHAPE_PITCH[size]
+
+    def start(band: int, side: int) -> int:
+        first, end = BANDS[band]
+        return STEP * rng.randint(first, end - side // STEP)
+
     if letters:
-        pitch = rng.randint(least, min(most, SIDE // letters))
-        left = round((SIDE - letters * pitch) * rng.uniform(*((0, 0.25), (0.4, 0.6), (0.75, 1))[column]))
-        return Box(left, row * band + rng.randint(1, band - pitch), pitch)
-    pitch = rng.randint(least, most)
-    return Box(*(at * band + rng.randint(1, band - 2 * pitch) for at in (column, row)), pitch)
+        rest = SIDE - letters * pitch
+        left = STEP * round(rest / STEP * rng.uniform(*((0, 0.25), (0.4, 0.6), (0.75, 1))[column]))
+        return Box(left, start(row, pitch), pitch)
+    return Box(start(column, 2 * pitch), start(row, 2 * pitch), pitch)
 
 
 def place(rng: random.Random, item: Item, free: bool) -> Item:
     if not free:
         return on_grid(item)
     letters = len(item.text)
-    fits = not letters or SIDE // letters >= WORD_PITCH["large"][0]
+    fits = not letters or SIDE // letters >= WORD_PITCH["large"]
     size = rng.choice(("small", "large")) if fits else "small"
     return replace(item, size=size, box=free_box(rng, item.zone, letters, size))
 
@@ -146,25 +153,30 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
     return Poster(background, tuple(place(rng, item, free) for item in rng.sample(words + shapes, len(words) + len(shapes))))
 
 
-def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = frozenset()) -> Poster:
-    """A poster full of words and shapes, row under row, in no zones: it has no caption, but many times the letters of a poster that has."""
+def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = frozenset(), cells: int = GRID) -> Poster:
+    """A poster full of words and shapes, row under row, in no zones; of every other one some items are left out.
+
+    It has no caption, but many times the letters of a poster that has.
+    """
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
+    side, kept = cells * TOKEN_PIXELS, rng.choice((1, 1, 0.6, 0.3))
     items: list[Item] = []
-    top = rng.randint(0, TOKEN_PIXELS) if free else 0
+    top = STEP * rng.randint(0, 1) if free else 0
     while True:
         words = rng.random() < 0.75
-        size = rng.choice(("small", "large"))
-        pitch = rng.randint(*(WORD_PITCH if words else SHAPE_PITCH)[size]) if free else TOKEN_PIXELS
+        size = rng.choice(("small", "large")) if free else "small" if words else "large"
+        pitch = (WORD_PITCH if words else SHAPE_PITCH)[size]
         height = pitch if words else 2 * pitch
-        if top + height > SIDE:
-            return Poster(background, tuple(items))
-        left = rng.randint(0, pitch) if free else rng.choice((0, 0, pitch))
-        while left + height <= SIDE:
-            text = random_word(rng, min(rng.randint(1, GRID), (SIDE - left) // pitch), held_out) if words else ""
-            items.append(Item(rng.choice(colours), ("", ""), text, None if words else rng.choice(SHAPES), box=Box(left, top, pitch)))
-            left += pitch * (len(text) + rng.choice((0, 1)) if words else rng.choice((2, 2, 3)))
-        top += height + (rng.randint(0, 20) if free else rng.choice((0, 0, 0, pitch)))
+        if top + height > side:
+            return Poster(background, tuple(items), cells)
+        left = STEP * rng.randint(0, 2) if free else rng.choice((0, 0, pitch))
+        while left + height <= side:
+            text = random_word(rng, min(rng.randint(1, cells), (side - left) // pitch), held_out) if words else ""
+            if rng.random() < kept:
+                items.append(Item(rng.choice(colours), ("", ""), text, None if words else rng.choice(SHAPES), size, Box(left, top, pitch)))
+            left += pitch * len(text) + rng.choice((0, TOKEN_PIXELS)) if words else 2 * pitch + rng.choice((0, 0, TOKEN_PIXELS))
+        top += height + (STEP * rng.randint(0, 1) if free else rng.choice((0, 0, 0, TOKEN_PIXELS)))
 
 
 def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset()) -> list[Poster]:
@@ -201,13 +213,12 @@ def word_cells(word: Item) -> list[tuple[int, int]]:
     return [(int(y) // TOKEN_PIXELS, int(x) // TOKEN_PIXELS) for x, y in letter_middles(word)]
 
 
-def shape_cells(shape: Item) -> dict[tuple[int, int], int]:
-    """The cells (row, column) whose middles a shape's box holds, and the quarter that each shows: 0 top left ... 3 bottom right."""
+def shape_cells(shape: Item) -> list[tuple[int, int]]:
+    """The cells (row, column) whose middles are in the shape's box."""
     left, top, pitch = shape.box
     middles = [(i + 0.5) * TOKEN_PIXELS for i in range(GRID)]
-    return {(row, column): 2 * (y >= top + pitch) + (x >= left + pitch)
-            for row, y in enumerate(middles) if top <= y < top + 2 * pitch
-            for column, x in enumerate(middles) if left <= x < left + 2 * pitch}
+    return [(row, column) for row, y in enumerate(middles) if top < y < top + 2 * pitch
+            for column, x in enumerate(middles) if left < x < left + 2 * pitch]
 
 
 @cache
@@ -238,8 +249,9 @@ def draw_shape(draw: ImageDraw.ImageDraw, shape: Item) -> None:
 
 
 def draw_poster(poster: Poster) -> Image.Image:
-    """256 x 256 pixels, drawn large and reduced, so that edges are smooth."""
-    image = Image.new("RGB", (SIDE * OVERSAMPLED,) * 2, BACKGROUNDS[poster.background])
+    """32 pixels a cell, drawn large and reduced, so that edges are smooth."""
+    side = poster.cells * TOKEN_PIXELS
+    image = Image.new("RGB", (side * OVERSAMPLED,) * 2, BACKGROUNDS[poster.background])
     draw = ImageDraw.Draw(image)
     for shape in poster.shapes:
         draw_shape(draw, shape)
@@ -247,7 +259,7 @@ def draw_poster(poster: Poster) -> Image.Image:
         for letter, middle in zip(word.text, letter_middles(word)):
             draw.text([OVERSAMPLED * at for at in middle], letter, fill=COLOURS[word.colour], font=font(word.box.pitch * OVERSAMPLED),
                       anchor="mm", stroke_width=OVERSAMPLED // 2, stroke_fill=COLOURS[word.colour])
-    return image.resize((SIDE, SIDE), Image.Resampling.BOX)
+    return image.resize((side, side), Image.Resampling.BOX)
 
 
 def to_tensor(images: list[Image.Image]) -> Tensor:
@@ -256,37 +268,64 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
 
 
 def to_pixels(posters: list[Poster]) -> Tensor:
-    """What the autoencoder takes: float32 [B, 3, SIDE, SIDE] in -1...1."""
+    """What the autoencoder takes: float32 [B, 3, H, W] in -1...1."""
     return to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1
 
 
-# the codebook: what can stand in a cell of the target grid, then what can stand in a cell of the preview
+# the codebook: what can stand in a cell of the target grid, then what can stand in a cell of the preview. x1 y2 is the part
+# of an item that the middle of its cell shows: one step right of the item's left side and two below its top
 CELL_CODES = {code: i for i, code in enumerate(
     [("empty", background) for background in BACKGROUNDS]
-    + [("letter", letter, colour) for letter in LETTERS for colour in COLOURS]
-    + [("shape", kind, colour, quarter) for kind in SHAPES for colour in COLOURS for quarter in range(4)]
+    + [("letter", letter, colour, size, x, y) for letter in LETTERS for colour in COLOURS for size in WORD_PITCH
+       for x in ("x1", "x2") for y in ("y1", "y2")]
+    + [("shape", kind, colour, size, x, y) for kind in SHAPES for colour in COLOURS for size, parts in (("small", 2), ("large", 3))
+       for x in ("x1", "x2", "x3")[:parts] for y in ("y1", "y2", "y3")[:parts]]
     + [("some letters", colour) for colour in COLOURS]
     + [("some shape", kind, colour) for kind in SHAPES for colour in COLOURS])}
 
 
-# a coarse codebook knows every other letter only: the code of a second letter → that of the letter before
-SECOND_LETTERS = {CELL_CODES["letter", second, colour]: CELL_CODES["letter", first, colour]
-                  for first, second in zip(LETTERS[::2], LETTERS[1::2]) for colour in COLOURS}
+def coarser(code: tuple[str, ...]) -> tuple[str, ...]:
+    """What a coarse codebook has in place of a code: it knows every other letter only, and neither sizes nor parts off the grid."""
+    match code:
+        case "letter", letter, colour, _, _, _:
+            return "letter", LETTERS[LETTERS.index(letter) // 2 * 2], colour, "small", "x1", "y1"
+        case "shape", kind, colour, _, x, y:
+            return "shape", kind, colour, "large", *(at if at[1] != "2" else at[0] + "1" for at in (x, y))
+    return code
+
+
+COARSER = [CELL_CODES[coarser(code)] for code in CELL_CODES]
 
 
 def coarse(grid: list[list[int]]) -> list[list[int]]:
-    return [[SECOND_LETTERS.get(code, code) for code in row] for row in grid]
+    return [[COARSER[code] for code in row] for row in grid]
+
+
+def part_shown(cell: tuple[int, int], left: int, top: int) -> tuple[str, str]:
+    """Which part of an item that starts at ``left`` and ``top`` the middle of a cell (row, column) shows."""
+    row, column = cell
+    return tuple(f"{axis}{(at * TOKEN_PIXELS + STEP - start) // STEP}" for axis, at, start in (("x", column, left), ("y", row, top)))
+
+
+def cells_shown(item: Item) -> Iterator[tuple[tuple[int, int], int]]:
+    """The cells of an item and their codes."""
+    left, top, pitch = item.box
+    if item.kind:
+        size = "large" if pitch == SHAPE_PITCH["large"] else "small"
+        for cell in shape_cells(item):
+            yield cell, CELL_CODES[("shape", item.kind, item.colour, size, *part_shown(cell, left, top))]
+        return
+    size = "large" if pitch == WORD_PITCH["large"] else "small"
+    for i, (letter, cell) in enumerate(zip(item.text, word_cells(item))):
+        yield cell, CELL_CODES[("letter", letter, item.colour, size, *part_shown(cell, left + i * pitch, top))]
 
 
 def cell_codes(poster: Poster) -> list[list[int]]:
-    """The code of every cell of the 8 x 8 grid."""
-    grid = [[CELL_CODES["empty", poster.background]] * GRID for _ in range(GRID)]
-    for word in poster.words:
-        for letter, (row, column) in zip(word.text, word_cells(word)):
-            grid[row][column] = CELL_CODES["letter", letter, word.colour]
-    for shape in poster.shapes:
-        for (row, column), quarter in shape_cells(shape).items():
-            grid[row][column] = CELL_CODES["shape", shape.kind, shape.colour, quarter]
+    """The code of every cell of the poster's grid."""
+    grid = [[CELL_CODES["empty", poster.background]] * poster.cells for _ in range(poster.cells)]
+    for item in poster.items:
+        for (row, column), code in cells_shown(item):
+            grid[row][column] = code
     return grid
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .. import ops
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
@@ -18,16 +18,16 @@ from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..vision import SemanticVQ, VisionConfig
 from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
-from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group, draw_quarters, draw_walls
+from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group, draw_walls
 from .loop import Stage, draw_curves, initialise, run_stage
 from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import CELL_CODES, FREE, SECOND_LETTERS, SIDE
+from .posters import CELL_CODES, FREE, SIDE, coarser
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
-EDITS, EDITS_LAST, BARE = 0.35, 0.6, 0.1  # shares of edits in the planner's mixed and last stage, and of plans without preview
-WALLS_DRAWN, EDITS_DRAWN = 0.4, 0.2  # shares of walls in the decoder's mixed stage, and of edits there and in the last
+EDITS, BARE = 0.5, 0.1  # shares of edits in the planner's mixed stage, and of plans without preview
+EDITS_DRAWN = 0.2  # share of edits in the decoder's last stage
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
 
@@ -37,8 +37,8 @@ class Recipe:
     """Sizes of the small model and lengths of its stages.
 
     The planner learns posters on the grid with a coarse codebook first, in which two letters share a code; then its codes are
-    split, as Linde, Buzo and Gray (1980) grow a codebook. The decoder learns quarters of walls first, which have ten times the
-    letters of a poster for the same work, then whole walls among posters. Both end with posters on the grid, free ones and edits.
+    split, as Linde, Buzo and Gray (1980) grow a codebook. The decoder learns small walls first, which have many times the
+    letters of a poster for the same work. Both end with posters on the grid, free ones and edits.
     """
 
     planner_width: int = 192
@@ -50,14 +50,12 @@ class Recipe:
     dit_layers: int = 8
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
-    vision: Stage = Stage("vision", steps=1000, batch=32, learning_rate=1e-3)
+    vision: Stage = Stage("vision", steps=1200, batch=32, learning_rate=2e-3)
     autoencoder: Stage = Stage("autoencoder", steps=800, batch=8, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
-    planner_mixed: Stage = Stage("planner-mixed", steps=1000, batch=48, learning_rate=1e-3)
-    planner_last: Stage = Stage("planner-last", steps=400, batch=48, learning_rate=1e-3)
-    decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
-    decoder_mixed: Stage = Stage("decoder-mixed", steps=1000, batch=24, learning_rate=1e-3, average=0.995)
-    decoder_last: Stage = Stage("decoder-last", steps=3200, batch=24, learning_rate=1e-3, average=0.995)
+    planner_mixed: Stage = Stage("planner-mixed", steps=1600, batch=48, learning_rate=1e-3)
+    decoder: Stage = Stage("decoder", steps=2000, batch=64, learning_rate=1e-3, average=0.995)
+    decoder_last: Stage = Stage("decoder-last", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
     groups: int = 240
 
     def planner_config(self, text_vocabulary: int) -> dict:
@@ -102,27 +100,33 @@ SHORT = Recipe(
     autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
-    planner_last=Stage("planner-last", steps=10, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
-    decoder_mixed=Stage("decoder-mixed", steps=20, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder_last=Stage("decoder-last", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
 )
 
 
-@torch.no_grad()
-def split_codes(*tables: nn.Module) -> None:
-    """Give every second letter the row of the letter before; rows of the tables are codes."""
-    for table in tables:
-        table.weight[list(SECOND_LETTERS)] = table.weight[list(SECOND_LETTERS.values())]
+def part_vectors(width: int) -> dict[str, Tensor]:
+    """A random vector for every letter, kind, colour, size ... that codes speak of."""
+    generator = torch.Generator().manual_seed(0)
+    return {part: torch.randn(width, generator=generator) for part in dict.fromkeys(part for code in CELL_CODES for part in code)}
 
 
 @torch.no_grad()
 def start_related(table: nn.Embedding) -> None:
-    """Rows of codes that share a letter, a kind, a colour or a quarter start with a part in common: what is learned of one helps all."""
-    generator = torch.Generator().manual_seed(0)
-    parts = {part: torch.randn(table.embedding_dim, generator=generator) for code in CELL_CODES for part in code}
+    """Rows of codes start with something in common where the codes have: what is learned of one helps all."""
+    vectors = part_vectors(table.embedding_dim)
     for code, i in CELL_CODES.items():
-        table.weight[i] = 0.5 * torch.stack([parts[part] for part in code]).sum(0) / len(code) ** 0.5
+        table.weight[i] = 0.5 * torch.stack([vectors[part] for part in code]).sum(0) / len(code) ** 0.5
+
+
+@torch.no_grad()
+def split_codes(*tables: nn.Embedding | nn.Linear) -> None:
+    """Give every code the row of its coarser code, moved by what it says beyond that. The tables' first rows are codes."""
+    for table in tables:
+        vectors, scale = part_vectors(table.weight.shape[1]), 0.5 * table.weight.std()
+        for code, i in CELL_CODES.items():
+            beyond = [vectors[part] for part, coarse_part in zip(code, coarser(code)) if part != coarse_part]
+            table.weight[i] = table.weight[CELL_CODES[coarser(code)]] + scale * sum(beyond)
 
 
 class Training:
@@ -146,6 +150,7 @@ class Training:
 
     def vision(self) -> SemanticVQ:
         module = self.module(SemanticVQ, VisionConfig.from_json(self.planner_config, "recipe"), 1)
+        start_related(module.vqmodel.quantize.embedding)
         return self.stage(self.recipe.vision, module, lambda rng: vision_loss(module, self.recipe.vision.batch, rng, self.device))
 
     def autoencoder(self) -> AutoencoderKL:
@@ -166,7 +171,6 @@ class Training:
         learn(self.recipe.planner, Mix(fine=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
         learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
-        learn(self.recipe.planner_last, Mix(free=FREE, edits=EDITS_LAST, bare=BARE))
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:
@@ -186,11 +190,7 @@ class Training:
             draw = draw_edits if rng.random() < EDITS_DRAWN else draw_group
             return draw(vae, batch, rng.random() < FREE, rng, self.device)
 
-        def draw_mixed(batch: int, rng: random.Random) -> Group:
-            return draw_walls(vae, batch, rng, self.device) if rng.random() < WALLS_DRAWN else draw_posters(batch, rng)
-
-        learn(recipe.decoder, lambda batch, rng: draw_quarters(vae, batch, rng, self.device))
-        learn(recipe.decoder_mixed, draw_mixed)
+        learn(recipe.decoder, lambda batch, rng: draw_walls(vae, batch, rng, self.device))
         learn(recipe.decoder_last, draw_posters)
         return module
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..images import resize
 from ..vision import SemanticVQ
 from .held_out import WORDS
-from .posters import SIDE, cell_codes, draw_poster, mixed_posters, preview_codes, random_poster, to_tensor
+from .posters import FREE, SIDE, Poster, cell_codes, draw_poster, mixed_posters, preview_codes, random_wall, to_tensor
 
 SHARPNESS = 20.0  # of the softmax over cosines
 
@@ -32,18 +32,22 @@ def code_logits(model: SemanticVQ, pixels: Tensor) -> Tensor:
 
 
 def vision_loss(model: SemanticVQ, batch: int, rng: random.Random, device) -> Tensor:
-    posters = mixed_posters(rng, batch, WORDS)
-    images = to_tensor([draw_poster(poster) for poster in posters])
-    losses = []
-    for side, codes_of in ((SIDE // 2, cell_codes), (SIDE // 4, preview_codes)):
-        codes = torch.tensor([codes_of(poster) for poster in posters], device=device).flatten()
-        losses.append(F.cross_entropy(code_logits(model, tower_pixels(images, side).to(device)).flatten(0, 1), codes))
-    return sum(losses)
+    """Of the target's cells of posters and walls, and of the preview's of posters."""
+    posters = mixed_posters(rng, batch // 2, WORDS)
+    walls = [random_wall(rng, rng.random() < FREE, WORDS) for _ in posters]
+    of_target = reading_loss(model, posters + walls, SIDE // 2, cell_codes, device)
+    return of_target + reading_loss(model, posters, SIDE // 4, preview_codes, device)
+
+
+def reading_loss(model: SemanticVQ, posters: list[Poster], side: int, codes_of, device) -> Tensor:
+    pixels = tower_pixels(to_tensor([draw_poster(poster) for poster in posters]), side)
+    codes = torch.tensor([codes_of(poster) for poster in posters], device=device)
+    return F.cross_entropy(code_logits(model, pixels.to(device)).flatten(0, 1), codes.flatten())
 
 
 @torch.inference_mode()
 def code_accuracy(model: SemanticVQ, rng: random.Random, posters: int, device) -> float:
     """Share of cells of the target grid that are read as what stands there."""
-    drawn = [random_poster(rng) for _ in range(posters)]
+    drawn = mixed_posters(rng, posters)
     ids = model(tower_pixels(to_tensor([draw_poster(poster) for poster in drawn]), SIDE // 2).to(device))
     return (ids.cpu() == torch.tensor([cell_codes(poster) for poster in drawn])).float().mean().item()

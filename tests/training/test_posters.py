@@ -7,6 +7,7 @@ from PIL import Image
 from glm_core.checkpoint import EMBEDDED
 from glm_core.evaluation.tasks import read_tasks
 from glm_core.glyph import quoted_texts
+from glm_core.plan import TOKEN_PIXELS
 from glm_core.planner import PromptTokenizer
 from glm_core.planner.grids import preview_grid
 from glm_core.training.edits import random_edit, random_letters
@@ -15,13 +16,21 @@ from glm_core.training.planner import PREVIEW, TARGET
 from glm_core.training.posters import (
     BACKGROUNDS,
     CELL_CODES,
+    COARSER,
     COLOURS,
     COLUMNS,
     GRID,
     ROWS,
+    SHAPE_PITCH,
     SIDE,
+    STEP,
+    WORD_PITCH,
+    Box,
+    Item,
+    Poster,
     caption,
     cell_codes,
+    coarse,
     draw_poster,
     preview_codes,
     random_poster,
@@ -34,7 +43,7 @@ from glm_core.training.tokenizer import VISUAL_IDS, make_tokenizer
 POSTERS = [random_poster(random.Random(i)) for i in range(300)]
 FREE = [random_poster(random.Random(i), free=True) for i in range(300)]
 EDITS = [random_edit(random.Random(i), random_letters(random.Random(i)), free=i % 2 > 0) for i in range(300)]
-WALLS = [random_wall(random.Random(i), i % 2 > 0, WORDS) for i in range(200)]
+WALLS = [random_wall(random.Random(i), i % 2 > 0, WORDS, (GRID, GRID // 2)[i % 4 > 1]) for i in range(400)]
 NAMES = {code: name for name, code in CELL_CODES.items()}
 
 
@@ -74,9 +83,40 @@ def test_codes_spell_the_words_and_colours():
         grid = cell_codes(poster)
         for word in poster.words:
             for letter, (row, column) in zip(word.text, word_cells(word), strict=True):
-                assert NAMES[grid[row][column]] == ("letter", letter, word.colour)
+                assert NAMES[grid[row][column]][:3] == ("letter", letter, word.colour)
         for shape in poster.shapes:
             assert {NAMES[grid[row][column]][:3] for row, column in shape_cells(shape)} == {("shape", shape.kind, shape.colour)}
+
+
+def as_codes_say(codes: list[list[int]]) -> Poster:
+    items = []
+    for row, line in enumerate(codes):
+        for column, (what, *details) in enumerate(NAMES[code] for code in line):
+            if what == "empty":
+                background = details[0]
+                continue
+            name, colour, size, x, y = details
+            left, top = (TOKEN_PIXELS * at + STEP - STEP * int(part[1]) for at, part in ((column, x), (row, y)))
+            pitch = (SHAPE_PITCH if what == "shape" else WORD_PITCH)[size]
+            text, kind = ("", name) if what == "shape" else (name, None)
+            items.append(Item(colour, ("", ""), text, kind, size, Box(left, top, pitch)))
+    return Poster(background, tuple(dict.fromkeys(items)), len(codes))
+
+
+def test_codes_say_all_there_is_to_know():
+    for poster in (*POSTERS[:40], *FREE[:80], *WALLS[:80]):
+        codes = cell_codes(poster)
+        if any(NAMES[code][0] == "empty" for row in codes for code in row):
+            assert np.array_equal(draw_poster(as_codes_say(codes)), draw_poster(poster)), poster
+
+
+def test_a_coarse_codebook_keeps_rows_colours_and_every_other_letter():
+    for poster in (*POSTERS, *FREE):
+        fine, rough = ([[NAMES[code] for code in row] for row in grid] for grid in (cell_codes(poster), coarse(cell_codes(poster))))
+        assert coarse(coarse(cell_codes(poster))) == coarse(cell_codes(poster))
+        for a, b in zip(sum(fine, []), sum(rough, [])):
+            assert a[0] == b[0] and (a[0] == "empty" and a == b or a[2] == b[2])
+    assert len({COARSER[code] for code in COARSER}) == len(BACKGROUNDS) + len(COLOURS) * (17 + 4 * 5 + 1 + 5)
 
 
 def test_edits_change_what_they_say_and_keep_the_rest():
@@ -161,16 +201,26 @@ def test_held_out_prompts_are_tasks_that_evaluate_reads(free, tmp_path):
     assert all(f'"{text}"' in task.prompt for task in tasks for text in task.texts)
 
 
-def test_walls_are_full_and_nothing_on_them_overlaps():
+def test_nothing_on_walls_overlaps():
     for wall in WALLS:
-        covered = np.zeros((SIDE, SIDE), dtype=int)
+        side = wall.cells * TOKEN_PIXELS
+        covered = np.zeros((side, side), dtype=int)
         for item in wall.items:
             left, top, pitch = item.box
             width, height = (len(item.text) * pitch, pitch) if item.text else (2 * pitch, 2 * pitch)
-            assert 0 <= left <= SIDE - width and 0 <= top <= SIDE - height
+            assert 0 <= left <= side - width and 0 <= top <= side - height
             covered[top : top + height, left : left + width] += 1
         assert covered.max() <= 1
         assert not {word.text for word in wall.words} & WORDS
-        cells = [cell for word in wall.words for cell in word_cells(word)]
+        cells = [cell for item in wall.items for cell in (shape_cells(item) if item.kind else word_cells(item))]
         assert len(cells) == len(set(cells))
-    assert np.mean([sum(len(word.text) for word in wall.words) for wall in WALLS]) > 15
+
+
+def test_walls_have_many_letters():
+    assert np.mean([sum(len(word.text) for word in wall.words) for wall in WALLS if wall.cells == GRID]) > 15
+
+
+def test_all_codes_of_cells_are_drawn():
+    drawn = {code[:1] + code[3:] for poster in (*POSTERS, *FREE, *WALLS) for row in cell_codes(poster) for code in (NAMES[i] for i in row)}
+    previews = {"some letters", "some shape"}
+    assert drawn == {code[:1] + code[3:] for code in CELL_CODES if code[0] not in previews}

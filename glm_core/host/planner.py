@@ -13,8 +13,7 @@ from ..checkpoint import PLANNER, VISION, Weights, fill
 from ..errors import GLMImageError
 from ..plan import DROPPED, Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
-from ..planner.generate import Job, prepare, split_grids
-from ..planner.model import KVCache
+from ..planner.generate import Job, bytes_in_memory, prepare, split_grids
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights
 
@@ -84,7 +83,8 @@ class HostPlanner:
              references: Sequence[Plan] = (), ahead: int = 1) -> Plan:
         """Plan ``batch`` pictures. Raises GLMImageError on bad sizes and batches, and the host's interrupt on cancel."""
         job = prepare(self.tokenizer, self.config, prompt, width, height, references)
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=self.memory_required(job.length, batch, ahead))
+        needed = bytes_in_memory(self.config, job, batch, ahead, self.precision.compute)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
         plan = make_plan(self.patcher.model, self.tokenizer, prompt, width, height, batch=batch, seed=seed, sampling=sampling,
                          references=references, ahead=ahead, device=self.load_device, dtype=self.precision.compute,
                          on_token=PlanProgress(job))
@@ -98,11 +98,3 @@ class HostPlanner:
         comfy.model_management.load_models_gpu([self.vision], memory_required=2 * codebook)
         return tokenize(self.vision.model, image, self.load_device, self.precision.compute).to(
             comfy.model_management.intermediate_device())
-
-    def memory_required(self, length: int, batch: int, ahead: int = 1) -> int:
-        """Bytes of the KV cache, of the codebook's embeddings, of the prompt's activations and of the logits being sorted."""
-        widest = 2 * self.config.intermediate_size + 8 * self.config.hidden_size
-        logits = 8 * batch * ahead * self.config.vision_vocab_size * torch.float32.itemsize
-        dtype = self.precision.compute
-        activations = length * widest + self.config.codebook_size * self.config.hidden_size
-        return KVCache.size_in_bytes(self.config, batch, length, dtype) + activations * dtype.itemsize + logits

@@ -69,6 +69,16 @@ class Run:
         return self.model(x, tuple(table[at : at + x.shape[1]] for table in self.rotary), self.cache, at)
 
 
+def bytes_in_memory(config: PlannerConfig, job: Job, batch: int, ahead: int, dtype: torch.dtype) -> int:
+    """What a run holds beside the weights: the cache, the codebook's embeddings, and then first the prompt's activations, at most
+    in the feed-forward, and later the logits being sorted."""
+    cache = KVCache.size_in_bytes(config, batch, job.length, dtype)
+    codes = config.codebook_size * config.hidden_size * dtype.itemsize
+    prompt = job.prompt_ids.numel() * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
+    logits = 8 * batch * ahead * config.vision_vocab_size * torch.float32.itemsize
+    return cache + codes + max(prompt, logits)
+
+
 def decode_n_tokens(run: Run, logits: Tensor, tokens: Tensor, at: int, sampling: Sampling, generators: list[torch.Generator],
                     on_token: OnToken) -> None:
     """Fill tokens [B, n], starting from the prompt's ``logits``. Only rows of the codebook can be drawn.

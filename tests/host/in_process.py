@@ -42,9 +42,9 @@ def partly_loaded(patcher, run) -> dict[str, float]:
 
 
 def prompt_states(model, config, job) -> torch.Tensor:
-    modules = sys.modules[planners.PlannerModel.__module__]
-    rotary = modules.rotary_table(sys.modules[planners.prepare.__module__].positions(job.segments), config, torch.float32)
-    cache = planners.KVCache(config, 1, job.length, CPU, torch.float32)
+    network = sys.modules[planners.PlannerModel.__module__]
+    rotary = network.rotary_table(sys.modules[planners.prepare.__module__].positions(job.segments), config, torch.float32)
+    cache = network.KVCache(config, 1, job.length, CPU, torch.float32)
     return model.lm_head(model(model.embed(job.prompt_ids, CPU, torch.float32), rotary, cache, 0))
 
 

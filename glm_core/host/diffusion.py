@@ -21,6 +21,7 @@ from .references import LATENTS_KEY, CONDReferences, Reference, ReferenceCache, 
 
 PLAN_KEY = "glm_image_plan"  # in a conditioning: token ids, int64 [B, h, w]
 SHIFT_1024 = 3.25
+MEMORY_UNIT = 0.01 * 2**20  # elements a latent pixel that memory_required counts for a memory_usage_factor of 1
 
 
 class GLMImageLatent(comfy.latent_formats.LatentFormat):
@@ -58,8 +59,7 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = INFERENCE_DTYPES
 
     def __init__(self, config: DiTConfig):
-        # what memory_required takes for a latent pixel is memory_usage_factor / 100 MiB for every byte of the number format
-        self.memory_usage_factor = STREAMS_IN_MEMORY * config.inner / config.patch_size**2 / (0.01 * 2**20)
+        self.memory_usage_factor = STREAMS_IN_MEMORY * config.inner / config.patch_size**2 / MEMORY_UNIT
         self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
         super().__init__({"config": config})
 
@@ -72,7 +72,7 @@ class GLMImage(comfy.model_base.BaseModel):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostDiT)
         self.references = ReferenceCache()
         # references in the same unit: keys and values take their own size
-        per_pixel = self.elements_per_reference_pixel() / (0.01 * self.memory_usage_factor * 2**20)
+        per_pixel = self.elements_per_reference_pixel() / (self.memory_usage_factor * MEMORY_UNIT)
         self.memory_usage_factor_conds = ("references",)
         self.memory_usage_shape_process = {"references": lambda shape: [1, 1, shape[2] * per_pixel]}
 

@@ -29,7 +29,7 @@ def start_still(model: AutoencoderKL) -> None:
 
 def crop_around(rng: random.Random, item: Item) -> tuple[int, int]:
     """Left and top of a crop with some cell of the item in its middle, as far as the poster reaches."""
-    row, column = rng.choice(list(shape_cells(item) if item.kind else word_cells(item)))
+    row, column = rng.choice(shape_cells(item) if item.kind else word_cells(item))
     return tuple(min(max(TOKEN_PIXELS * at + rng.randrange(TOKEN_PIXELS) - CROP // 2, 0), SIDE - CROP) for at in (column, row))
 
 

@@ -154,7 +154,7 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
 
 
 def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = frozenset(), cells: int = GRID) -> Poster:
-    """A poster full of words and shapes, row under row, in no zones; of every other one some items are left out.
+    """A poster full of words and shapes, row under row, in no zones; from every other one some are left out.
 
     It has no caption, but many times the letters of a poster that has.
     """
@@ -311,13 +311,13 @@ def cells_shown(item: Item) -> Iterator[tuple[tuple[int, int], int]]:
     """The cells of an item and their codes."""
     left, top, pitch = item.box
     if item.kind:
-        size = "large" if pitch == SHAPE_PITCH["large"] else "small"
-        for cell in shape_cells(item):
-            yield cell, CELL_CODES[("shape", item.kind, item.colour, size, *part_shown(cell, left, top))]
-        return
-    size = "large" if pitch == WORD_PITCH["large"] else "small"
-    for i, (letter, cell) in enumerate(zip(item.text, word_cells(item))):
-        yield cell, CELL_CODES[("letter", letter, item.colour, size, *part_shown(cell, left + i * pitch, top))]
+        what, large, parts = "shape", SHAPE_PITCH["large"], [(item.kind, left, cell) for cell in shape_cells(item)]
+    else:
+        letters = enumerate(zip(item.text, word_cells(item)))
+        what, large, parts = "letter", WORD_PITCH["large"], [(letter, left + i * pitch, cell) for i, (letter, cell) in letters]
+    size = "large" if pitch == large else "small"  # the item's own is empty on the grid
+    for name, start, cell in parts:
+        yield cell, CELL_CODES[(what, name, item.colour, size, *part_shown(cell, start, top))]
 
 
 def cell_codes(poster: Poster) -> list[list[int]]:

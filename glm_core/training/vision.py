@@ -14,7 +14,7 @@ from torch import Tensor
 from ..images import resize
 from ..vision import SemanticVQ
 from .held_out import WORDS
-from .posters import FREE, SIDE, Poster, cell_codes, draw_poster, mixed_posters, preview_codes, random_wall, to_tensor
+from .posters import FREE, SIDE, cell_codes, draw_poster, mixed_posters, preview_codes, random_wall, to_tensor
 
 SHARPNESS = 20.0  # of the softmax over cosines
 
@@ -35,14 +35,14 @@ def vision_loss(model: SemanticVQ, batch: int, rng: random.Random, device) -> Te
     """Of the target's cells of posters and walls, and of the preview's of posters."""
     posters = mixed_posters(rng, batch // 2, WORDS)
     walls = [random_wall(rng, rng.random() < FREE, WORDS) for _ in posters]
-    of_target = reading_loss(model, posters + walls, SIDE // 2, cell_codes, device)
-    return of_target + reading_loss(model, posters, SIDE // 4, preview_codes, device)
+    images = to_tensor([draw_poster(poster) for poster in posters + walls])
+    target, preview = [cell_codes(poster) for poster in posters + walls], [preview_codes(poster) for poster in posters]
+    return reading_loss(model, images, SIDE // 2, target, device) + reading_loss(model, images[: len(posters)], SIDE // 4, preview, device)
 
 
-def reading_loss(model: SemanticVQ, posters: list[Poster], side: int, codes_of, device) -> Tensor:
-    pixels = tower_pixels(to_tensor([draw_poster(poster) for poster in posters]), side)
-    codes = torch.tensor([codes_of(poster) for poster in posters], device=device)
-    return F.cross_entropy(code_logits(model, pixels.to(device)).flatten(0, 1), codes.flatten())
+def reading_loss(model: SemanticVQ, images: Tensor, side: int, codes: list[list[list[int]]], device) -> Tensor:
+    logits = code_logits(model, tower_pixels(images, side).to(device))
+    return F.cross_entropy(logits.flatten(0, 1), torch.tensor(codes, device=device).flatten())
 
 
 @torch.inference_mode()

@@ -20,27 +20,34 @@ RIVER ROBIN ROCKET ROSE RUBY SAFARI SAIL SALON SAND SATURN SCHOOL SHADOW SILVER 
 SUGAR SUMMER SUNRISE SUNSET SWAN TAVERN TAXI TEA TEMPLE THEATER THUNDER TIGER TOAST TOWER TRAIN TULIP TUNNEL VALLEY VANILLA VELVET
 VIOLET VIOLIN VOYAGE WALNUT WATER WAVE WEST WHALE WILLOW WIND WINTER WOLF YACHT YELLOW ZEBRA ZEN
 """
-WORDS = frozenset(TEXT.split())
+CHINESE_TEXT = """
+春天 夏天 秋天 冬天 春风 秋风 春雨 秋雨 春花 秋月 花店 书店 茶店 酒店 门店 火山 雪山 山水 山门 山地
+天山 风雨 雨水 雨天 雪花 雪地 水鸟 花鸟 花茶 山花 星月 日月 天地 天书 书画 木门 火星 水星 木星 星火 风水
+山水画 花鸟画 书画店 风花雪月 春夏秋冬 天地日月
+"""
+WORDS = frozenset(TEXT.split()) | frozenset(CHINESE_TEXT.split())
 LEAST_LETTERS = 3  # the reader of evaluate misses many single letters even in perfect pictures
 
 
-CANDIDATES = [word for word in sorted(WORDS) if LEAST_LETTERS <= len(word) <= GRID]
+CANDIDATES = [word for word in sorted(TEXT.split()) if LEAST_LETTERS <= len(word) <= GRID]
+CHINESE_CANDIDATES = sorted(CHINESE_TEXT.split())
 
 
-def held_out_poster(rng: random.Random, free: bool = False) -> Poster:
-    words = rng.sample(CANDIDATES, rng.choice((1, 1, 2)))
-    return with_words(random_poster(rng, tuple(map(len, words)), free=free), words)
+def held_out_poster(rng: random.Random, free: bool = False, chinese: bool = False) -> Poster:
+    words = rng.sample(CHINESE_CANDIDATES if chinese else CANDIDATES, rng.choice((1, 1, 2)))
+    return with_words(random_poster(rng, tuple(map(len, words)), free=free, chinese=chinese), words)
 
 
 def to_line(prompt: str, poster: Poster, **more) -> str:
     shapes = [{"kind": shape.kind, "colour": shape.colour, "zone": list(shape.zone)} for shape in poster.shapes]
-    return json.dumps({"prompt": prompt, "texts": [word.text for word in poster.words], "shapes": shapes, **more}) + "\n"
+    texts = [word.text for word in poster.words]
+    return json.dumps({"prompt": prompt, "texts": texts, "shapes": shapes, **more}, ensure_ascii=False) + "\n"
 
 
-def write_prompts(path: Path, count: int, free: bool = False) -> None:
-    """A JSONL file for ``evaluate``, of posters on the grid or free ones."""
-    rng = random.Random("free" if free else "grid")
-    posters = [held_out_poster(rng, free) for _ in range(count)]
+def write_prompts(path: Path, count: int, kind: str) -> None:
+    """A JSONL file for ``evaluate``, of posters on the "grid", "free" ones, or "chinese" ones of both sorts."""
+    rng, chinese = random.Random(kind), kind == "chinese"
+    posters = [held_out_poster(rng, kind == "free" or chinese and i % 2 > 0, chinese) for i in range(count)]
     path.write_text("".join(to_line(caption(poster), poster) for poster in posters), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..glyph import quoted_texts
 from ..plan import Plan
 from ..planner import PlannerModel, PromptTokenizer
 from ..planner.generate import Job, prepare
@@ -17,7 +18,7 @@ from ..planner.grids import positions
 from ..planner.model import rotary_table
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, Poster, caption, cell_codes, coarse, preview_codes, random_poster
+from .posters import GRID, IN_CHINESE, SIDE, Poster, caption, cell_codes, coarse, preview_codes, random_poster
 
 TARGET, PREVIEW = (GRID, GRID), (GRID // 2, GRID // 2)
 PREVIEW_WEIGHT = 2.0
@@ -47,24 +48,26 @@ class Uncached:
 def lesson(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, preview: bool = True,
            fine: bool = True) -> tuple[Job, list[int]]:
     """A run as generation lays it out, and the codes it should write."""
-    job = prepare(tokenizer, model.config, caption(poster), SIDE, SIDE, preview=preview)
-    target = cell_codes(poster) if fine else coarse(cell_codes(poster))
+    prompt = caption(poster)
+    job = prepare(tokenizer, model.config, prompt, SIDE, SIDE, preview=preview)
+    target = cell_codes(poster, quoted_texts(prompt)) if fine else coarse(cell_codes(poster))
     grids = (preview_codes(poster), target) if preview else (target,)
     return job, [code for grid in grids for row in grid for code in row]
 
 
-def edit_lesson(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, free: bool) -> tuple[Job, list[int]]:
-    edit = random_edit(rng, random_letters(rng), WORDS, free)
+def edit_lesson(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, free: bool, chinese: bool) -> tuple[Job, list[int]]:
+    edit = random_edit(rng, random_letters(rng), WORDS, free, chinese)
     before = Plan(torch.tensor([cell_codes(edit.before)]))
-    return prepare(tokenizer, model.config, edit.sentence, SIDE, SIDE, [before]), [code for row in cell_codes(edit.after) for code in row]
+    after = cell_codes(edit.after, quoted_texts(edit.sentence))
+    return prepare(tokenizer, model.config, edit.sentence, SIDE, SIDE, [before]), [code for row in after for code in row]
 
 
 def draw_lessons(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random) -> list[tuple[Job, list[int]]]:
-    frees = [rng.random() < mix.free for _ in range(batch)]
+    kinds = [(rng.random() < mix.free, rng.random() < IN_CHINESE) for _ in range(batch)]
     if rng.random() < mix.edits:
-        return [edit_lesson(model, tokenizer, rng, free) for free in frees]
+        return [edit_lesson(model, tokenizer, rng, *kind) for kind in kinds]
     preview = rng.random() >= mix.bare
-    return [lesson(model, tokenizer, random_poster(rng, held_out=WORDS, free=free), preview, mix.fine) for free in frees]
+    return [lesson(model, tokenizer, random_poster(rng, None, WORDS, *kind), preview, mix.fine) for kind in kinds]
 
 
 def batched_rotary(jobs: list[Job], length: int, config) -> tuple[Tensor, Tensor]:

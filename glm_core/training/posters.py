@@ -2,13 +2,14 @@
 
 Words and shapes stand in nine zones. On the grid, a word has one letter a cell and a shape covers 2 x 2 cells, so that a
 caption says all there is to know. Items of free posters start at any half token within their zones, at one of two sizes. A
-code says what its cell shows, of which size, and which part of it: the plan fixes a picture to the half token.
+code says what its cell shows, of which size, and which part of it: the plan fixes a picture to the half token. It leaves
+open only what the prompt's quoted texts tell: which of two letters it is.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
@@ -23,6 +24,10 @@ from ..plan import TOKEN_PIXELS
 GRID = 8
 SIDE = GRID * TOKEN_PIXELS
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ23456789"  # without 0 and 1, which no reader tells from O and I
+CHINESE = "春日夏月秋山冬水火花木鸟风星雪雨天画地书茶酒门店"
+CHINESE_FONT, SIMPLIFIED = "NotoSansCJK-Regular.ttc", 2  # which of the file's faces
+SIGNS = LETTERS + CHINESE
+PAIR = {sign: SIGNS[i // 2 * 2 : i // 2 * 2 + 2] for i, sign in enumerate(SIGNS)}  # seldom both in one word
 COLOURS = {
     "red": (214, 40, 40), "orange": (247, 127, 0), "yellow": (252, 211, 60), "green": (46, 139, 70), "blue": (38, 84, 196),
     "purple": (123, 44, 160), "black": (20, 20, 24), "white": (250, 250, 250),
@@ -35,7 +40,13 @@ SHAPE_START = {"top": 0, "left": 0, "centre": 3, "bottom": 6, "right": 6}
 BRIGHTNESS = np.array((0.299, 0.587, 0.114))
 CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
 OVERSAMPLED = 4
-FREE = 0.5  # share of free posters, where they are trained on
+IN_CHINESE_WORDS = {
+    "red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿色", "blue": "蓝色", "purple": "紫色", "black": "黑色", "white": "白色",
+    "grey": "灰色", "pink": "粉色", "circle": "圆形", "square": "方形", "triangle": "三角形", "diamond": "菱形", "cross": "十字",
+    "top left": "左上角", "top": "顶部", "top right": "右上角", "left": "左侧", "centre": "中央", "right": "右侧",
+    "bottom left": "左下角", "bottom": "底部", "bottom right": "右下角", "": "", "small": "小号", "large": "大号",
+}
+FREE, IN_CHINESE = 0.5, 0.3  # shares of free posters and of those with Chinese words, where they are trained on
 STEP = TOKEN_PIXELS // 2  # free items start at multiples of it; so they cover whole patches of the decoder
 WORD_PITCH = {"small": 2 * STEP, "large": 3 * STEP}
 SHAPE_PITCH = {"small": 3 * STEP // 2, "large": 2 * STEP}
@@ -80,6 +91,7 @@ class Poster:
     background: str
     items: tuple[Item, ...]
     cells: int = GRID
+    language: str = "en"
 
     @property
     def words(self) -> list[Item]:
@@ -95,10 +107,10 @@ def contrasting(background: str) -> list[str]:
     return [name for name, rgb in COLOURS.items() if abs(there - BRIGHTNESS @ rgb) >= CONTRAST]
 
 
-def random_word(rng: random.Random, length: int, held_out: frozenset[str] = frozenset()) -> str:
-    """Random letters, with the vowels more often so that they look like words; never one of ``held_out``."""
+def random_word(rng: random.Random, length: int, held_out: frozenset[str] = frozenset(), chinese: bool = False) -> str:
+    """Random letters, with the vowels more often so that they look like words, or Chinese; never one of ``held_out``."""
     while True:
-        word = "".join(rng.choice("AEIOU" if rng.random() < 0.2 else LETTERS) for _ in range(length))
+        word = "".join(rng.choice(CHINESE if chinese else "AEIOU" if rng.random() < 0.2 else LETTERS) for _ in range(length))
         if word not in held_out:
             return word
 
@@ -140,17 +152,18 @@ def place(rng: random.Random, item: Item, free: bool) -> Item:
 
 
 def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, held_out: frozenset[str] = frozenset(),
-                  free: bool = False) -> Poster:
+                  free: bool = False, chinese: bool = False) -> Poster:
     """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left."""
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
     lengths = lengths or tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
     bands = rng.sample(ROWS, len(ROWS))
-    words = [Item(rng.choice(colours), (bands[i], rng.choice(COLUMNS)), text=random_word(rng, length, held_out))
+    words = [Item(rng.choice(colours), (bands[i], rng.choice(COLUMNS)), text=random_word(rng, length, held_out, chinese))
              for i, length in enumerate(lengths)]
     left = [(row, column) for row in bands[len(lengths):] for column in COLUMNS]
     shapes = [Item(rng.choice(colours), zone, kind=rng.choice(SHAPES)) for zone in rng.sample(left, rng.randint(0, min(3, len(left))))]
-    return Poster(background, tuple(place(rng, item, free) for item in rng.sample(words + shapes, len(words) + len(shapes))))
+    items = tuple(place(rng, item, free) for item in rng.sample(words + shapes, len(words) + len(shapes)))
+    return Poster(background, items, language=rng.choice(("en", "zh")) if chinese else "en")
 
 
 def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = frozenset(), cells: int = GRID) -> Poster:
@@ -160,7 +173,7 @@ def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = froze
     """
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
-    side, kept = cells * TOKEN_PIXELS, rng.choice((1, 1, 0.6, 0.3))
+    side, kept, chinese = cells * TOKEN_PIXELS, rng.choice((1, 1, 0.6, 0.3)), rng.random() < IN_CHINESE
     items: list[Item] = []
     top = STEP * rng.randint(0, 1) if free else 0
     while True:
@@ -172,16 +185,30 @@ def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = froze
             return Poster(background, tuple(items), cells)
         left = STEP * rng.randint(0, 2) if free else rng.choice((0, 0, pitch))
         while left + height <= side:
-            text = random_word(rng, min(rng.randint(1, cells), (side - left) // pitch), held_out) if words else ""
+            text = random_word(rng, min(rng.randint(1, cells), (side - left) // pitch), held_out, chinese) if words else ""
             if rng.random() < kept:
                 items.append(Item(rng.choice(colours), ("", ""), text, None if words else rng.choice(SHAPES), size, Box(left, top, pitch)))
             left += pitch * len(text) + rng.choice((0, TOKEN_PIXELS)) if words else 2 * pitch + rng.choice((0, 0, TOKEN_PIXELS))
         top += height + (STEP * rng.randint(0, 1) if free else rng.choice((0, 0, 0, TOKEN_PIXELS)))
 
 
+def random_sign(rng: random.Random, lengths: tuple[int, ...], held_out: frozenset[str], chinese: bool) -> Poster:
+    """Short words of these lengths, one under the other in no zones, on a quarter of a poster."""
+    background, cells, items = rng.choice(list(BACKGROUNDS)), GRID // 2, []
+    side = cells * TOKEN_PIXELS
+    band = side // len(lengths)
+    for i, length in enumerate(lengths):
+        size = rng.choice([size for size, pitch in WORD_PITCH.items() if length * pitch <= side])
+        pitch = WORD_PITCH[size]
+        left, top = (STEP * rng.randint(0, rest // STEP) for rest in (side - length * pitch, band - pitch))
+        items.append(Item(rng.choice(contrasting(background)), ("", ""), random_word(rng, length, held_out, chinese), None, size,
+                          Box(left, i * band + top, pitch)))
+    return Poster(background, tuple(items), cells)
+
+
 def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset()) -> list[Poster]:
-    """Free ones and ones on the grid."""
-    return [random_poster(rng, None, held_out, rng.random() < FREE) for _ in range(count)]
+    """Free ones and ones on the grid, English and Chinese ones."""
+    return [random_poster(rng, None, held_out, rng.random() < FREE, rng.random() < IN_CHINESE) for _ in range(count)]
 
 
 def article(word: str) -> str:
@@ -195,12 +222,22 @@ def with_words(poster: Poster, words: list[str]) -> Poster:
 
 
 def caption(poster: Poster) -> str:
+    if poster.language == "zh":
+        return chinese_caption(poster)
     parts = [f"{article(poster.background).capitalize()} {poster.background} poster."]
     for item in poster.items:
         look = f"{item.size} {item.colour}".strip()
         what = f"{article(look)} {look} {item.kind}" if item.kind else f'"{item.text}" in {look} letters'
         parts.append(f"{item.where.capitalize()}, {what}.")
     return " ".join(parts)
+
+
+def chinese_caption(poster: Poster) -> str:
+    parts = [f"{IN_CHINESE_WORDS[poster.background]}海报。"]
+    for item in poster.items:
+        what = IN_CHINESE_WORDS[item.kind] if item.kind else f"的“{item.text}”"
+        parts.append(f"{IN_CHINESE_WORDS[item.zone_name]}，{IN_CHINESE_WORDS[item.size]}{IN_CHINESE_WORDS[item.colour]}{what}。")
+    return "".join(parts)
 
 
 def letter_middles(word: Item) -> list[tuple[float, float]]:
@@ -222,9 +259,9 @@ def shape_cells(shape: Item) -> list[tuple[int, int]]:
 
 
 @cache
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """Aileron (CC0), which Pillow carries."""
-    return ImageFont.load_default(size)
+def font(size: int, chinese: bool) -> ImageFont.FreeTypeFont:
+    """Aileron (CC0), which Pillow carries, and for Chinese Noto Sans CJK SC (OFL), which Debian's fonts-noto-cjk carries."""
+    return ImageFont.truetype(CHINESE_FONT, round(0.9 * size), index=SIMPLIFIED) if chinese else ImageFont.load_default(size)
 
 
 def outline(kind: str, left: float, top: float, side: float) -> list[tuple[float, float]]:
@@ -257,8 +294,9 @@ def draw_poster(poster: Poster) -> Image.Image:
         draw_shape(draw, shape)
     for word in poster.words:
         for letter, middle in zip(word.text, letter_middles(word)):
-            draw.text([OVERSAMPLED * at for at in middle], letter, fill=COLOURS[word.colour], font=font(word.box.pitch * OVERSAMPLED),
-                      anchor="mm", stroke_width=OVERSAMPLED // 2, stroke_fill=COLOURS[word.colour])
+            face = font(word.box.pitch * OVERSAMPLED, letter in CHINESE)
+            draw.text([OVERSAMPLED * at for at in middle], letter, fill=COLOURS[word.colour], font=face, anchor="mm",
+                      stroke_width=OVERSAMPLED // 2, stroke_fill=COLOURS[word.colour])
     return image.resize((side, side), Image.Resampling.BOX)
 
 
@@ -273,11 +311,12 @@ def to_pixels(posters: list[Poster]) -> Tensor:
 
 
 # the codebook: what can stand in a cell of the target grid, then what can stand in a cell of the preview. x1 y2 is the part
-# of an item that the middle of its cell shows: one step right of the item's left side and two below its top
+# of an item that the middle of its cell shows: one step right of the item's left side and two below its top. Two letters
+# in place of one leave open which it is
 CELL_CODES = {code: i for i, code in enumerate(
     [("empty", background) for background in BACKGROUNDS]
-    + [("letter", letter, colour, size, x, y) for letter in LETTERS for colour in COLOURS for size in WORD_PITCH
-       for x in ("x1", "x2") for y in ("y1", "y2")]
+    + [("letter", letter, colour, size, x, y) for letter in (*SIGNS, *dict.fromkeys(PAIR.values())) for colour in COLOURS
+       for size in WORD_PITCH for x in ("x1", "x2") for y in ("y1", "y2")]
     + [("shape", kind, colour, size, x, y) for kind in SHAPES for colour in COLOURS for size, parts in (("small", 2), ("large", 3))
        for x in ("x1", "x2", "x3")[:parts] for y in ("y1", "y2", "y3")[:parts]]
     + [("some letters", colour) for colour in COLOURS]
@@ -285,10 +324,10 @@ CELL_CODES = {code: i for i, code in enumerate(
 
 
 def coarser(code: tuple[str, ...]) -> tuple[str, ...]:
-    """What a coarse codebook has in place of a code: it knows every other letter only, and neither sizes nor parts off the grid."""
+    """What a coarse codebook has in place of a code: it knows pairs of letters only, and neither sizes nor parts off the grid."""
     match code:
         case "letter", letter, colour, _, _, _:
-            return "letter", LETTERS[LETTERS.index(letter) // 2 * 2], colour, "small", "x1", "y1"
+            return "letter", PAIR[letter[0]], colour, "small", "x1", "y1"
         case "shape", kind, colour, _, x, y:
             return "shape", kind, colour, "large", *(at if at[1] != "2" else at[0] + "1" for at in (x, y))
     return code
@@ -307,24 +346,30 @@ def part_shown(cell: tuple[int, int], left: int, top: int) -> tuple[str, str]:
     return tuple(f"{axis}{(at * TOKEN_PIXELS + STEP - start) // STEP}" for axis, at, start in (("x", column, left), ("y", row, top)))
 
 
-def cells_shown(item: Item) -> Iterator[tuple[tuple[int, int], int]]:
+def left_open(text: str, quoted: Sequence[str]) -> list[str]:
+    """The word's letters; if it is quoted, the pair instead of a letter wherever the quoted texts have only one of the two."""
+    told = "".join(quoted) if text in quoted else ""
+    return [PAIR[letter] if len({*PAIR[letter]} & {*told}) == 1 else letter for letter in text]
+
+
+def cells_shown(item: Item, quoted: Sequence[str]) -> Iterator[tuple[tuple[int, int], int]]:
     """The cells of an item and their codes."""
     left, top, pitch = item.box
     if item.kind:
         what, large, parts = "shape", SHAPE_PITCH["large"], [(item.kind, left, cell) for cell in shape_cells(item)]
     else:
-        letters = enumerate(zip(item.text, word_cells(item)))
+        letters = enumerate(zip(left_open(item.text, quoted), word_cells(item)))
         what, large, parts = "letter", WORD_PITCH["large"], [(letter, left + i * pitch, cell) for i, (letter, cell) in letters]
     size = "large" if pitch == large else "small"  # the item's own is empty on the grid
     for name, start, cell in parts:
         yield cell, CELL_CODES[(what, name, item.colour, size, *part_shown(cell, start, top))]
 
 
-def cell_codes(poster: Poster) -> list[list[int]]:
-    """The code of every cell of the poster's grid."""
+def cell_codes(poster: Poster, quoted: Sequence[str] = ()) -> list[list[int]]:
+    """The code of every cell of the poster's grid, for a prompt that quotes these texts."""
     grid = [[CELL_CODES["empty", poster.background]] * poster.cells for _ in range(poster.cells)]
     for item in poster.items:
-        for (row, column), code in cells_shown(item):
+        for (row, column), code in cells_shown(item, quoted):
             grid[row][column] = code
     return grid
 

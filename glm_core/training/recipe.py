@@ -18,10 +18,10 @@ from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..vision import SemanticVQ, VisionConfig
 from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
-from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group, draw_walls
+from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group, draw_signs, draw_walls
 from .loop import Stage, draw_curves, initialise, run_stage
 from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import CELL_CODES, FREE, SIDE, coarser
+from .posters import CELL_CODES, FREE, IN_CHINESE, PAIR, SIDE, coarser
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
@@ -38,7 +38,8 @@ class Recipe:
 
     The planner learns posters on the grid with a coarse codebook first, in which two letters share a code; then its codes are
     split, as Linde, Buzo and Gray (1980) grow a codebook. The decoder learns small walls first, which have many times the
-    letters of a poster for the same work. Both end with posters on the grid, free ones and edits.
+    letters of a poster for the same work, then short texts whose plans leave letters open, which only the glyphs tell. Both end
+    with posters on the grid, free ones and edits.
     """
 
     planner_width: int = 192
@@ -50,11 +51,12 @@ class Recipe:
     dit_layers: int = 8
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
-    vision: Stage = Stage("vision", steps=1200, batch=32, learning_rate=2e-3)
-    autoencoder: Stage = Stage("autoencoder", steps=800, batch=8, learning_rate=1e-3)
-    planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
+    vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=2e-3)
+    autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
+    planner: Stage = Stage("planner", steps=1000, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)
-    decoder: Stage = Stage("decoder", steps=2000, batch=64, learning_rate=1e-3, average=0.995)
+    decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
+    decoder_signs: Stage = Stage("decoder-signs", steps=1000, batch=64, learning_rate=1e-3, average=0.99)
     decoder_last: Stage = Stage("decoder-last", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
     groups: int = 240
 
@@ -101,6 +103,7 @@ SHORT = Recipe(
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
+    decoder_signs=Stage("decoder-signs", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder_last=Stage("decoder-last", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
 )
 
@@ -108,7 +111,8 @@ SHORT = Recipe(
 def part_vectors(width: int) -> dict[str, Tensor]:
     """A random vector for every letter, kind, colour, size ... that codes speak of."""
     generator = torch.Generator().manual_seed(0)
-    return {part: torch.randn(width, generator=generator) for part in dict.fromkeys(part for code in CELL_CODES for part in code)}
+    vectors = {part: torch.randn(width, generator=generator) for part in dict.fromkeys(part for code in CELL_CODES for part in code)}
+    return vectors | {pair: (vectors[pair[0]] + vectors[pair[1]]) / 2**0.5 for pair in PAIR.values()}
 
 
 @torch.no_grad()
@@ -127,6 +131,14 @@ def split_codes(*tables: nn.Embedding | nn.Linear) -> None:
         for code, i in CELL_CODES.items():
             beyond = [vectors[part] for part, coarse_part in zip(code, coarser(code)) if part != coarse_part]
             table.weight[i] = table.weight[CELL_CODES[coarser(code)]] + scale * sum(beyond)
+
+
+@torch.no_grad()
+def join_pairs(table: nn.Embedding) -> None:
+    """Give every code of two letters what its letters' codes have in common."""
+    for code, i in CELL_CODES.items():
+        if code[0] == "letter" and len(code[1]) == 2:
+            table.weight[i] = sum(table.weight[CELL_CODES[("letter", letter, *code[2:])]] for letter in code[1]) / 2
 
 
 class Training:
@@ -188,9 +200,11 @@ class Training:
 
         def draw_posters(batch: int, rng: random.Random) -> Group:
             draw = draw_edits if rng.random() < EDITS_DRAWN else draw_group
-            return draw(vae, batch, rng.random() < FREE, rng, self.device)
+            return draw(vae, batch, rng.random() < FREE, rng.random() < IN_CHINESE, rng, self.device)
 
         learn(recipe.decoder, lambda batch, rng: draw_walls(vae, batch, rng, self.device))
+        join_pairs(dit.prior_token_embedding)
+        learn(recipe.decoder_signs, lambda batch, rng: draw_signs(vae, batch, rng, self.device))
         learn(recipe.decoder_last, draw_posters)
         return module
 

@@ -12,17 +12,21 @@ IMAGE_START, IMAGE_END = CODES, CODES + 1  # behind the codebook, as in the rele
 VISUAL_IDS = CODES + 2
 CONTROLS = ("<|endoftext|>", "<sop>", "<eop>", "<|image|>")
 CAPTIONS = 2000
-TEXT_WORDS = 420
+TEXT_WORDS = 600  # at most; more words than captions have
 
 
 def make_tokenizer(seed: int = 0) -> Tokenizer:
-    """Byte-pair encoding learned from captions; capitals and digits stand alone, so that words are spelled. Visual ids come first."""
+    """Byte-pair encoding learned from captions. Capitals, digits and Chinese stand alone, so that words are spelled.
+
+    Visual ids come first.
+    """
     letters_apart = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex("[A-Z0-9]"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+        pre_tokenizers.Split(Regex("[A-Z0-9\u4e00-\u9fff]"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = letters_apart
     rng = random.Random(seed)
-    learned.train_from_iterator((caption(random_poster(rng, free=i % 2 > 0)) for i in range(CAPTIONS)), trainers.BpeTrainer(
+    captions = (caption(random_poster(rng, free=i % 2 > 0, chinese=i % 3 > 1)) for i in range(CAPTIONS))
+    learned.train_from_iterator(captions, trainers.BpeTrainer(
         vocab_size=TEXT_WORDS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
 
     words = sorted(learned.get_vocab(), key=learned.get_vocab().get)

@@ -32,8 +32,10 @@ from glm_core.training.posters import (
     cell_codes,
     coarse,
     draw_poster,
+    left_open,
     preview_codes,
     random_poster,
+    random_sign,
     random_wall,
     shape_cells,
     word_cells,
@@ -42,6 +44,7 @@ from glm_core.training.tokenizer import VISUAL_IDS, make_tokenizer
 
 POSTERS = [random_poster(random.Random(i)) for i in range(300)]
 FREE = [random_poster(random.Random(i), free=True) for i in range(300)]
+IN_CHINESE = [random_poster(random.Random(i), free=i % 2 > 0, chinese=True) for i in range(300)]
 EDITS = [random_edit(random.Random(i), random_letters(random.Random(i)), free=i % 2 > 0) for i in range(300)]
 WALLS = [random_wall(random.Random(i), i % 2 > 0, WORDS, (GRID, GRID // 2)[i % 4 > 1]) for i in range(400)]
 NAMES = {code: name for name, code in CELL_CODES.items()}
@@ -70,7 +73,7 @@ def test_items_stand_in_the_zones_that_captions_name():
 
 
 def test_captions_quote_exactly_the_words():
-    for poster in (*POSTERS, *FREE):
+    for poster in (*POSTERS, *FREE, *IN_CHINESE):
         assert quoted_texts(caption(poster)) == [word.text for word in poster.words]
 
 
@@ -86,6 +89,28 @@ def test_codes_spell_the_words_and_colours():
                 assert NAMES[grid[row][column]][:3] == ("letter", letter, word.colour)
         for shape in poster.shapes:
             assert {NAMES[grid[row][column]][:3] for row, column in shape_cells(shape)} == {("shape", shape.kind, shape.colour)}
+
+
+def test_a_quoted_letter_is_left_open_where_the_quoted_texts_have_only_one_of_its_pair():
+    """So the glyphs always tell, and a letter of a word that is not quoted is never open."""
+    assert left_open("FOX", ["FOX"]) == ["EF", "OP", "WX"]
+    assert left_open("FOX", ["FOX", "EXIT"]) == ["F", "OP", "WX"]
+    assert left_open("FOX", ["EXIT"]) == left_open("FOX", []) == ["F", "O", "X"]
+    for poster in (*POSTERS, *FREE, *IN_CHINESE):
+        quoted = quoted_texts(caption(poster))
+        open_grid = [NAMES[code] for row in cell_codes(poster, quoted) for code in row]
+        for told, shown in zip(open_grid, (NAMES[code] for row in cell_codes(poster) for code in row), strict=True):
+            letters = set(told[1]) & set("".join(quoted)) if told[0] == "letter" else {shown[1]}
+            assert letters == {shown[1]} and (told[0], *told[2:]) == (shown[0], *shown[2:])
+
+
+def test_short_texts_stand_apart_on_a_quarter_of_a_poster():
+    signs = [random_sign(random.Random(i), ((3,), (4, 2))[i % 2], WORDS, i % 3 > 1) for i in range(200)]
+    assert {word.size for sign in signs for word in sign.words} == {"small", "large"}
+    for sign in signs:
+        cells = [cell for word in sign.words for cell in word_cells(word)]
+        assert len(cells) == len(set(cells)) == (6 if len(sign.words) == 2 else 3)
+        assert all(0 <= at < sign.cells == GRID // 2 for cell in cells for at in cell)
 
 
 def as_codes_say(codes: list[list[int]]) -> Poster:
@@ -110,13 +135,13 @@ def test_codes_say_all_there_is_to_know():
             assert np.array_equal(draw_poster(as_codes_say(codes)), draw_poster(poster)), poster
 
 
-def test_a_coarse_codebook_keeps_rows_colours_and_every_other_letter():
+def test_a_coarse_codebook_keeps_rows_colours_and_pairs_of_letters():
     for poster in (*POSTERS, *FREE):
         fine, rough = ([[NAMES[code] for code in row] for row in grid] for grid in (cell_codes(poster), coarse(cell_codes(poster))))
         assert coarse(coarse(cell_codes(poster))) == coarse(cell_codes(poster))
         for a, b in zip(sum(fine, []), sum(rough, [])):
             assert a[0] == b[0] and (a[0] == "empty" and a == b or a[2] == b[2])
-    assert len({COARSER[code] for code in COARSER}) == len(BACKGROUNDS) + len(COLOURS) * (17 + 4 * 5 + 1 + 5)
+    assert len({COARSER[code] for code in COARSER}) == len(BACKGROUNDS) + len(COLOURS) * (29 + 4 * 5 + 1 + 5)
 
 
 def test_edits_change_what_they_say_and_keep_the_rest():
@@ -163,6 +188,7 @@ def test_held_out_words_are_never_drawn():
 def test_tokenizer_spells_quoted_words_and_keeps_common_ones_whole(tokenizer):
     assert len(tokenizer.encode('"QXK"')) == 5
     assert len(tokenizer.encode(" triangle")) == 1
+    assert len(tokenizer.encode("春风")) == 2
     assert min(tokenizer.encode("At the top, anything at all: é, 世界, <sop>")) >= VISUAL_IDS
 
 
@@ -180,7 +206,7 @@ def test_held_out_edits_are_tasks_with_their_pictures(tmp_path):
     assert all(f'"{text}"' in task.prompt or '"' not in task.prompt or len(task.texts) == 2 for task in tasks for text in task.texts)
 
 
-@pytest.mark.parametrize("name", ["grid", "free", "edits"])
+@pytest.mark.parametrize("name", ["grid", "free", "chinese", "edits"])
 def test_shipped_prompts_are_those_that_are_written(name, tmp_path):
     shipped, written = EMBEDDED / f"held_out_{name}.jsonl", tmp_path / f"held_out_{name}.jsonl"
     if name == "edits":
@@ -188,17 +214,17 @@ def test_shipped_prompts_are_those_that_are_written(name, tmp_path):
         for task, again in zip(read_tasks(shipped), read_tasks(written), strict=True):
             assert np.array_equal(*(np.asarray(Image.open(each.images[0])) for each in (task, again)))
     else:
-        write_prompts(written, 300, name == "free")
+        write_prompts(written, len(read_tasks(shipped)), name)
     assert written.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("free", [False, True])
-def test_held_out_prompts_are_tasks_that_evaluate_reads(free, tmp_path):
-    write_prompts(tmp_path / "prompts.jsonl", 300, free)
+@pytest.mark.parametrize("kind", ["grid", "free", "chinese"])
+def test_held_out_prompts_are_tasks_that_evaluate_reads(kind, tmp_path):
+    write_prompts(tmp_path / "prompts.jsonl", 300, kind)
     tasks = read_tasks(tmp_path / "prompts.jsonl")
     assert len(tasks) == 300 and all(task.words and set(task.words) <= WORDS for task in tasks)
     assert sum(len(task.shapes) for task in tasks) > 100
-    assert all(f'"{text}"' in task.prompt for task in tasks for text in task.texts)
+    assert all(quoted_texts(task.prompt) == list(task.texts) for task in tasks)
 
 
 def test_nothing_on_walls_overlaps():

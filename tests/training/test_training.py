@@ -51,7 +51,7 @@ def test_a_run_that_was_cut_short_ends_as_one_that_was_not(tmp_path):
 def test_padded_batches_give_the_logits_of_generation():
     """What is trained, rows padded behind and no cache, is what generation computes step by step."""
     tokenizer = PromptTokenizer(make_tokenizer().to_str())
-    config = PlannerConfig.from_json(SHORT.planner_config(4096), "short")
+    config = PlannerConfig.from_json(SHORT.planner_config(8192), "short")
     model = PlannerModel(config, operations=ops)
     initialise(model, 0)
     model.requires_grad_(False)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from .checkpoint import DIFFUSION, EMBEDDED, GLYPH, QUANTISED, VAE, VISION, convert_folder
-from .errors import GLMImageError
+from .errors import GLMImageError, check_counts
 from .evaluation import WITHOUT, contact_sheet, evaluate
 from .glyph import NATURAL, REFERENCE
 from .images import read_image
@@ -41,64 +41,67 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m glm_core", description="GLM-Image without ComfyUI.")
     commands = root.add_subparsers(dest="command", required=True)
-
-    g = commands.add_parser("generate", help="draw pictures from a prompt", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    add_model(g)
-    g.add_argument("--prompt", action="append", required=True, metavar="TEXT",
-                   help="texts in quotation marks are lettered in the picture; may be given several times")
-    g.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="picture; further ones get -1, -2, …")
-    g.add_argument("--sheet", type=Path, metavar="FILE.png", help="also put all pictures with their prompts on one sheet")
-    g.add_argument("--image", type=Path, action="append", default=[], metavar="FILE",
-                   help="picture to edit or to take something from; may be given several times, in the order the prompt means")
-    add_size(g)
-    g.add_argument("--batch", type=int, default=1, help="number of pictures of every prompt, each with a plan of its own")
-    g.add_argument("--seed", type=int, default=0, help="of plan and noise; picture i is planned with seed + i")
-    g.add_argument("--steps", type=int, default=50, help="sampling steps")
-    g.add_argument("--guidance", type=float, default=1.5, help="guidance scale; 1 or less turns guidance off")
-    g.add_argument("--temperature", type=float, default=Sampling.temperature, help="of the planner")
-    g.add_argument("--top-p", type=float, default=Sampling.top_p, help="probability mass that the planner draws from")
-    g.add_argument("--top-k", type=int, default=Sampling.top_k, help="tokens that the planner draws from; 1 is greedy")
-    g.add_argument("--look-ahead", type=int, default=1, metavar="N",
-                   help="tokens that the planner tries in one pass; more is faster where they are easy to guess, the plan is the same")
-    g.add_argument("--plan-in", type=Path, metavar="F.safetensors", help="take this plan (and its size) and skip the planner")
-    g.add_argument("--plan-out", type=Path, metavar="F.safetensors", help="keep the plan: ids and preview, int64 [B, h, w]")
-    g.add_argument("--noise-in", type=Path, metavar="F.safetensors", help="start from this noise, float32 [B, 16, H/8, W/8]")
-    g.add_argument("--latent-out", type=Path, metavar="F.safetensors", help="keep the normalised latent")
-    g.add_argument("--reference-quotes", action="store_true", help="take any two apostrophes for quotation marks, as diffusers does")
-    g.add_argument("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
-    g.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
-    g.set_defaults(run=generate)
-
-    e = commands.add_parser("evaluate", help="draw prompts, read the pictures and count right words and shapes",
-                            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    add_model(e)
-    e.add_argument("--prompts", type=Path, required=True, metavar="FILE.jsonl", help="a line each: prompt, texts, maybe shapes and images")
-    e.add_argument("--json", type=Path, metavar="OUT", help="keep all figures and what each picture shows")
-    e.add_argument("--sheet", type=Path, metavar="FILE.png", help="keep the pictures with their prompts on one sheet")
-    add_size(e)
-    e.add_argument("--steps", type=int, default=50, help="sampling steps")
-    e.add_argument("--guidance", type=float, default=1.5, help="guidance scale; 1 or less turns guidance off")
-    e.add_argument("--seed", type=int, default=0, help="of plan and noise; picture i takes seed + i")
-    e.add_argument("--without", choices=WITHOUT, help="leave a part out, to see what it does: plan (the next prompt's plan is "
-                   "drawn), glyphs (no texts are spelled) or preview (planned without a preview grid)")
-    e.add_argument("--limit", type=int, metavar="N", help="evaluate the first N prompts")
-    e.add_argument("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
-    e.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
-    e.set_defaults(run=run_evaluate)
-
-    c = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
-    c.add_argument("folder", type=Path, metavar="FOLDER", help="the released folder")
-    c.add_argument("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
-    c.add_argument("--quantise", choices=QUANTISED, help="planner and diffusion model with their large matrices in fewer bits: fp8 and "
-                   "int8 (one byte a number, the latter for cards without fp8) or nvfp4 (half a byte, for Blackwell cards)")
-    c.set_defaults(run=convert)
-
-    t = commands.add_parser("train", help="train a small GLM-Image on posters that the program draws; goes on where it was cut short",
-                            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    t.add_argument("out", type=Path, metavar="OUT", help="gets the checkpoint, its curves, and in training/ states and logs")
-    t.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
-    t.set_defaults(run=lambda args: train(Recipe(), args.out, choose_place(args.device, "float32").device))
+    for add_command in (add_generate, add_evaluate, add_convert, add_train):
+        add_command(commands)
     return root
+
+
+def add_generate(commands) -> None:
+    command = commands.add_parser("generate", help="draw pictures from a prompt", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = command.add_argument
+    add_model(command)
+    add("--prompt", action="append", required=True, metavar="TEXT",
+        help="texts in quotation marks are lettered in the picture; may be given several times")
+    add("--out", type=Path, required=True, metavar="FILE.png", help="picture; further ones get -1, -2, …")
+    add("--sheet", type=Path, metavar="FILE.png", help="also put all pictures with their prompts on one sheet")
+    add("--image", type=Path, action="append", default=[], metavar="FILE",
+        help="picture to edit or to take something from; may be given several times, in the order the prompt means")
+    add("--batch", type=int, default=1, help="number of pictures of every prompt, each with a plan of its own")
+    add_drawing(command)
+    add("--temperature", type=float, default=Sampling.temperature, help="of the planner")
+    add("--top-p", type=float, default=Sampling.top_p, help="probability mass that the planner draws from")
+    add("--top-k", type=int, default=Sampling.top_k, help="tokens that the planner draws from; 1 is greedy")
+    add("--look-ahead", type=int, default=1, metavar="N",
+        help="tokens that the planner tries in one pass; more is faster where they are easy to guess, the plan is the same")
+    add("--plan-in", type=Path, metavar="F.safetensors", help="take this plan (and its size) and skip the planner")
+    add("--plan-out", type=Path, metavar="F.safetensors", help="keep the plan: ids and preview, int64 [B, h, w]")
+    add("--noise-in", type=Path, metavar="F.safetensors", help="start from this noise, float32 [B, 16, H/8, W/8]")
+    add("--latent-out", type=Path, metavar="F.safetensors", help="keep the normalised latent")
+    add("--reference-quotes", action="store_true", help="take any two apostrophes for quotation marks, as diffusers does")
+    command.set_defaults(run=generate)
+
+
+def add_evaluate(commands) -> None:
+    command = commands.add_parser("evaluate", help="draw prompts, read the pictures and count right words and shapes",
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = command.add_argument
+    add_model(command)
+    add("--prompts", type=Path, required=True, metavar="FILE.jsonl", help="a line each: prompt, texts, maybe shapes and images")
+    add("--json", type=Path, metavar="OUT", help="keep all figures and what each picture shows")
+    add("--sheet", type=Path, metavar="FILE.png", help="keep the pictures with their prompts on one sheet")
+    add_drawing(command)
+    add("--without", choices=WITHOUT, help="leave a part out, to see what it does: plan (the next prompt's plan is drawn), glyphs "
+        "(no texts are spelled) or preview (planned without a preview grid)")
+    add("--limit", type=int, metavar="N", help="evaluate the first N prompts")
+    command.set_defaults(run=run_evaluate)
+
+
+def add_convert(commands) -> None:
+    command = commands.add_parser("convert", help="released folder → one file a part, for ComfyUI's models folder")
+    add = command.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="the released folder")
+    add("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
+    add("--quantise", choices=QUANTISED, help="planner and diffusion model with their large matrices in fewer bits: fp8 and int8 (one "
+        "byte a number, the latter for cards without fp8) or nvfp4 (half a byte, for Blackwell cards)")
+    command.set_defaults(run=convert)
+
+
+def add_train(commands) -> None:
+    command = commands.add_parser("train", help="train a small GLM-Image on posters that the program draws; goes on where it was cut short",
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("out", type=Path, metavar="OUT", help="gets the checkpoint, its curves, and in training/ states and logs")
+    add_device(command)
+    command.set_defaults(run=lambda args: train(Recipe(), args.out, choose_place(args.device, "float32").device))
 
 
 def model_folder(name: str) -> Path:
@@ -110,10 +113,20 @@ def add_model(command: argparse.ArgumentParser) -> None:
                          help="released folder, what 'convert' wrote, or 'embedded' for the small model that comes with the pack")
 
 
-def add_size(command: argparse.ArgumentParser) -> None:
+def add_drawing(command: argparse.ArgumentParser) -> None:
+    """What every command that draws pictures takes."""
     for side in ("--width", "--height"):
         command.add_argument(side, type=int, default=argparse.SUPPRESS,
                              help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
+    command.add_argument("--seed", type=int, default=0, help="of plan and noise; picture i is planned with seed + i")
+    command.add_argument("--steps", type=int, default=50, help="sampling steps")
+    command.add_argument("--guidance", type=float, default=1.5, help="guidance scale; 1 or less turns guidance off")
+    command.add_argument("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
+    add_device(command)
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
 
 
 def fill_size(args) -> None:
@@ -129,12 +142,6 @@ def choose_place(device: str, dtype: str) -> Place:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     automatic = torch.bfloat16 if device == "cuda" else torch.float32
     return Place(torch.device(device), DTYPES.get(dtype, automatic))
-
-
-def check_counts(args) -> None:
-    for name in ("batch", "steps", "look_ahead"):
-        if getattr(args, name) < 1:
-            raise GLMImageError(f"--{name.replace('_', '-')}: found {getattr(args, name)}, accepted is 1 or more")
 
 
 def check_one_prompt(args) -> None:
@@ -215,7 +222,7 @@ def write_pictures(args, place: Place, latents: list[torch.Tensor]) -> None:
 @torch.inference_mode()
 def generate(args) -> None:
     """One part is in memory at a time."""
-    check_counts(args)
+    check_counts(args, "batch", "steps", "look_ahead")
     check_one_prompt(args)
     place = choose_place(args.device, args.dtype)
     pictures = read_references(args, place)

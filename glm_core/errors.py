@@ -1,10 +1,18 @@
-"""The one error that bad input raises, and the reading of configuration values that shares it."""
+"""The one error that bad input raises, and the checks of counts and configuration values that share it."""
 
 from dataclasses import MISSING, fields
 
 
 class GLMImageError(ValueError):
     """Bad input from the user: the message names the input, what was found and what is accepted."""
+
+
+def check_counts(args, *names: str) -> None:
+    """Of the parsed arguments ``names``: GLMImageError when one is given and less than 1."""
+    for name in names:
+        count = getattr(args, name)
+        if count is not None and count < 1:
+            raise GLMImageError(f"--{name.replace('_', '-')}: found {count}, accepted is 1 or more")
 
 
 def read_config(cls, values: dict, where: str):

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..checkpoint import DIFFUSION, GLYPH, VAE, VISION
-from ..errors import GLMImageError
+from ..errors import check_counts
 from ..images import read_image
 from ..pipeline import Place, decode_pixels, draw_noise, encode_glyphs, encode_images, load, load_planner, render_latent
 from ..plan import Plan
@@ -161,12 +161,6 @@ def table(figures: dict) -> str:
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in (titles, cells))
 
 
-def check_counts(args) -> None:
-    for name, count in (("steps", args.steps), ("limit", args.limit)):
-        if count is not None and count < 1:
-            raise GLMImageError(f"--{name}: found {count}, accepted is 1 or more")
-
-
 @torch.inference_mode()
 def draw_pictures(args, tasks: Sequence[Task], place: Place) -> list[Image.Image]:
     images = [[read_image(path) for path in task.images] for task in tasks]
@@ -187,7 +181,7 @@ def evaluate(args, place: Place) -> None:
     ``args.without``: plan gives every prompt the next one's plan (and also counts the shapes of that prompt), glyphs spells
     no texts, preview plans without a preview grid.
     """
-    check_counts(args)
+    check_counts(args, "steps", "limit")
     check_size(args.width, args.height)
     tasks = read_tasks(args.prompts, args.limit)
     reader = make_reader()

@@ -12,8 +12,9 @@ from PIL import Image
 
 from glm_core.checkpoint import EMBEDDED, VISION
 from glm_core.evaluation.ocr import make_reader
-from glm_core.evaluation.run import PLAN, PREVIEW, draw_pictures, measure, summary
+from glm_core.evaluation.run import GLYPHS, PLAN, PREVIEW, draw_pictures, measure, summary
 from glm_core.evaluation.tasks import Task, read_tasks
+from glm_core.glyph import quoted_texts
 from glm_core.pipeline import Place, load, load_planner
 from glm_core.planner import make_plan
 from glm_core.training.edits import random_edit
@@ -27,6 +28,7 @@ from glm_core.training.posters import (
     caption,
     cell_codes,
     draw_poster,
+    left_open,
     to_tensor,
     word_cells,
 )
@@ -36,6 +38,8 @@ MEBIBYTE = 2**20
 CPU = Place(torch.device("cpu"), torch.float32)
 POSTERS = [held_out_poster(random.Random(i)) for i in range(8)]
 FREE = [held_out_poster(random.Random(i), free=True) for i in range(8)]
+IN_CHINESE = [held_out_poster(random.Random(i), free=i % 2 > 0, chinese=True) for i in range(8)]
+READER = pytest.mark.skipif(not all(map(find_spec, ("rapidocr", "onnxruntime"))), reason="rapidocr and onnxruntime are not installed")
 NAMES = list(CELL_CODES)
 
 
@@ -70,12 +74,21 @@ def test_it_is_small_and_says_what_it_is():
     assert "word accuracy" in (EMBEDDED / "README.md").read_text(encoding="utf-8")
 
 
-def test_plans_of_held_out_prompts_spell_the_words(planner):
+def planned(planner, poster: Poster, seed: int) -> list[list[int]]:
+    return make_plan(*planner, caption(poster), SIDE, SIDE, seed=seed).ids[0].tolist()
+
+
+def told(poster: Poster, prompt: str) -> list[list[int]]:
+    return cell_codes(poster, quoted_texts(prompt))
+
+
+@pytest.mark.parametrize("posters", [POSTERS, IN_CHINESE], ids=["english", "chinese"])
+def test_plans_of_held_out_prompts_spell_the_words(planner, posters):
     right = []
-    for i, poster in enumerate(POSTERS):
-        ids, wanted = make_plan(*planner, caption(poster), SIDE, SIDE, seed=i).ids[0].tolist(), cell_codes(poster)
+    for i, poster in enumerate(posters):
+        ids, wanted = planned(planner, poster, i), told(poster, caption(poster))
         right += [all(ids[row][column] == wanted[row][column] for row, column in word_cells(word)) for word in poster.words]
-    assert np.mean(right) >= 0.95
+    assert np.mean(right) >= 0.9
 
 
 def letters_in_rows(ids: list[list[int]]) -> set[str]:
@@ -94,8 +107,10 @@ def letters_in_rows(ids: list[list[int]]) -> set[str]:
 
 
 def test_plans_of_free_posters_spell_the_words_at_even_steps(planner):
-    right = [word.text in letters_in_rows(make_plan(*planner, caption(poster), SIDE, SIDE, seed=i).ids[0].tolist())
-             for i, poster in enumerate(FREE) for word in poster.words]
+    right = []
+    for i, poster in enumerate(FREE):
+        spelled, quoted = letters_in_rows(planned(planner, poster, i)), quoted_texts(caption(poster))
+        right += ["".join(left_open(text, quoted)) in spelled for text in quoted]
     assert np.mean(right) >= 0.85
 
 
@@ -124,16 +139,26 @@ def test_pictures_are_the_posters_of_their_prompts(pictures):
     assert all(difference(picture, poster) < 12 for picture, poster in zip(pictures, POSTERS))
 
 
-@pytest.mark.skipif(not all(map(find_spec, ("rapidocr", "onnxruntime"))), reason="rapidocr and onnxruntime are not installed")
-@pytest.mark.parametrize("free", [False, True])
-def test_held_out_words_come_out_as_written(pictures, free):
-    posters, drawn, reader = (FREE, draw(FREE), make_reader()) if free else (POSTERS, pictures, make_reader())
-    results = [measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(posters, drawn)]
-    assert summary(results)["word_accuracy"] >= (0.8 if free else 0.9) and summary(results)["shape_accuracy"] >= 0.9
+@READER
+@pytest.mark.parametrize("posters, least", [(POSTERS, 0.9), (FREE, 0.8), (IN_CHINESE, 0.8)], ids=["grid", "free", "chinese"])
+def test_held_out_words_come_out_as_written(posters, least):
+    reader = make_reader()
+    results = [measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(posters, draw(posters))]
+    assert summary(results)["word_accuracy"] >= least and summary(results)["shape_accuracy"] >= 0.9
 
 
 def test_another_prompts_plan_draws_the_other_poster(pictures):
     assert [nearest(picture) for picture in draw(POSTERS[:4], PLAN)] == [1, 2, 3, 0]
+
+
+@READER
+def test_dropping_the_glyphs_breaks_the_words_and_keeps_the_layout(pictures):
+    """As the plan leaves open what the quoted texts tell."""
+    reader, without = make_reader(), draw(POSTERS, GLYPHS)
+    read = [summary([measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(POSTERS, drawn)])
+            for drawn in (pictures, without)]
+    assert read[0]["word_accuracy"] >= 0.9 and read[1]["word_accuracy"] <= 0.5
+    assert read[1]["shape_accuracy"] >= 0.9 and [nearest(picture) for picture in without] == list(range(len(POSTERS)))
 
 
 def test_plans_without_preview_are_drawn():
@@ -149,7 +174,7 @@ def test_the_tower_reads_posters_and_the_planner_edits_them(planner):
         tokens = tokenize(vision, to_tensor([draw_poster(edit.before)]), CPU.device, CPU.dtype)
         read.append((tokens.ids[0] == torch.tensor(cell_codes(edit.before))).float().mean().item())
         plan = make_plan(*planner, edit.sentence, SIDE, SIDE, seed=i, references=[tokens])
-        edited.append((plan.ids[0] == torch.tensor(cell_codes(edit.after))).float().mean().item())
+        edited.append((plan.ids[0] == torch.tensor(told(edit.after, edit.sentence))).float().mean().item())
     assert np.mean(read) >= 0.95 and np.mean(edited) >= 0.9
 
 

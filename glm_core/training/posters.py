@@ -40,7 +40,7 @@ SHAPE_START = {"top": 0, "left": 0, "centre": 3, "bottom": 6, "right": 6}
 BRIGHTNESS = np.array((0.299, 0.587, 0.114))
 CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
 OVERSAMPLED = 4
-IN_CHINESE_WORDS = {
+TRANSLATED = {
     "red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿色", "blue": "蓝色", "purple": "紫色", "black": "黑色", "white": "白色",
     "grey": "灰色", "pink": "粉色", "circle": "圆形", "square": "方形", "triangle": "三角形", "diamond": "菱形", "cross": "十字",
     "top left": "左上角", "top": "顶部", "top right": "右上角", "left": "左侧", "centre": "中央", "right": "右侧",
@@ -233,10 +233,10 @@ def caption(poster: Poster) -> str:
 
 
 def chinese_caption(poster: Poster) -> str:
-    parts = [f"{IN_CHINESE_WORDS[poster.background]}海报。"]
+    parts = [f"{TRANSLATED[poster.background]}海报。"]
     for item in poster.items:
-        what = IN_CHINESE_WORDS[item.kind] if item.kind else f"的“{item.text}”"
-        parts.append(f"{IN_CHINESE_WORDS[item.zone_name]}，{IN_CHINESE_WORDS[item.size]}{IN_CHINESE_WORDS[item.colour]}{what}。")
+        what = TRANSLATED[item.kind] if item.kind else f"的“{item.text}”"
+        parts.append(f"{TRANSLATED[item.zone_name]}，{TRANSLATED[item.size]}{TRANSLATED[item.colour]}{what}。")
     return "".join(parts)
 
 

@@ -53,10 +53,10 @@ class Recipe:
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=2e-3)
     autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
-    planner: Stage = Stage("planner", steps=1000, batch=48, learning_rate=1.5e-3)
+    planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
-    decoder_signs: Stage = Stage("decoder-signs", steps=1000, batch=64, learning_rate=1e-3, average=0.99)
+    decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_last: Stage = Stage("decoder-last", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
     groups: int = 240
 

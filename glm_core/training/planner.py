@@ -18,7 +18,7 @@ from ..planner.grids import positions
 from ..planner.model import rotary_table
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, IN_CHINESE, SIDE, Poster, caption, cell_codes, coarse, preview_codes, random_poster
+from .posters import GRID, IN_CHINESE, SIDE, Poster, caption, cell_codes, coarse, preview_codes, random_poster, with_pair
 
 TARGET, PREVIEW = (GRID, GRID), (GRID // 2, GRID // 2)
 PREVIEW_WEIGHT = 2.0
@@ -28,13 +28,14 @@ PREVIEW_WEIGHT = 2.0
 class Mix:
     """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview.
 
-    ``fine``: with the whole codebook, not the coarse one.
+    ``fine``: with the whole codebook, not the coarse one. ``pairs``: share of posters that quote both letters of some pair.
     """
 
     free: float = 0.0
     edits: float = 0.0
     bare: float = 0.0
     fine: bool = True
+    pairs: float = 0.0
 
 
 class Uncached:
@@ -67,7 +68,9 @@ def draw_lessons(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mi
     if rng.random() < mix.edits:
         return [edit_lesson(model, tokenizer, rng, *kind) for kind in kinds]
     preview = rng.random() >= mix.bare
-    return [lesson(model, tokenizer, random_poster(rng, None, WORDS, *kind), preview, mix.fine) for kind in kinds]
+    posters = [random_poster(rng, None, WORDS, *kind) for kind in kinds]
+    posters = [with_pair(rng, poster, WORDS) if rng.random() < mix.pairs else poster for poster in posters]
+    return [lesson(model, tokenizer, poster, preview, mix.fine) for poster in posters]
 
 
 def batched_rotary(jobs: list[Job], length: int, config) -> tuple[Tensor, Tensor]:

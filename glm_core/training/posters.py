@@ -222,6 +222,17 @@ def with_words(poster: Poster, words: list[str]) -> Poster:
     return replace(poster, items=tuple(item if item.kind else replace(item, text=fresh[item]) for item in poster.items))
 
 
+def with_pair(rng: random.Random, poster: Poster, held_out: frozenset[str]) -> Poster:
+    """The same poster, a letter of its texts changed so that they have both letters of a pair, which by chance they seldom have."""
+    letters = [(item, i) for item in poster.words for i in range(len(item.text))]
+    if len(letters) < 2:
+        return poster
+    (item, i), (other, j) = rng.sample(letters, 2)
+    partner = PAIR[other.text[j]].replace(other.text[j], "")
+    changed = replace(item, text=item.text[:i] + partner + item.text[i + 1 :])
+    return poster if changed.text in held_out else replace(poster, items=tuple(changed if each is item else each for each in poster.items))
+
+
 def caption(poster: Poster) -> str:
     if poster.language == "zh":
         return chinese_caption(poster)

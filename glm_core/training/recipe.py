@@ -27,6 +27,7 @@ from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
 EDITS, BARE = 0.5, 0.1  # shares of edits in the planner's mixed stage, and of plans without preview
+PAIRS = 0.5  # share of posters with both letters of a pair in the planner's last stage
 EDITS_DRAWN = 0.2  # share of edits in the decoder's last stage
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
@@ -37,7 +38,8 @@ class Recipe:
     """Sizes of the small model and lengths of its stages.
 
     The planner learns posters on the grid with a coarse codebook first, in which two letters share a code; then its codes are
-    split, as Linde, Buzo and Gray (1980) grow a codebook. The decoder learns small walls first, which have many times the
+    split, as Linde, Buzo and Gray (1980) grow a codebook. At last it sees many texts with both letters of a pair, which must not be
+    left open. The decoder learns small walls first, which have many times the
     letters of a poster for the same work, then short texts whose plans leave letters open, which only the glyphs tell. Both end
     with posters on the grid, free ones and edits.
     """
@@ -55,6 +57,7 @@ class Recipe:
     autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)
+    planner_last: Stage = Stage("planner-last", steps=600, batch=48, learning_rate=7e-4)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_last: Stage = Stage("decoder-last", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
@@ -102,6 +105,7 @@ SHORT = Recipe(
     autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
     planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
+    planner_last=Stage("planner-last", steps=20, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder_signs=Stage("decoder-signs", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder_last=Stage("decoder-last", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
@@ -183,6 +187,7 @@ class Training:
         learn(self.recipe.planner, Mix(fine=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
         learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
+        learn(self.recipe.planner_last, Mix(free=FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS))
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from glm_core.training.posters import (
     COLOURS,
     COLUMNS,
     GRID,
+    PAIR,
     ROWS,
     SHAPE_PITCH,
     SIDE,
@@ -38,6 +40,7 @@ from glm_core.training.posters import (
     random_sign,
     random_wall,
     shape_cells,
+    with_pair,
     word_cells,
 )
 from glm_core.training.tokenizer import VISUAL_IDS, make_tokenizer
@@ -103,6 +106,16 @@ def test_a_quoted_letter_is_left_open_where_the_quoted_texts_have_only_one_of_it
         for told, shown in zip(open_grid, (NAMES[code] for row in cell_codes(poster) for code in row), strict=True):
             letters = set(told[1]) & set("".join(quoted)) if told[0] == "letter" else {shown[1]}
             assert letters == {shown[1]} and (told[0], *told[2:]) == (shown[0], *shown[2:])
+
+
+def test_a_poster_with_a_pair_quotes_both_of_its_letters():
+    for i, poster in enumerate((*POSTERS, *IN_CHINESE)):
+        paired = with_pair(random.Random(i), poster, WORDS)
+        before, after = ("".join(word.text for word in each.words) for each in (poster, paired))
+        changed = [letter for letter, old in zip(after, before, strict=True) if letter != old]
+        assert len(changed) <= 1 and all(set(PAIR[letter]) <= set(after) for letter in changed)
+        assert replace(paired, items=poster.items) == poster
+    assert sum(with_pair(random.Random(i), poster, WORDS) != poster for i, poster in enumerate(POSTERS)) > 200
 
 
 def test_short_texts_stand_apart_on_a_quarter_of_a_poster():

@@ -55,7 +55,7 @@ def test_padded_batches_give_the_logits_of_generation():
     model = PlannerModel(config, operations=ops)
     initialise(model, 0)
     model.requires_grad_(False)
-    for mix in (Mix(), Mix(free=1.0, bare=1.0), Mix(edits=1.0)):
+    for mix in (Mix(), Mix(free=1.0, bare=1.0), Mix(pairs=1.0), Mix(edits=1.0)):
         jobs, wanted = zip(*draw_lessons(model, tokenizer, 3, mix, random.Random(0)))
         batched = code_logits(model, jobs, torch.tensor(wanted), CPU)
         for job, codes, logits in zip(jobs, wanted, batched):

@@ -38,10 +38,10 @@ class Recipe:
     """Sizes of the small model and lengths of its stages.
 
     The planner learns posters on the grid with a coarse codebook first, in which two letters share a code; then its codes are
-    split, as Linde, Buzo and Gray (1980) grow a codebook. At last it sees many texts with both letters of a pair, which must not be
-    left open. The decoder learns small walls first, which have many times the
-    letters of a poster for the same work, then short texts whose plans leave letters open, which only the glyphs tell. Both end
-    with posters on the grid, free ones and edits.
+    split, as Linde, Buzo and Gray (1980) grow a codebook. At last it sees many texts with both letters of a pair, which must
+    not be left open. The decoder learns small walls first, which have many times the letters of a poster for the same work,
+    then short texts whose plans leave letters open, which only the glyphs tell. Both end with posters on the grid, free ones
+    and edits.
     """
 
     planner_width: int = 192

@@ -38,7 +38,7 @@ MEBIBYTE = 2**20
 CPU = Place(torch.device("cpu"), torch.float32)
 POSTERS = [held_out_poster(random.Random(i)) for i in range(8)]
 FREE = [held_out_poster(random.Random(i), free=True) for i in range(8)]
-IN_CHINESE = [held_out_poster(random.Random(i), free=i % 2 > 0, chinese=True) for i in range(8)]
+IN_CHINESE = [held_out_poster(random.Random(i), free=i % 2 > 0, chinese=True) for i in range(8)]  # every other one on the grid
 READER = pytest.mark.skipif(not all(map(find_spec, ("rapidocr", "onnxruntime"))), reason="rapidocr and onnxruntime are not installed")
 NAMES = list(CELL_CODES)
 
@@ -82,7 +82,7 @@ def told(poster: Poster, prompt: str) -> list[list[int]]:
     return cell_codes(poster, quoted_texts(prompt))
 
 
-@pytest.mark.parametrize("posters", [POSTERS, IN_CHINESE], ids=["english", "chinese"])
+@pytest.mark.parametrize("posters", [POSTERS, IN_CHINESE[::2]], ids=["english", "chinese"])
 def test_plans_of_held_out_prompts_spell_the_words(planner, posters):
     right = []
     for i, poster in enumerate(posters):

@@ -271,7 +271,7 @@ def shape_cells(shape: Item) -> list[tuple[int, int]]:
 
 
 @cache
-def font(size: int, chinese: bool) -> ImageFont.FreeTypeFont:
+def font(size: int, chinese: bool = False) -> ImageFont.FreeTypeFont:
     """Aileron (CC0), which Pillow carries, and for Chinese Noto Sans CJK SC (OFL), which Debian's fonts-noto-cjk carries."""
     return ImageFont.truetype(CHINESE_FONT, round(0.9 * size), index=SIMPLIFIED) if chinese else ImageFont.load_default(size)
 

@@ -36,7 +36,8 @@ from glm_core.vision import tokenize
 
 MEBIBYTE = 2**20
 CPU = Place(torch.device("cpu"), torch.float32)
-POSTERS = [held_out_poster(random.Random(i)) for i in range(8)]
+ON_GRID = [held_out_poster(random.Random(i)) for i in range(40)]
+POSTERS = ON_GRID[:8]
 FREE = [held_out_poster(random.Random(i), free=True) for i in range(8)]
 IN_CHINESE = [held_out_poster(random.Random(i), free=i % 2 > 0, chinese=True) for i in range(8)]  # every other one on the grid
 READER = pytest.mark.skipif(not all(map(find_spec, ("rapidocr", "onnxruntime"))), reason="rapidocr and onnxruntime are not installed")
@@ -62,6 +63,11 @@ def pictures():
     return draw(POSTERS)
 
 
+@pytest.fixture(scope="module")
+def reader():
+    return make_reader()
+
+
 def difference(picture: np.ndarray, poster) -> float:
     """From the poster as the program draws it, in levels of 255."""
     return np.abs(picture.astype(int) - np.asarray(draw_poster(poster)).astype(int)).mean()
@@ -82,13 +88,13 @@ def told(poster: Poster, prompt: str) -> list[list[int]]:
     return cell_codes(poster, quoted_texts(prompt))
 
 
-@pytest.mark.parametrize("posters", [POSTERS, IN_CHINESE[::2]], ids=["english", "chinese"])
+@pytest.mark.parametrize("posters", [ON_GRID, IN_CHINESE[::2]], ids=["english", "chinese"])
 def test_plans_of_held_out_prompts_spell_the_words(planner, posters):
     right = []
     for i, poster in enumerate(posters):
         ids, wanted = planned(planner, poster, i), told(poster, caption(poster))
         right += [all(ids[row][column] == wanted[row][column] for row, column in word_cells(word)) for word in poster.words]
-    assert np.mean(right) >= 0.9
+    assert np.mean(right) >= 0.95
 
 
 def letters_in_rows(ids: list[list[int]]) -> set[str]:
@@ -141,9 +147,9 @@ def test_pictures_are_the_posters_of_their_prompts(pictures):
 
 @READER
 @pytest.mark.parametrize("posters, least", [(POSTERS, 0.9), (FREE, 0.8), (IN_CHINESE, 0.8)], ids=["grid", "free", "chinese"])
-def test_held_out_words_come_out_as_written(posters, least):
-    reader = make_reader()
-    results = [measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(posters, draw(posters))]
+def test_held_out_words_come_out_as_written(pictures, reader, posters, least):
+    drawn = pictures if posters is POSTERS else draw(posters)
+    results = [measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(posters, drawn)]
     assert summary(results)["word_accuracy"] >= least and summary(results)["shape_accuracy"] >= 0.9
 
 
@@ -152,9 +158,9 @@ def test_another_prompts_plan_draws_the_other_poster(pictures):
 
 
 @READER
-def test_dropping_the_glyphs_breaks_the_words_and_keeps_the_layout(pictures):
+def test_dropping_the_glyphs_breaks_the_words_and_keeps_the_layout(pictures, reader):
     """As the plan leaves open what the quoted texts tell."""
-    reader, without = make_reader(), draw(POSTERS, GLYPHS)
+    without = draw(POSTERS, GLYPHS)
     read = [summary([measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(POSTERS, drawn)])
             for drawn in (pictures, without)]
     assert read[0]["word_accuracy"] >= 0.9 and read[1]["word_accuracy"] <= 0.5

@@ -3,10 +3,16 @@ from PIL import ImageFont
 
 from glm_core.training import posters
 
-from ..fonts import HAS_CHINESE
+
+def is_installed(font: str) -> bool:
+    try:
+        ImageFont.truetype(font)
+    except OSError:
+        return False
+    return True
 
 
-@pytest.fixture(autouse=not HAS_CHINESE)
+@pytest.fixture(autouse=not is_installed(posters.CHINESE_FONT))
 def boxes_for_characters(monkeypatch):
     """Without the Chinese font its characters are drawn as empty boxes, which is enough for all but reading them."""
-    monkeypatch.setattr(posters, "font", lambda size, chinese: ImageFont.load_default(size))
+    monkeypatch.setattr(posters, "font", lambda size, chinese=False: ImageFont.load_default(size))

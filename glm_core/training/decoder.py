@@ -13,7 +13,7 @@ from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plan import prior_map
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import FREE, GRID, IN_CHINESE, SIDE, Poster, caption, cell_codes, random_poster, random_sign, random_wall, to_pixels
+from .posters import GRID, SIDE, Poster, Style, caption, cell_codes, random_poster, random_sign, random_style, random_wall, to_pixels
 
 WORDS_A_POSTER = 1, 2, 2, 3  # more than prompts ask for, as letters are what takes long to learn
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
@@ -53,29 +53,29 @@ def prompted(vae: AutoencoderKL, posters: list[Poster], prompts: list[str], devi
     return Group(*encode_posters(vae, posters, prompts, device), sorted_texts(prompts), before)
 
 
-def draw_group(vae: AutoencoderKL, batch: int, free: bool, chinese: bool, rng: random.Random, device) -> Group:
+def draw_group(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:
     lengths = tuple(rng.randint(1, GRID) for _ in range(rng.choice(WORDS_A_POSTER)))
-    posters = [random_poster(rng, lengths, WORDS, free, chinese) for _ in range(batch)]
+    posters = [random_poster(rng, lengths, WORDS, style) for _ in range(batch)]
     return prompted(vae, posters, [caption(poster) for poster in posters], device)
 
 
-def draw_walls(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
+def draw_walls(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
     """Of a quarter of a poster's size, and without glyphs, as they have no caption."""
-    walls = [random_wall(rng, rng.random() < FREE, WORDS, GRID // 2) for _ in range(batch)]
+    walls = [random_wall(rng, random_style(rng, serif=serif), WORDS, GRID // 2) for _ in range(batch)]
     return prompted(vae, walls, [""] * batch, device)
 
 
-def draw_signs(vae: AutoencoderKL, batch: int, rng: random.Random, device) -> Group:
+def draw_signs(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
     """Short texts, from which the glyphs' part is learned soonest."""
     lengths = tuple(rng.randint(1, GRID // 2) for _ in range(rng.choice((1, 2))))
-    chinese = rng.random() < IN_CHINESE
-    signs = [random_sign(rng, lengths, WORDS, chinese) for _ in range(batch)]
+    style = random_style(rng, serif=serif)
+    signs = [random_sign(rng, lengths, WORDS, style) for _ in range(batch)]
     return prompted(vae, signs, [" ".join(f'"{word.text}"' for word in sign.words) for sign in signs], device)
 
 
-def draw_edits(vae: AutoencoderKL, batch: int, free: bool, chinese: bool, rng: random.Random, device) -> Group:
+def draw_edits(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:
     letters = random_letters(rng)
-    edits = [random_edit(rng, letters, WORDS, free, chinese) for _ in range(batch)]
+    edits = [random_edit(rng, letters, WORDS, style) for _ in range(batch)]
     before = encode_posters(vae, [edit.before for edit in edits], [""] * batch, device)
     return prompted(vae, [edit.after for edit in edits], [edit.sentence for edit in edits], device, before)
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .posters import BACKGROUNDS, COLUMNS, GRID, ROWS, Item, Poster, contrasting, place, random_poster, random_word
+from .posters import BACKGROUNDS, COLUMNS, GRID, ROWS, Item, Poster, Style, contrasting, place, random_poster, random_word
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,10 @@ def edit_poster(rng: random.Random, before: Poster, new_word: Callable[[], str] 
     return Edit(before, *(repaint(rng, before) if kind == "repaint" else remove(before, item)))
 
 
-def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(), free: bool = False,
-                chinese: bool = False) -> Edit:
+def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(), style: Style = Style()) -> Edit:
     """Of a random poster; with ``letters``, a new word of that many."""
-    before = random_poster(rng, None, held_out, free, chinese)
-    return edit_poster(rng, before, (lambda: random_word(rng, letters, held_out, chinese)) if letters else None)
+    before = random_poster(rng, None, held_out, style)
+    return edit_poster(rng, before, (lambda: random_word(rng, letters, held_out, style.chinese)) if letters else None)
 
 
 def random_letters(rng: random.Random) -> int:

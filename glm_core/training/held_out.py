@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from .edits import Edit, edit_poster
-from .posters import GRID, Poster, caption, draw_poster, random_poster, with_words
+from .posters import GRID, Poster, Style, caption, draw_poster, random_poster, with_words
 
 TEXT = """
 ACTOR AIRPORT ALARM ALMOND AMBER ANCHOR ANGEL APPLE APRIL ARENA ARROW AUTUMN AVENUE BAKERY BALLET BAMBOO BANANA BANK BARBER BASIL BEACH
@@ -33,9 +33,9 @@ CANDIDATES = [word for word in sorted(TEXT.split()) if LEAST_LETTERS <= len(word
 CHINESE_CANDIDATES = sorted(CHINESE_TEXT.split())
 
 
-def held_out_poster(rng: random.Random, free: bool = False, chinese: bool = False) -> Poster:
-    words = rng.sample(CHINESE_CANDIDATES if chinese else CANDIDATES, rng.choice((1, 1, 2)))
-    return with_words(random_poster(rng, tuple(map(len, words)), free=free, chinese=chinese), words)
+def held_out_poster(rng: random.Random, style: Style = Style()) -> Poster:
+    words = rng.sample(CHINESE_CANDIDATES if style.chinese else CANDIDATES, rng.choice((1, 1, 2)))
+    return with_words(random_poster(rng, tuple(map(len, words)), style=style), words)
 
 
 def to_line(prompt: str, poster: Poster, **more) -> str:
@@ -44,10 +44,18 @@ def to_line(prompt: str, poster: Poster, **more) -> str:
     return json.dumps({"prompt": prompt, "texts": texts, "shapes": shapes, **more}, ensure_ascii=False) + "\n"
 
 
+KINDS = {
+    "grid": lambda i: Style(),
+    "free": lambda i: Style(free=True),
+    "chinese": lambda i: Style(free=i % 2 > 0, chinese=True),
+    "serif": lambda i: Style(free=i % 2 > 0, chinese=i % 4 > 2, font="serif"),
+}
+
+
 def write_prompts(path: Path, count: int, kind: str) -> None:
-    """A JSONL file for ``evaluate``, of posters on the "grid", "free" ones, or "chinese" ones of both sorts."""
-    rng, chinese = random.Random(kind), kind == "chinese"
-    posters = [held_out_poster(rng, kind == "free" or chinese and i % 2 > 0, chinese) for i in range(count)]
+    """A JSONL file for ``evaluate``, of posters of one of ``KINDS``."""
+    rng = random.Random(kind)
+    posters = [held_out_poster(rng, KINDS[kind](i)) for i in range(count)]
     path.write_text("".join(to_line(caption(poster), poster) for poster in posters), encoding="utf-8")
 
 

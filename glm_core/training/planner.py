@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..glyph import quoted_texts
-from ..plan import Plan
+from ..plan import TOKEN_PIXELS, Plan
 from ..planner import PlannerModel, PromptTokenizer
 from ..planner.generate import Job, prepare
 from ..planner.grids import positions
 from ..planner.model import rotary_table
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, IN_CHINESE, SIDE, Poster, caption, cell_codes, coarse, preview_codes, random_poster, with_pair
+from .posters import GRID, SIDE, Poster, Style, caption, cell_codes, coarse, preview_codes, random_poster, random_style, with_pair
 
 TARGET, PREVIEW = (GRID, GRID), (GRID // 2, GRID // 2)
 PREVIEW_WEIGHT = 2.0
@@ -28,8 +28,11 @@ PREVIEW_WEIGHT = 2.0
 class Mix:
     """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview.
 
-    ``fine``: with the whole codebook, not the coarse one. ``pairs``: share of posters that quote both letters of some pair.
+    ``cells``: of the posters' sides, the resolution. ``fine``: with the whole codebook, not the coarse one. ``pairs``: share of
+    posters that quote both letters of some pair.
     """
+
+    cells: int = GRID
 
     free: float = 0.0
     edits: float = 0.0
@@ -49,26 +52,26 @@ class Uncached:
 def lesson(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, preview: bool = True,
            fine: bool = True) -> tuple[Job, list[int]]:
     """A run as generation lays it out, and the codes it should write."""
-    prompt = caption(poster)
-    job = prepare(tokenizer, model.config, prompt, SIDE, SIDE, preview=preview)
+    prompt, side = caption(poster), poster.cells * TOKEN_PIXELS
+    job = prepare(tokenizer, model.config, prompt, side, side, preview=preview)
     target = cell_codes(poster, quoted_texts(prompt)) if fine else coarse(cell_codes(poster))
     grids = (preview_codes(poster), target) if preview else (target,)
     return job, [code for grid in grids for row in grid for code in row]
 
 
-def edit_lesson(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, free: bool, chinese: bool) -> tuple[Job, list[int]]:
-    edit = random_edit(rng, random_letters(rng), WORDS, free, chinese)
+def edit_lesson(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, style: Style) -> tuple[Job, list[int]]:
+    edit = random_edit(rng, random_letters(rng), WORDS, style)
     before = Plan(torch.tensor([cell_codes(edit.before)]))
     after = cell_codes(edit.after, quoted_texts(edit.sentence))
     return prepare(tokenizer, model.config, edit.sentence, SIDE, SIDE, [before]), [code for row in after for code in row]
 
 
 def draw_lessons(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random) -> list[tuple[Job, list[int]]]:
-    kinds = [(rng.random() < mix.free, rng.random() < IN_CHINESE) for _ in range(batch)]
+    styles = [random_style(rng, mix.free) for _ in range(batch)]
     if rng.random() < mix.edits:
-        return [edit_lesson(model, tokenizer, rng, *kind) for kind in kinds]
+        return [edit_lesson(model, tokenizer, rng, style) for style in styles]
     preview = rng.random() >= mix.bare
-    posters = [random_poster(rng, None, WORDS, *kind) for kind in kinds]
+    posters = [random_poster(rng, None, WORDS, style, mix.cells) for style in styles]
     posters = [with_pair(rng, poster, WORDS) if rng.random() < mix.pairs else poster for poster in posters]
     return [lesson(model, tokenizer, poster, preview, mix.fine) for poster in posters]
 
@@ -102,7 +105,7 @@ def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mi
     logits = code_logits(model, jobs, codes, device).float()
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten().to(device), reduction="none").view(codes.shape)
     weight = torch.ones(codes.shape[1], device=device)
-    weight[: codes.shape[1] - GRID * GRID] = PREVIEW_WEIGHT
+    weight[: codes.shape[1] - mix.cells**2] = PREVIEW_WEIGHT
     return (loss * weight).sum() / (len(codes) * weight.sum())
 
 

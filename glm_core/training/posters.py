@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ GRID = 8
 SIDE = GRID * TOKEN_PIXELS
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ23456789"  # without 0 and 1, which no reader tells from O and I
 CHINESE = "春日夏月秋山冬水火花木鸟风星雪雨天画地书茶酒门店"
-CHINESE_FONT, SIMPLIFIED = "NotoSansCJK-Regular.ttc", 2  # which of the file's faces
+CHINESE_FONTS, SIMPLIFIED = {"": "NotoSansCJK-Regular.ttc", "serif": "NotoSerifCJK-Regular.ttc"}, 2  # which of the files' faces
 SIGNS = LETTERS + CHINESE
 PAIR = {sign: SIGNS[i // 2 * 2 : i // 2 * 2 + 2] for i, sign in enumerate(SIGNS)}  # seldom both in one word
 ALIKE = "CD", "EF"  # differ in so few pixels that the decoder learned all other pairs in 1600 steps, but not these
@@ -36,8 +37,6 @@ COLOURS = {
 BACKGROUNDS = COLOURS | {"grey": (150, 154, 160), "pink": (246, 180, 200)}
 SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 ROWS, COLUMNS = ("top", "centre", "bottom"), ("left", "centre", "right")
-WORD_ROW = {"top": 1, "centre": 3, "bottom": 6}
-SHAPE_START = {"top": 0, "left": 0, "centre": 3, "bottom": 6, "right": 6}
 BRIGHTNESS = np.array((0.299, 0.587, 0.114))
 CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
 OVERSAMPLED = 4
@@ -45,9 +44,9 @@ TRANSLATED = {
     "red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿色", "blue": "蓝色", "purple": "紫色", "black": "黑色", "white": "白色",
     "grey": "灰色", "pink": "粉色", "circle": "圆形", "square": "方形", "triangle": "三角形", "diamond": "菱形", "cross": "十字",
     "top left": "左上角", "top": "顶部", "top right": "右上角", "left": "左侧", "centre": "中央", "right": "右侧",
-    "bottom left": "左下角", "bottom": "底部", "bottom right": "右下角", "": "", "small": "小号", "large": "大号",
+    "bottom left": "左下角", "bottom": "底部", "bottom right": "右下角", "": "", "small": "小号", "large": "大号", "serif": "宋体",
 }
-FREE, IN_CHINESE = 0.5, 0.3  # shares of free posters and of those with Chinese words, where they are trained on
+FREE, IN_CHINESE, IN_SERIF = 0.5, 0.3, 0.4  # shares of posters that are free, have Chinese words, and letters with serifs
 STEP = TOKEN_PIXELS // 2  # free items start at multiples of it; so they cover whole patches of the decoder
 WORD_PITCH = {"small": 2 * STEP, "large": 3 * STEP}
 SHAPE_PITCH = {"small": 3 * STEP // 2, "large": 2 * STEP}
@@ -87,12 +86,21 @@ class Item:
         return self.kind or "word"
 
 
+class Style(NamedTuple):
+    """What a poster is to be like: items at any half token, Chinese words, letters in this font ("" or "serif")."""
+
+    free: bool = False
+    chinese: bool = False
+    font: str = ""
+
+
 @dataclass(frozen=True)
 class Poster:
     background: str
     items: tuple[Item, ...]
     cells: int = GRID
     language: str = "en"
+    font: str = ""
 
     @property
     def words(self) -> list[Item]:
@@ -108,6 +116,11 @@ def contrasting(background: str) -> list[str]:
     return [name for name, rgb in COLOURS.items() if abs(there - BRIGHTNESS @ rgb) >= CONTRAST]
 
 
+def random_style(rng: random.Random, free: float = FREE, chinese: float = IN_CHINESE, serif: float = IN_SERIF) -> Style:
+    """With these shares of each."""
+    return Style(rng.random() < free, rng.random() < chinese, "serif" if rng.random() < serif else "")
+
+
 def random_word(rng: random.Random, length: int, held_out: frozenset[str] = frozenset(), chinese: bool = False) -> str:
     """Random letters, with the vowels more often so that they look like words, or Chinese; never one of ``held_out``."""
     while True:
@@ -116,14 +129,16 @@ def random_word(rng: random.Random, length: int, held_out: frozenset[str] = froz
             return word
 
 
-def on_grid(item: Item) -> Item:
+def on_grid(item: Item, cells: int = GRID) -> Item:
     """The item at its place on the token grid."""
     row, column = item.zone
     if item.kind:
-        start = SHAPE_START[column], SHAPE_START[row]
+        starts = {"top": 0, "left": 0, "centre": cells // 2 - 1, "bottom": cells - 2, "right": cells - 2}
+        start = starts[column], starts[row]
     else:
-        rest = GRID - len(item.text)
-        start = {"left": 0, "centre": rest // 2, "right": rest}[column], WORD_ROW[row]
+        rest = cells - len(item.text)
+        start = ({"left": 0, "centre": rest // 2, "right": rest}[column],
+                 {"top": 1, "centre": (cells - 1) // 2, "bottom": cells - 2}[row])
     return replace(item, box=Box(*(TOKEN_PIXELS * at for at in start)))
 
 
@@ -143,9 +158,9 @@ def free_box(rng: random.Random, zone: tuple[str, str], letters: int, size: str)
     return Box(start(column, 2 * pitch), start(row, 2 * pitch), pitch)
 
 
-def place(rng: random.Random, item: Item, free: bool) -> Item:
+def place(rng: random.Random, item: Item, free: bool, cells: int = GRID) -> Item:
     if not free:
-        return on_grid(item)
+        return on_grid(item, cells)
     letters = len(item.text)
     fits = not letters or SIDE // letters >= WORD_PITCH["large"]
     size = rng.choice(("small", "large")) if fits else "small"
@@ -153,28 +168,31 @@ def place(rng: random.Random, item: Item, free: bool) -> Item:
 
 
 def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, held_out: frozenset[str] = frozenset(),
-                  free: bool = False, chinese: bool = False) -> Poster:
-    """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left."""
+                  style: Style = Style(), cells: int = GRID) -> Poster:
+    """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left.
+
+    Free ones have the whole ``cells``.
+    """
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
-    lengths = lengths or tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
+    lengths = lengths or tuple(rng.randint(1, cells) for _ in range(rng.choice((1, 1, 2))))
     bands = rng.sample(ROWS, len(ROWS))
-    words = [Item(rng.choice(colours), (bands[i], rng.choice(COLUMNS)), text=random_word(rng, length, held_out, chinese))
+    words = [Item(rng.choice(colours), (bands[i], rng.choice(COLUMNS)), text=random_word(rng, length, held_out, style.chinese))
              for i, length in enumerate(lengths)]
     left = [(row, column) for row in bands[len(lengths):] for column in COLUMNS]
     shapes = [Item(rng.choice(colours), zone, kind=rng.choice(SHAPES)) for zone in rng.sample(left, rng.randint(0, min(3, len(left))))]
-    items = tuple(place(rng, item, free) for item in rng.sample(words + shapes, len(words) + len(shapes)))
-    return Poster(background, items, language=rng.choice(("en", "zh")) if chinese else "en")
+    items = tuple(place(rng, item, style.free, cells) for item in rng.sample(words + shapes, len(words) + len(shapes)))
+    return Poster(background, items, cells, rng.choice(("en", "zh")) if style.chinese else "en", style.font)
 
 
-def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = frozenset(), cells: int = GRID) -> Poster:
+def random_wall(rng: random.Random, style: Style, held_out: frozenset[str] = frozenset(), cells: int = GRID) -> Poster:
     """A poster full of words and shapes, row under row, in no zones; from every other one some are left out.
 
     It has no caption, but many times the letters of a poster that has.
     """
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
-    side, kept, chinese = cells * TOKEN_PIXELS, rng.choice((1, 1, 0.6, 0.3)), rng.random() < IN_CHINESE
+    side, kept, free = cells * TOKEN_PIXELS, rng.choice((1, 1, 0.6, 0.3)), style.free
     items: list[Item] = []
     top = STEP * rng.randint(0, 1) if free else 0
     while True:
@@ -183,18 +201,18 @@ def random_wall(rng: random.Random, free: bool, held_out: frozenset[str] = froze
         pitch = (WORD_PITCH if words else SHAPE_PITCH)[size]
         height = pitch if words else 2 * pitch
         if top + height > side:
-            return Poster(background, tuple(items), cells)
+            return Poster(background, tuple(items), cells, font=style.font)
         left = STEP * rng.randint(0, 2) if free else rng.choice((0, 0, pitch))
         while left + height <= side:
-            text = random_word(rng, min(rng.randint(1, cells), (side - left) // pitch), held_out, chinese) if words else ""
+            text = random_word(rng, min(rng.randint(1, cells), (side - left) // pitch), held_out, style.chinese) if words else ""
             if rng.random() < kept:
                 items.append(Item(rng.choice(colours), ("", ""), text, None if words else rng.choice(SHAPES), size, Box(left, top, pitch)))
             left += pitch * len(text) + rng.choice((0, TOKEN_PIXELS)) if words else 2 * pitch + rng.choice((0, 0, TOKEN_PIXELS))
         top += height + (STEP * rng.randint(0, 1) if free else rng.choice((0, 0, 0, TOKEN_PIXELS)))
 
 
-def random_sign(rng: random.Random, lengths: tuple[int, ...], held_out: frozenset[str], chinese: bool) -> Poster:
-    """Short words of these lengths, one under the other in no zones, on a quarter of a poster."""
+def random_sign(rng: random.Random, lengths: tuple[int, ...], held_out: frozenset[str], style: Style) -> Poster:
+    """Short words of these lengths, one under the other in no zones, on a quarter of a poster. It is always free."""
     background, cells, items = rng.choice(list(BACKGROUNDS)), GRID // 2, []
     side = cells * TOKEN_PIXELS
     band = side // len(lengths)
@@ -202,14 +220,14 @@ def random_sign(rng: random.Random, lengths: tuple[int, ...], held_out: frozense
         size = rng.choice([size for size, pitch in WORD_PITCH.items() if length * pitch <= side])
         pitch = WORD_PITCH[size]
         left, top = (STEP * rng.randint(0, rest // STEP) for rest in (side - length * pitch, band - pitch))
-        items.append(Item(rng.choice(contrasting(background)), ("", ""), random_word(rng, length, held_out, chinese), None, size,
-                          Box(left, i * band + top, pitch)))
-    return Poster(background, tuple(items), cells)
+        items.append(Item(rng.choice(contrasting(background)), ("", ""), random_word(rng, length, held_out, style.chinese), None,
+                          size, Box(left, i * band + top, pitch)))
+    return Poster(background, tuple(items), cells, font=style.font)
 
 
-def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset()) -> list[Poster]:
-    """Free ones and ones on the grid, English and Chinese ones."""
-    return [random_poster(rng, None, held_out, rng.random() < FREE, rng.random() < IN_CHINESE) for _ in range(count)]
+def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset(), serif: float = IN_SERIF) -> list[Poster]:
+    """Free ones and ones on the grid, English and Chinese ones, in all fonts."""
+    return [random_poster(rng, None, held_out, random_style(rng, serif=serif)) for _ in range(count)]
 
 
 def article(word: str) -> str:
@@ -239,7 +257,7 @@ def caption(poster: Poster) -> str:
     parts = [f"{article(poster.background).capitalize()} {poster.background} poster."]
     for item in poster.items:
         look = f"{item.size} {item.colour}".strip()
-        what = f"{article(look)} {look} {item.kind}" if item.kind else f'"{item.text}" in {look} letters'
+        what = f"{article(look)} {look} {item.kind}" if item.kind else f'"{item.text}" in {" ".join([look, poster.font]).strip()} letters'
         parts.append(f"{item.where.capitalize()}, {what}.")
     return " ".join(parts)
 
@@ -247,7 +265,7 @@ def caption(poster: Poster) -> str:
 def chinese_caption(poster: Poster) -> str:
     parts = [f"{TRANSLATED[poster.background]}海报。"]
     for item in poster.items:
-        what = TRANSLATED[item.kind] if item.kind else f"的“{item.text}”"
+        what = TRANSLATED[item.kind] if item.kind else f"{TRANSLATED[poster.font]}的“{item.text}”"
         parts.append(f"{TRANSLATED[item.zone_name]}，{TRANSLATED[item.size]}{TRANSLATED[item.colour]}{what}。")
     return "".join(parts)
 
@@ -271,9 +289,16 @@ def shape_cells(shape: Item) -> list[tuple[int, int]]:
 
 
 @cache
-def font(size: int, chinese: bool = False) -> ImageFont.FreeTypeFont:
-    """Aileron (CC0), which Pillow carries, and for Chinese Noto Sans CJK SC (OFL), which Debian's fonts-noto-cjk carries."""
-    return ImageFont.truetype(CHINESE_FONT, round(0.9 * size), index=SIMPLIFIED) if chinese else ImageFont.load_default(size)
+def font(size: int, name: str = "", chinese: bool = False) -> ImageFont.FreeTypeFont:
+    """Aileron (CC0), which Pillow carries; with serifs DejaVu Serif (free), which matplotlib carries; for Chinese Noto Sans and
+    Serif CJK SC (OFL), which Debian's fonts-noto-cjk carries."""
+    if chinese:
+        return ImageFont.truetype(CHINESE_FONTS[name], round(0.9 * size), index=SIMPLIFIED)
+    if not name:
+        return ImageFont.load_default(size)
+    import matplotlib  # only training wants it
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSerif.ttf", round(0.9 * size))
 
 
 def outline(kind: str, left: float, top: float, side: float) -> list[tuple[float, float]]:
@@ -306,7 +331,7 @@ def draw_poster(poster: Poster) -> Image.Image:
         draw_shape(draw, shape)
     for word in poster.words:
         for letter, middle in zip(word.text, letter_middles(word)):
-            face = font(word.box.pitch * OVERSAMPLED, letter in CHINESE)
+            face = font(word.box.pitch * OVERSAMPLED, poster.font, letter in CHINESE)
             draw.text([OVERSAMPLED * at for at in middle], letter, fill=COLOURS[word.colour], font=face, anchor="mm",
                       stroke_width=OVERSAMPLED // 2, stroke_fill=COLOURS[word.colour])
     return image.resize((side, side), Image.Resampling.BOX)
@@ -324,7 +349,7 @@ def to_pixels(posters: list[Poster]) -> Tensor:
 
 # the codebook: what can stand in a cell of the target grid, then what can stand in a cell of the preview. x1 y2 is the part
 # of an item that the middle of its cell shows: one step right of the item's left side and two below its top. Two letters
-# in place of one leave open which it is
+# in place of one leave open which it is. Of letters with serifs only the empty cells tell, to keep the codebook small
 CELL_CODES = {code: i for i, code in enumerate(
     [("empty", background) for background in BACKGROUNDS]
     + [("letter", letter, colour, size, x, y) for letter in (*SIGNS, *dict.fromkeys(PAIR.values())) for colour in COLOURS
@@ -332,7 +357,8 @@ CELL_CODES = {code: i for i, code in enumerate(
     + [("shape", kind, colour, size, x, y) for kind in SHAPES for colour in COLOURS for size, parts in (("small", 2), ("large", 3))
        for x in ("x1", "x2", "x3")[:parts] for y in ("y1", "y2", "y3")[:parts]]
     + [("some letters", colour) for colour in COLOURS]
-    + [("some shape", kind, colour) for kind in SHAPES for colour in COLOURS])}
+    + [("some shape", kind, colour) for kind in SHAPES for colour in COLOURS]
+    + [("empty", background, "serif") for background in BACKGROUNDS])}
 
 
 def coarser(code: tuple[str, ...]) -> tuple[str, ...]:
@@ -378,9 +404,14 @@ def cells_shown(item: Item, quoted: Sequence[str]) -> Iterator[tuple[tuple[int, 
         yield cell, CELL_CODES[(what, name, item.colour, size, *part_shown(cell, start, top))]
 
 
+def empty_cells(poster: Poster, cells: int) -> list[list[int]]:
+    code = ("empty", poster.background, poster.font) if poster.font else ("empty", poster.background)
+    return [[CELL_CODES[code]] * cells for _ in range(cells)]
+
+
 def cell_codes(poster: Poster, quoted: Sequence[str] = ()) -> list[list[int]]:
     """The code of every cell of the poster's grid, for a prompt that quotes these texts."""
-    grid = [[CELL_CODES["empty", poster.background]] * poster.cells for _ in range(poster.cells)]
+    grid = empty_cells(poster, poster.cells)
     for item in poster.items:
         for (row, column), code in cells_shown(item, quoted):
             grid[row][column] = code
@@ -389,8 +420,7 @@ def cell_codes(poster: Poster, quoted: Sequence[str] = ()) -> list[list[int]]:
 
 def preview_codes(poster: Poster) -> list[list[int]]:
     """The code of every cell of the 4 x 4 preview, each over 2 x 2 cells: which shape, else whose letters, else the background."""
-    half = GRID // 2
-    grid = [[CELL_CODES["empty", poster.background]] * half for _ in range(half)]
+    grid = empty_cells(poster, poster.cells // 2)
     for item in (*poster.words, *poster.shapes):
         cells = shape_cells(item) if item.kind else word_cells(item)
         code = CELL_CODES["some shape", item.kind, item.colour] if item.kind else CELL_CODES["some letters", item.colour]

@@ -5,7 +5,7 @@ import random
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from .posters import CELL_CODES, caption, random_poster
+from .posters import CELL_CODES, Style, caption, random_poster
 
 CODES = len(CELL_CODES)
 IMAGE_START, IMAGE_END = CODES, CODES + 1  # behind the codebook, as in the released vocabulary
@@ -25,7 +25,8 @@ def make_tokenizer(seed: int = 0) -> Tokenizer:
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = letters_apart
     rng = random.Random(seed)
-    captions = (caption(random_poster(rng, free=i % 2 > 0, chinese=i % 3 > 1)) for i in range(CAPTIONS))
+    styles = (Style(i % 2 > 0, i % 3 > 1, "serif" if i % 5 > 2 else "") for i in range(CAPTIONS))
+    captions = (caption(random_poster(rng, style=style)) for style in styles)
     learned.train_from_iterator(captions, trainers.BpeTrainer(
         vocab_size=TEXT_WORDS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
 

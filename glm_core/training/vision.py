@@ -14,7 +14,7 @@ from torch import Tensor
 from ..images import resize
 from ..vision import SemanticVQ
 from .held_out import WORDS
-from .posters import FREE, SIDE, cell_codes, draw_poster, mixed_posters, preview_codes, random_wall, to_tensor
+from .posters import SIDE, cell_codes, draw_poster, mixed_posters, preview_codes, random_style, random_wall, to_tensor
 
 SHARPNESS = 20.0  # of the softmax over cosines
 
@@ -34,7 +34,7 @@ def code_logits(model: SemanticVQ, pixels: Tensor) -> Tensor:
 def vision_loss(model: SemanticVQ, batch: int, rng: random.Random, device) -> Tensor:
     """Of the target's cells of posters and walls, and of the preview's of posters."""
     posters = mixed_posters(rng, batch // 2, WORDS)
-    walls = [random_wall(rng, rng.random() < FREE, WORDS) for _ in posters]
+    walls = [random_wall(rng, random_style(rng), WORDS) for _ in posters]
     images = to_tensor([draw_poster(poster) for poster in posters + walls])
     target, preview = [cell_codes(poster) for poster in posters + walls], [preview_codes(poster) for poster in posters]
     return reading_loss(model, images, SIDE // 2, target, device) + reading_loss(model, images[: len(posters)], SIDE // 4, preview, device)

@@ -1,6 +1,7 @@
 """The checkpoint that comes with the pack draws what its prompts say."""
 
 import random
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from glm_core.training.posters import (
     STEP,
     WORD_PITCH,
     Poster,
+    Style,
     caption,
     cell_codes,
     draw_poster,
@@ -38,8 +40,9 @@ MEBIBYTE = 2**20
 CPU = Place(torch.device("cpu"), torch.float32)
 ON_GRID = [held_out_poster(random.Random(i)) for i in range(40)]
 POSTERS = ON_GRID[:8]
-FREE = [held_out_poster(random.Random(i), free=True) for i in range(8)]
-IN_CHINESE = [held_out_poster(random.Random(i), free=i % 2 > 0, chinese=True) for i in range(8)]  # every other one on the grid
+FREE = [held_out_poster(random.Random(i), Style(free=True)) for i in range(8)]
+IN_CHINESE = [held_out_poster(random.Random(i), Style(i % 2 > 0, chinese=True)) for i in range(8)]  # every other one on the grid
+WITH_SERIFS = [replace(poster, font="serif") for poster in (*ON_GRID[:6], *IN_CHINESE[:4:2])]
 READER = pytest.mark.skipif(not all(map(find_spec, ("rapidocr", "onnxruntime"))), reason="rapidocr and onnxruntime are not installed")
 NAMES = list(CELL_CODES)
 
@@ -145,8 +148,17 @@ def test_pictures_are_the_posters_of_their_prompts(pictures):
     assert all(difference(picture, poster) < 12 for picture, poster in zip(pictures, POSTERS))
 
 
+def test_letters_have_serifs_where_the_prompt_says_so(pictures):
+    with_serifs = draw(WITH_SERIFS)
+    for drawn, posters in ((with_serifs, WITH_SERIFS), (pictures[:6], ON_GRID)):
+        for picture, poster in zip(drawn, posters):
+            other = replace(poster, font="" if poster.font else "serif")
+            assert difference(picture, poster) < difference(picture, other), caption(poster)
+
+
 @READER
-@pytest.mark.parametrize("posters, least", [(POSTERS, 0.9), (FREE, 0.8), (IN_CHINESE, 0.8)], ids=["grid", "free", "chinese"])
+@pytest.mark.parametrize("posters, least", [(POSTERS, 0.9), (FREE, 0.8), (IN_CHINESE, 0.8), (WITH_SERIFS, 0.8)],
+                         ids=["grid", "free", "chinese", "serif"])
 def test_held_out_words_come_out_as_written(pictures, reader, posters, least):
     drawn = pictures if posters is POSTERS else draw(posters)
     results = [measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(posters, drawn)]

@@ -61,14 +61,14 @@ def draw_group(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random,
 
 def draw_walls(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
     """Of a quarter of a poster's size, and without glyphs, as they have no caption."""
-    walls = [random_wall(rng, random_style(rng, serif=serif), WORDS, GRID // 2) for _ in range(batch)]
+    walls = [random_wall(rng, random_style(rng, serif), WORDS, GRID // 2) for _ in range(batch)]
     return prompted(vae, walls, [""] * batch, device)
 
 
 def draw_signs(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
     """Short texts, from which the glyphs' part is learned soonest."""
     lengths = tuple(rng.randint(1, GRID // 2) for _ in range(rng.choice((1, 2))))
-    style = random_style(rng, serif=serif)
+    style = random_style(rng, serif)
     signs = [random_sign(rng, lengths, WORDS, style) for _ in range(batch)]
     return prompted(vae, signs, [" ".join(f'"{word.text}"' for word in sign.words) for sign in signs], device)
 

@@ -48,7 +48,7 @@ KINDS = {
     "grid": lambda i: Style(),
     "free": lambda i: Style(free=True),
     "chinese": lambda i: Style(free=i % 2 > 0, chinese=True),
-    "serif": lambda i: Style(free=i % 2 > 0, chinese=i % 4 > 2, font="serif"),
+    "serif": lambda i: Style(free=i % 2 > 0, chinese=i % 3 > 1, font="serif"),
 }
 
 

@@ -37,6 +37,8 @@ COLOURS = {
 BACKGROUNDS = COLOURS | {"grey": (150, 154, 160), "pink": (246, 180, 200)}
 SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 ROWS, COLUMNS = ("top", "centre", "bottom"), ("left", "centre", "right")
+WORD_ROW = {"top": 1, "centre": 3, "bottom": 6}
+SHAPE_START = {"top": 0, "left": 0, "centre": 3, "bottom": 6, "right": 6}
 BRIGHTNESS = np.array((0.299, 0.587, 0.114))
 CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
 OVERSAMPLED = 4
@@ -46,7 +48,7 @@ TRANSLATED = {
     "top left": "左上角", "top": "顶部", "top right": "右上角", "left": "左侧", "centre": "中央", "right": "右侧",
     "bottom left": "左下角", "bottom": "底部", "bottom right": "右下角", "": "", "small": "小号", "large": "大号", "serif": "宋体",
 }
-FREE, IN_CHINESE, IN_SERIF = 0.5, 0.3, 0.4  # shares of posters that are free, have Chinese words, and letters with serifs
+FREE, IN_CHINESE = 0.5, 0.3  # shares of free posters and of those with Chinese words, where they are trained on
 STEP = TOKEN_PIXELS // 2  # free items start at multiples of it; so they cover whole patches of the decoder
 WORD_PITCH = {"small": 2 * STEP, "large": 3 * STEP}
 SHAPE_PITCH = {"small": 3 * STEP // 2, "large": 2 * STEP}
@@ -116,9 +118,9 @@ def contrasting(background: str) -> list[str]:
     return [name for name, rgb in COLOURS.items() if abs(there - BRIGHTNESS @ rgb) >= CONTRAST]
 
 
-def random_style(rng: random.Random, free: float = FREE, chinese: float = IN_CHINESE, serif: float = IN_SERIF) -> Style:
-    """With these shares of each."""
-    return Style(rng.random() < free, rng.random() < chinese, "serif" if rng.random() < serif else "")
+def random_style(rng: random.Random, serif: float, free: float = FREE) -> Style:
+    """With these shares of posters that have serifs and of free ones."""
+    return Style(rng.random() < free, rng.random() < IN_CHINESE, "serif" if rng.random() < serif else "")
 
 
 def random_word(rng: random.Random, length: int, held_out: frozenset[str] = frozenset(), chinese: bool = False) -> str:
@@ -129,16 +131,14 @@ def random_word(rng: random.Random, length: int, held_out: frozenset[str] = froz
             return word
 
 
-def on_grid(item: Item, cells: int = GRID) -> Item:
+def on_grid(item: Item) -> Item:
     """The item at its place on the token grid."""
     row, column = item.zone
     if item.kind:
-        starts = {"top": 0, "left": 0, "centre": cells // 2 - 1, "bottom": cells - 2, "right": cells - 2}
-        start = starts[column], starts[row]
+        start = SHAPE_START[column], SHAPE_START[row]
     else:
-        rest = cells - len(item.text)
-        start = ({"left": 0, "centre": rest // 2, "right": rest}[column],
-                 {"top": 1, "centre": (cells - 1) // 2, "bottom": cells - 2}[row])
+        rest = GRID - len(item.text)
+        start = {"left": 0, "centre": rest // 2, "right": rest}[column], WORD_ROW[row]
     return replace(item, box=Box(*(TOKEN_PIXELS * at for at in start)))
 
 
@@ -158,9 +158,9 @@ def free_box(rng: random.Random, zone: tuple[str, str], letters: int, size: str)
     return Box(start(column, 2 * pitch), start(row, 2 * pitch), pitch)
 
 
-def place(rng: random.Random, item: Item, free: bool, cells: int = GRID) -> Item:
+def place(rng: random.Random, item: Item, free: bool) -> Item:
     if not free:
-        return on_grid(item, cells)
+        return on_grid(item)
     letters = len(item.text)
     fits = not letters or SIDE // letters >= WORD_PITCH["large"]
     size = rng.choice(("small", "large")) if fits else "small"
@@ -168,21 +168,18 @@ def place(rng: random.Random, item: Item, free: bool, cells: int = GRID) -> Item
 
 
 def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, held_out: frozenset[str] = frozenset(),
-                  style: Style = Style(), cells: int = GRID) -> Poster:
-    """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left.
-
-    Free ones have the whole ``cells``.
-    """
+                  style: Style = Style()) -> Poster:
+    """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left."""
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
-    lengths = lengths or tuple(rng.randint(1, cells) for _ in range(rng.choice((1, 1, 2))))
+    lengths = lengths or tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
     bands = rng.sample(ROWS, len(ROWS))
     words = [Item(rng.choice(colours), (bands[i], rng.choice(COLUMNS)), text=random_word(rng, length, held_out, style.chinese))
              for i, length in enumerate(lengths)]
     left = [(row, column) for row in bands[len(lengths):] for column in COLUMNS]
     shapes = [Item(rng.choice(colours), zone, kind=rng.choice(SHAPES)) for zone in rng.sample(left, rng.randint(0, min(3, len(left))))]
-    items = tuple(place(rng, item, style.free, cells) for item in rng.sample(words + shapes, len(words) + len(shapes)))
-    return Poster(background, items, cells, rng.choice(("en", "zh")) if style.chinese else "en", style.font)
+    items = tuple(place(rng, item, style.free) for item in rng.sample(words + shapes, len(words) + len(shapes)))
+    return Poster(background, items, language=rng.choice(("en", "zh")) if style.chinese else "en", font=style.font)
 
 
 def random_wall(rng: random.Random, style: Style, held_out: frozenset[str] = frozenset(), cells: int = GRID) -> Poster:
@@ -225,9 +222,9 @@ def random_sign(rng: random.Random, lengths: tuple[int, ...], held_out: frozense
     return Poster(background, tuple(items), cells, font=style.font)
 
 
-def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset(), serif: float = IN_SERIF) -> list[Poster]:
-    """Free ones and ones on the grid, English and Chinese ones, in all fonts."""
-    return [random_poster(rng, None, held_out, random_style(rng, serif=serif)) for _ in range(count)]
+def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset(), serif: float = 0) -> list[Poster]:
+    """Free ones and ones on the grid, English and Chinese ones."""
+    return [random_poster(rng, None, held_out, random_style(rng, serif)) for _ in range(count)]
 
 
 def article(word: str) -> str:

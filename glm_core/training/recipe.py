@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -21,17 +21,15 @@ from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start
 from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group, draw_signs, draw_walls
 from .loop import Stage, draw_curves, initialise, run_stage
 from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import CELL_CODES, IN_SERIF, PAIR, SIDE, coarser, random_style
+from .posters import CELL_CODES, FREE, PAIR, SIDE, coarser, random_style
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
-SMALL = 6  # cells of the side of the planner's first posters
 EDITS, BARE = 0.5, 0.1  # shares of edits in the planner's mixed stage, and of plans without preview
-PLANNED_FREE = 0.65  # share of free posters there, which are harder than those on the grid
-PAIRS = 0.5  # share of posters with both letters of a pair in the planner's last stage
+PAIRS = 0.5  # share of posters with both letters of a pair in the planner's last stages
 EDITS_DRAWN = 0.2  # share of edits among the decoder's posters
-NEW_SERIF = 0.6  # share of letters with serifs where the decoder first sees them
+SERIF = 0.5  # share of posters with serifs in the stages that have them
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
 
@@ -40,11 +38,11 @@ REPORT_POSTERS = 16
 class Recipe:
     """Sizes of the small model and lengths of its stages.
 
-    The planner learns small posters first, without preview, then the whole size with it, both on the grid and with a coarse
-    codebook in which two letters share a code; then its codes are split, as Linde, Buzo and Gray (1980) grow a codebook. At
-    last it sees many texts with both letters of a pair, which must not be left open. The decoder learns small walls first,
-    which have many times the letters of a poster for the same work, then short texts whose plans leave letters open, which
-    only the glyphs tell, then posters; and again so with serifs. Both end with posters on the grid, free ones and edits.
+    The planner learns posters on the grid with a coarse codebook first, in which two letters share a code; then its codes are
+    split, as Linde, Buzo and Gray (1980) grow a codebook. Then it sees many texts with both letters of a pair, which must
+    not be left open. The decoder learns small walls first, which have many times the letters of a poster for the same work,
+    then short texts whose plans leave letters open, which only the glyphs tell. Both end with posters on the grid, free ones
+    and edits. Letters with serifs come when those without are known, in stages of their own.
     """
 
     planner_width: int = 192
@@ -57,16 +55,17 @@ class Recipe:
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=2e-3)
+    vision_serif: Stage = Stage("vision-serif", steps=400, batch=32, learning_rate=1e-3)
     autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
-    planner_small: Stage = Stage("planner-small", steps=1200, batch=48, learning_rate=1.5e-3)
-    planner: Stage = Stage("planner", steps=500, batch=48, learning_rate=1.5e-3)
-    planner_mixed: Stage = Stage("planner-mixed", steps=2800, batch=48, learning_rate=1e-3)
-    planner_last: Stage = Stage("planner-last", steps=700, batch=48, learning_rate=7e-4)
+    planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
+    planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)
+    planner_last: Stage = Stage("planner-last", steps=600, batch=48, learning_rate=7e-4)
+    planner_serif: Stage = Stage("planner-serif", steps=900, batch=48, learning_rate=7e-4)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_posters: Stage = Stage("decoder-posters", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
-    decoder_serif: Stage = Stage("decoder-serif", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
-    decoder_last: Stage = Stage("decoder-last", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
+    decoder_serif: Stage = Stage("decoder-serif", steps=450, batch=64, learning_rate=1e-3, average=0.98)
+    decoder_last: Stage = Stage("decoder-last", steps=400, batch=24, learning_rate=7e-4, average=0.99)
     groups: int = 240
 
     def planner_config(self, text_vocabulary: int) -> dict:
@@ -108,11 +107,12 @@ SHORT = Recipe(
     planner_width=96, planner_layers=2, planner_heads=3, vision_width=64, vision_layers=1, dit_heads=1, dit_layers=2,
     vae_widths=(16, 16, 32, 32), groups=4,
     vision=Stage("vision", steps=40, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
+    vision_serif=Stage("vision-serif", steps=10, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
-    planner_small=Stage("planner-small", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
-    planner=Stage("planner", steps=20, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
+    planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     planner_last=Stage("planner-last", steps=20, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
+    planner_serif=Stage("planner-serif", steps=10, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder_signs=Stage("decoder-signs", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder_posters=Stage("decoder-posters", steps=10, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
@@ -176,7 +176,9 @@ class Training:
     def vision(self) -> SemanticVQ:
         module = self.module(SemanticVQ, VisionConfig.from_json(self.planner_config, "recipe"), 1)
         start_related(module.vqmodel.quantize.embedding)
-        return self.stage(self.recipe.vision, module, lambda rng: vision_loss(module, self.recipe.vision.batch, rng, self.device))
+        for stage, serif in ((self.recipe.vision, 0), (self.recipe.vision_serif, SERIF)):
+            self.stage(stage, module, partial(vision_loss, module, stage.batch, serif, device=self.device))
+        return module
 
     def autoencoder(self) -> AutoencoderKL:
         """With the latent statistics of its own latents in the config."""
@@ -193,11 +195,11 @@ class Training:
         def learn(stage: Stage, mix: Mix) -> None:
             self.stage(stage, module, lambda rng: planner_loss(module, self.tokenizer, stage.batch, mix, rng, self.device))
 
-        learn(self.recipe.planner_small, Mix(cells=SMALL, bare=1.0, fine=False))
         learn(self.recipe.planner, Mix(fine=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
-        learn(self.recipe.planner_mixed, Mix(free=PLANNED_FREE, edits=EDITS, bare=BARE))
-        learn(self.recipe.planner_last, Mix(free=PLANNED_FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS))
+        learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
+        learn(self.recipe.planner_last, Mix(free=FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS))
+        learn(self.recipe.planner_serif, Mix(free=FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS, serif=SERIF))
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:
@@ -215,7 +217,7 @@ class Training:
 
         def posters(batch: int, serif: float, rng: random.Random) -> Group:
             draw = draw_edits if rng.random() < EDITS_DRAWN else draw_group
-            return draw(vae, batch, random_style(rng, serif=serif), rng, self.device)
+            return draw(vae, batch, random_style(rng, serif), rng, self.device)
 
         def walls(batch: int, serif: float, rng: random.Random) -> Group:
             return draw_walls(vae, batch, serif, rng, self.device)
@@ -227,8 +229,8 @@ class Training:
         join_pairs(dit.prior_token_embedding)
         learn(recipe.decoder_signs, signs, 0)
         learn(recipe.decoder_posters, posters, 0)
-        learn(recipe.decoder_serif, lambda batch, serif, rng: rng.choice((walls, signs))(batch, serif, rng), NEW_SERIF)
-        learn(recipe.decoder_last, posters, IN_SERIF)
+        learn(recipe.decoder_serif, lambda batch, serif, rng: rng.choice((walls, signs))(batch, serif, rng), SERIF)
+        learn(recipe.decoder_last, posters, SERIF)
         return module
 
     def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer, dtype=torch.bfloat16) -> None:
@@ -243,7 +245,7 @@ class Training:
     def report(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel) -> None:
         """How well each stage before the decoder does its part, on posters of its own."""
         rng = random.Random("report")
-        print(f"cells read right: {code_accuracy(vision, rng, REPORT_POSTERS, self.device):.3f}")
+        print(f"cells read right: {code_accuracy(vision, SERIF, rng, REPORT_POSTERS, self.device):.3f}")
         print(f"autoencoder error: {decoding_error(vae, rng, REPORT_POSTERS, self.device):.1f} of 255")
         print(f"planner's next token right: {teacher_forced_accuracy(planner, self.tokenizer, rng, REPORT_POSTERS, self.device):.3f}")
 

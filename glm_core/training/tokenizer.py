@@ -25,8 +25,7 @@ def make_tokenizer(seed: int = 0) -> Tokenizer:
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = letters_apart
     rng = random.Random(seed)
-    styles = (Style(i % 2 > 0, i % 3 > 1, "serif" if i % 5 > 2 else "") for i in range(CAPTIONS))
-    captions = (caption(random_poster(rng, style=style)) for style in styles)
+    captions = (caption(random_poster(rng, style=Style(i % 2 > 0, i % 3 > 1))) for i in range(CAPTIONS))
     learned.train_from_iterator(captions, trainers.BpeTrainer(
         vocab_size=TEXT_WORDS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
 

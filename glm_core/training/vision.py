@@ -31,10 +31,10 @@ def code_logits(model: SemanticVQ, pixels: Tensor) -> Tensor:
     return SHARPNESS * F.normalize(features.float(), dim=-1) @ F.normalize(codes.float(), dim=-1).T
 
 
-def vision_loss(model: SemanticVQ, batch: int, rng: random.Random, device) -> Tensor:
+def vision_loss(model: SemanticVQ, batch: int, serif: float, rng: random.Random, device) -> Tensor:
     """Of the target's cells of posters and walls, and of the preview's of posters."""
-    posters = mixed_posters(rng, batch // 2, WORDS)
-    walls = [random_wall(rng, random_style(rng), WORDS) for _ in posters]
+    posters = mixed_posters(rng, batch // 2, WORDS, serif)
+    walls = [random_wall(rng, random_style(rng, serif), WORDS) for _ in posters]
     images = to_tensor([draw_poster(poster) for poster in posters + walls])
     target, preview = [cell_codes(poster) for poster in posters + walls], [preview_codes(poster) for poster in posters]
     return reading_loss(model, images, SIDE // 2, target, device) + reading_loss(model, images[: len(posters)], SIDE // 4, preview, device)
@@ -46,8 +46,8 @@ def reading_loss(model: SemanticVQ, images: Tensor, side: int, codes: list[list[
 
 
 @torch.inference_mode()
-def code_accuracy(model: SemanticVQ, rng: random.Random, posters: int, device) -> float:
+def code_accuracy(model: SemanticVQ, serif: float, rng: random.Random, posters: int, device) -> float:
     """Share of cells of the target grid that are read as what stands there."""
-    drawn = mixed_posters(rng, posters)
+    drawn = mixed_posters(rng, posters, serif=serif)
     ids = model(tower_pixels(to_tensor([draw_poster(poster) for poster in drawn]), SIDE // 2).to(device))
     return (ids.cpu() == torch.tensor([cell_codes(poster) for poster in drawn])).float().mean().item()

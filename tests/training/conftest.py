@@ -12,7 +12,7 @@ def is_installed(font: str) -> bool:
     return True
 
 
-@pytest.fixture(autouse=not is_installed(posters.CHINESE_FONT))
+@pytest.fixture(autouse=not all(map(is_installed, posters.CHINESE_FONTS.values())))
 def boxes_for_characters(monkeypatch):
     """Without the Chinese font its characters are drawn as empty boxes, which is enough for all but reading them."""
-    monkeypatch.setattr(posters, "font", lambda size, chinese=False: ImageFont.load_default(size))
+    monkeypatch.setattr(posters, "font", lambda size, *face: ImageFont.load_default(size))

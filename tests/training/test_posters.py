@@ -30,6 +30,7 @@ from glm_core.training.posters import (
     Box,
     Item,
     Poster,
+    Style,
     caption,
     cell_codes,
     coarse,
@@ -38,6 +39,7 @@ from glm_core.training.posters import (
     preview_codes,
     random_poster,
     random_sign,
+    random_style,
     random_wall,
     shape_cells,
     with_pair,
@@ -46,10 +48,11 @@ from glm_core.training.posters import (
 from glm_core.training.tokenizer import VISUAL_IDS, make_tokenizer
 
 POSTERS = [random_poster(random.Random(i)) for i in range(300)]
-FREE = [random_poster(random.Random(i), free=True) for i in range(300)]
-IN_CHINESE = [random_poster(random.Random(i), free=i % 2 > 0, chinese=True) for i in range(300)]
-EDITS = [random_edit(random.Random(i), random_letters(random.Random(i)), free=i % 2 > 0) for i in range(300)]
-WALLS = [random_wall(random.Random(i), i % 2 > 0, WORDS, (GRID, GRID // 2)[i % 4 > 1]) for i in range(400)]
+FREE = [random_poster(random.Random(i), style=Style(free=True)) for i in range(300)]
+IN_CHINESE = [random_poster(random.Random(i), style=Style(free=i % 2 > 0, chinese=True)) for i in range(300)]
+WITH_SERIFS = [random_poster(random.Random(i), style=Style(i % 2 > 0, i % 3 > 1, "serif")) for i in range(300)]
+EDITS = [random_edit(random.Random(i), random_letters(random.Random(i)), style=Style(free=i % 2 > 0)) for i in range(300)]
+WALLS = [random_wall(random.Random(i), random_style(random.Random(i), serif=0.5), WORDS, (GRID, GRID // 2)[i % 4 > 1]) for i in range(400)]
 NAMES = {code: name for name, code in CELL_CODES.items()}
 
 
@@ -76,12 +79,13 @@ def test_items_stand_in_the_zones_that_captions_name():
 
 
 def test_captions_quote_exactly_the_words():
-    for poster in (*POSTERS, *FREE, *IN_CHINESE):
+    for poster in (*POSTERS, *FREE, *IN_CHINESE, *WITH_SERIFS):
         assert quoted_texts(caption(poster)) == [word.text for word in poster.words]
 
 
 def test_captions_tell_posters_apart():
-    assert len({caption(poster) for poster in POSTERS}) == len(set(POSTERS))
+    for posters in (POSTERS, [*POSTERS, *(replace(poster, font="serif") for poster in POSTERS)]):
+        assert len({caption(poster) for poster in posters}) == len(set(posters))
 
 
 def test_codes_spell_the_words_and_colours():
@@ -119,7 +123,7 @@ def test_a_poster_with_a_pair_quotes_both_of_its_letters():
 
 
 def test_short_texts_stand_apart_on_a_quarter_of_a_poster():
-    signs = [random_sign(random.Random(i), ((3,), (4, 2))[i % 2], WORDS, i % 3 > 1) for i in range(200)]
+    signs = [random_sign(random.Random(i), ((3,), (4, 2))[i % 2], WORDS, Style(chinese=i % 3 > 1)) for i in range(200)]
     assert {word.size for sign in signs for word in sign.words} == {"small", "large"}
     for sign in signs:
         cells = [cell for word in sign.words for cell in word_cells(word)]
@@ -132,18 +136,18 @@ def as_codes_say(codes: list[list[int]]) -> Poster:
     for row, line in enumerate(codes):
         for column, (what, *details) in enumerate(NAMES[code] for code in line):
             if what == "empty":
-                background = details[0]
+                background, *font = details
                 continue
             name, colour, size, x, y = details
             left, top = (TOKEN_PIXELS * at + STEP - STEP * int(part[1]) for at, part in ((column, x), (row, y)))
             pitch = (SHAPE_PITCH if what == "shape" else WORD_PITCH)[size]
             text, kind = ("", name) if what == "shape" else (name, None)
             items.append(Item(colour, ("", ""), text, kind, size, Box(left, top, pitch)))
-    return Poster(background, tuple(dict.fromkeys(items)), len(codes))
+    return Poster(background, tuple(dict.fromkeys(items)), len(codes), font="".join(font))
 
 
 def test_codes_say_all_there_is_to_know():
-    for poster in (*POSTERS[:40], *FREE[:80], *WALLS[:80]):
+    for poster in (*POSTERS[:40], *FREE[:80], *WALLS[:80], *WITH_SERIFS[:40]):
         codes = cell_codes(poster)
         if any(NAMES[code][0] == "empty" for row in codes for code in row):
             assert np.array_equal(draw_poster(as_codes_say(codes)), draw_poster(poster)), poster
@@ -155,7 +159,7 @@ def test_a_coarse_codebook_keeps_rows_colours_and_pairs_of_letters():
         assert coarse(coarse(cell_codes(poster))) == coarse(cell_codes(poster))
         for a, b in zip(sum(fine, []), sum(rough, [])):
             assert a[0] == b[0] and (a[0] == "empty" and a == b or a[2] == b[2])
-    assert len({COARSER[code] for code in COARSER}) == len(BACKGROUNDS) + len(COLOURS) * (29 + 4 * 5 + 1 + 5)
+    assert len({COARSER[code] for code in COARSER}) == 2 * len(BACKGROUNDS) + len(COLOURS) * (29 + 4 * 5 + 1 + 5)
 
 
 def test_edits_change_what_they_say_and_keep_the_rest():
@@ -181,7 +185,7 @@ def test_previews_show_every_shape():
 
 
 def test_pictures_have_the_colours_where_the_codes_say():
-    for poster in POSTERS[:40]:
+    for poster in (*POSTERS[:40], *WITH_SERIFS[:80:2]):  # on the grid
         pixels = np.asarray(draw_poster(poster)).astype(int)
         assert pixels.shape == (SIDE, SIDE, 3)
         for r, row in enumerate(cell_codes(poster)):
@@ -220,7 +224,7 @@ def test_held_out_edits_are_tasks_with_their_pictures(tmp_path):
     assert all(f'"{text}"' in task.prompt or '"' not in task.prompt or len(task.texts) == 2 for task in tasks for text in task.texts)
 
 
-@pytest.mark.parametrize("name", ["grid", "free", "chinese", "edits"])
+@pytest.mark.parametrize("name", ["grid", "free", "chinese", "serif", "edits"])
 def test_shipped_prompts_are_those_that_are_written(name, tmp_path):
     shipped, written = EMBEDDED / f"held_out_{name}.jsonl", tmp_path / f"held_out_{name}.jsonl"
     if name == "edits":
@@ -232,7 +236,7 @@ def test_shipped_prompts_are_those_that_are_written(name, tmp_path):
     assert written.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", ["grid", "free", "chinese"])
+@pytest.mark.parametrize("kind", ["grid", "free", "chinese", "serif"])
 def test_held_out_prompts_are_tasks_that_evaluate_reads(kind, tmp_path):
     write_prompts(tmp_path / "prompts.jsonl", 300, kind)
     tasks = read_tasks(tmp_path / "prompts.jsonl")
@@ -260,7 +264,12 @@ def test_walls_have_many_letters():
     assert np.mean([sum(len(word.text) for word in wall.words) for wall in WALLS if wall.cells == GRID]) > 15
 
 
+def but_for_name(code: tuple[str, ...]) -> tuple[str, ...]:
+    return code[:1] + code[2 if code[0] == "empty" else 3 :]
+
+
 def test_all_codes_of_cells_are_drawn():
-    drawn = {code[:1] + code[3:] for poster in (*POSTERS, *FREE, *WALLS) for row in cell_codes(poster) for code in (NAMES[i] for i in row)}
+    posters = (*POSTERS, *FREE, *WALLS, *WITH_SERIFS)
+    drawn = {but_for_name(NAMES[code]) for poster in posters for row in cell_codes(poster) for code in row}
     previews = {"some letters", "some shape"}
-    assert drawn == {code[:1] + code[3:] for code in CELL_CODES if code[0] not in previews}
+    assert drawn == {but_for_name(code) for code in CELL_CODES if code[0] not in previews}

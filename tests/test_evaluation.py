@@ -17,10 +17,11 @@ from glm_core.evaluation.metrics import edit_distance, normalise, pair_words, si
 from glm_core.evaluation.ocr import Box, make_reader, read_words
 from glm_core.evaluation.run import draw_pictures, measure, summary
 from glm_core.evaluation.shapes import kind_of, regions, seen_kinds
-from glm_core.evaluation.sheet import CELL, contact_sheet, wrap
+from glm_core.evaluation.sheet import CELL, CHINESE_FONTS, caption_font, contact_sheet, wrap
 from glm_core.evaluation.tasks import Task, read_tasks
 from glm_core.pipeline import Place
 from glm_core.training.posters import COLUMNS, ROWS, SHAPES, Item, Poster, caption, draw_poster, font, on_grid, random_poster
+from tests.fonts import is_installed
 from tests.tiny import write_checkpoint
 
 WORDS = st.text(alphabet="ABCO2", max_size=8)
@@ -229,6 +230,14 @@ def test_captions_fit_below_their_pictures():
     sheet = contact_sheet(pictures, [["short"], ["a rather long prompt " * 20, "read: X"], ["x" * 200]])
     assert sheet.width >= 2 * CELL and sheet.height >= 2 * CELL
     assert all(font(15).getlength(line) <= CELL for line in wrap("MW" * 300, font(15)))
+
+
+def test_captions_in_chinese_are_written_where_a_font_for_them_is_installed():
+    assert caption_font(["plain, é"]).getname() == font(15).getname()
+    if not any(map(is_installed, CHINESE_FONTS)):
+        pytest.skip(f"none of {', '.join(CHINESE_FONTS)} is installed")
+    spring, autumn = (bytes(caption_font(["plain", "春秋"]).getmask(character)) for character in "春秋")
+    assert spring != autumn
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,23 @@
 
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil, sqrt
 
 from PIL import Image, ImageDraw, ImageFont
 
 CELL, MARGIN, FONT_SIZE, LINE_HEIGHT = 320, 12, 15, 20
+FIRST_CHINESE = "\u2e80"  # here Unicode's East Asian characters begin, of which Pillow's own font has none
+CHINESE_FONTS = "NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc"  # as Debian, Windows and macOS name theirs
+
+
+def caption_font(texts: Sequence[str]) -> ImageFont.FreeTypeFont:
+    """Pillow's own; where the texts have Chinese characters, the first of ``CHINESE_FONTS`` that is installed."""
+    if any(character >= FIRST_CHINESE for text in texts for character in text):
+        for name in CHINESE_FONTS:
+            with suppress(OSError):
+                return ImageFont.truetype(name, FONT_SIZE)
+    return ImageFont.load_default(FONT_SIZE)
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
@@ -21,7 +33,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
 
 def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> Image.Image:
     """Pictures at most 320 pixels wide and high, as many columns as rows, under each its captions, wrapped."""
-    font = ImageFont.load_default(FONT_SIZE)
+    font = caption_font([caption for lines in captions for caption in lines])
     texts = [[line for caption in lines for line in wrap(caption, font)] for lines in captions]
     columns = ceil(sqrt(len(pictures)))
     width = CELL + 2 * MARGIN

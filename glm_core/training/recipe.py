@@ -55,17 +55,17 @@ class Recipe:
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=2e-3)
-    vision_serif: Stage = Stage("vision-serif", steps=400, batch=32, learning_rate=1e-3)
+    vision_serif: Stage = Stage("vision-serif", steps=250, batch=32, learning_rate=1e-3)
     autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)
     planner_last: Stage = Stage("planner-last", steps=600, batch=48, learning_rate=7e-4)
-    planner_serif: Stage = Stage("planner-serif", steps=900, batch=48, learning_rate=7e-4)
+    planner_serif: Stage = Stage("planner-serif", steps=650, batch=48, learning_rate=7e-4)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_posters: Stage = Stage("decoder-posters", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
-    decoder_serif: Stage = Stage("decoder-serif", steps=450, batch=64, learning_rate=1e-3, average=0.98)
-    decoder_last: Stage = Stage("decoder-last", steps=400, batch=24, learning_rate=7e-4, average=0.99)
+    decoder_serif: Stage = Stage("decoder-serif", steps=350, batch=64, learning_rate=1e-3, average=0.98)
+    decoder_last: Stage = Stage("decoder-last", steps=300, batch=24, learning_rate=7e-4, average=0.99)
     groups: int = 240
 
     def planner_config(self, text_vocabulary: int) -> dict:

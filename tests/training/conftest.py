@@ -2,14 +2,7 @@ import pytest
 from PIL import ImageFont
 
 from glm_core.training import posters
-
-
-def is_installed(font: str) -> bool:
-    try:
-        ImageFont.truetype(font)
-    except OSError:
-        return False
-    return True
+from tests.fonts import is_installed
 
 
 @pytest.fixture(autouse=not all(map(is_installed, posters.CHINESE_FONTS.values())))

@@ -1,0 +1,11 @@
+"""Which fonts this machine has."""
+
+from PIL import ImageFont
+
+
+def is_installed(font: str) -> bool:
+    try:
+        ImageFont.truetype(font)
+    except OSError:
+        return False
+    return True

@@ -43,6 +43,11 @@ class PlannerConfig:
     def head_size(self) -> int:
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
+    @property
+    def pairs(self) -> int:
+        """Of each head, those that are rotated."""
+        return sum(self.mrope_section)
+
     @classmethod
     def from_json(cls, config: dict, where: str) -> PlannerConfig:
         """Flatten the nested config.json. Raises GLMImageError when a key is missing or the rotary sections do not add up."""
@@ -52,7 +57,7 @@ class PlannerConfig:
             flat["codebook_size"] = config["vq_config"]["num_embeddings"]
         result = read_config(cls, flat, where)
         pairs = int(result.head_size * result.partial_rotary_factor) // 2
-        if sum(result.mrope_section) != pairs:
+        if result.pairs != pairs:
             raise GLMImageError(f"{where}: mrope_section {result.mrope_section} must add up to {pairs}")
         return result
 
@@ -64,6 +69,7 @@ class KVCache:
         shape = config.num_hidden_layers, batch, config.num_key_value_heads, length, config.head_size
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
+        self.layers = list(zip(self.keys, self.values))  # taken apart once, not for every token
 
     @staticmethod
     def size_in_bytes(config: PlannerConfig, batch: int, length: int, dtype: torch.dtype) -> int:
@@ -74,25 +80,34 @@ class KVCache:
 
         A batch of one (the prompt, which all plans share) is stored for every item.
         """
+        keys, values = self.layers[layer]
         batch, end = k.shape[0], start + k.shape[2]
-        self.keys[layer, :, :, start:end] = k
-        self.values[layer, :, :, start:end] = v
-        return self.keys[layer, :batch, :, :end], self.values[layer, :batch, :, :end]
+        keys[:, :, start:end] = k
+        values[:, :, start:end] = v
+        return keys[:batch, :, :end], values[:batch, :, :end]
 
 
 def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [tokens, pairs] for positions [3, tokens]: each frequency reads its own axis (mrope_section)."""
+    """Cosines and sines [tokens, head size] for positions [3, tokens], as ``rotate`` takes them.
+
+    Each frequency reads its own axis (mrope_section). What is not rotated has cosine 1 and sine 0.
+    """
     sections = torch.tensor(config.mrope_section, device=positions.device)
     axis = torch.arange(3, device=positions.device).repeat_interleave(sections)
     exponent = torch.arange(len(axis), device=positions.device, dtype=torch.float32) / len(axis)
     angles = positions[axis].T * (1 / config.rope_theta**exponent)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    cos, sin = angles.cos(), angles.sin()
+    rest = torch.ones(len(angles), config.head_size - 2 * config.pairs, device=angles.device)
+    return torch.cat((cos, cos, rest), dim=1).to(dtype), torch.cat((-sin, sin, 0 * rest), dim=1).to(dtype)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the leading part of x [..., tokens, head size]; pairs are half-split: i goes with i + pairs."""
-    a, b, rest = x.split((cos.shape[-1], cos.shape[-1], x.shape[-1] - 2 * cos.shape[-1]), dim=-1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), dim=-1)
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
+    """Rotate the leading part of x [..., tokens, head size]; pairs are half-split: i goes with i + pairs.
+
+    In few operations, as a token of a large planner is mostly the cost of starting them.
+    """
+    a, b, rest = x.split((pairs, pairs, x.shape[-1] - 2 * pairs), dim=-1)
+    return torch.addcmul(x * cos, torch.cat((b, a, rest), dim=-1), sin)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -114,7 +129,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class Attention(nn.Module):
     def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
         super().__init__()
-        self.head_size = config.head_size
+        self.head_size, self.pairs = config.head_size, config.pairs
+        self.heads = config.num_attention_heads, config.num_key_value_heads
         inner, kv_inner = config.num_attention_heads * self.head_size, config.num_key_value_heads * self.head_size
         kw = {"device": device, "dtype": dtype}
         self.q_proj = operations.Linear(config.hidden_size, inner, bias=config.attention_bias, **kw)
@@ -123,10 +139,11 @@ class Attention(nn.Module):
         self.o_proj = operations.Linear(inner, config.hidden_size, bias=False, **kw)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, layer: int, start: int) -> Tensor:
-        q, k, v = (proj(x).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
-                   for proj in (self.q_proj, self.k_proj, self.v_proj))
-        k, v = cache.write(layer, start, rotate(k, *rotary), v)
-        return self.o_proj(attend(rotate(q, *rotary), k, v))
+        heads, kv_heads = self.heads
+        qkv = torch.cat((self.q_proj(x), self.k_proj(x), self.v_proj(x)), dim=-1).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+        qk, v = qkv.split((heads + kv_heads, kv_heads), dim=1)
+        q, k = rotate(qk, *rotary, self.pairs).split((heads, kv_heads), dim=1)
+        return self.o_proj(attend(q, *cache.write(layer, start, k, v)))
 
 
 class MLP(nn.Module):

@@ -1,11 +1,12 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from glm_core import ops
 from glm_core.errors import GLMImageError
 from glm_core.plan import Plan
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
-from glm_core.planner.generate import neighbours
+from glm_core.planner.generate import Run, neighbours, prepare
 from tests.tiny import Tiny, make_tokenizer, random_part
 
 PROMPT = "two cats on a red sofa"
@@ -59,6 +60,34 @@ def test_no_token_is_computed_too_many(planner, tokenizer):
     plan = make_plan(planner, tokenizer, PROMPT, 64, 32)
     hook.remove()
     assert len(calls) == plan.ids[0].numel() + plan.preview[0].numel()
+
+
+class Started(TorchDispatchMode):
+    """Counts operations that compute something."""
+
+    views = {"split_with_sizes", "transpose", "slice", "unflatten", "reshape", "flatten", "chunk"}
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation.overloadpacket.__name__ not in self.views
+        return operation(*args, **(kwargs or {}))
+
+
+@torch.inference_mode()
+def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokenizer):
+    """6 products, 4 norms, 2 sums, 2 for the gate, 4 for the rotation, 2 for the cache, attention. On a fast card starting them is
+    most of what a token takes beside reading the weights."""
+    job = prepare(tokenizer, planner.config, PROMPT, 64, 64)
+    run = Run.of(planner, job, 1, "cpu", torch.float32)
+    run.prefill(job.prompt_ids)
+    ids = torch.tensor([[5]])
+    with Started() as started:
+        run.decode(ids, job.prompt_ids.shape[1])
+    embedding, norm, head = 1, 1, 1
+    assert started.count - embedding - norm - head == 21 * planner.config.num_hidden_layers
 
 
 def test_what_the_callback_raises_ends_the_run_within_a_token(planner, tokenizer):

@@ -22,10 +22,9 @@ def test_the_estimate_is_close_to_what_is_alive_at_once(monkeypatch, batch, prom
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, **options: torch.empty_like(q))  # keeps no scores
     model = PlannerModel(RELEASED, "meta", dtype, ops)
     job = Job(torch.zeros(prompts, words, dtype=torch.int64), [words], [sides])
-    pairs = sum(RELEASED.mrope_section)
     with torch.no_grad(), LiveBytes(model.parameters()) as live:
         made = {"device": "meta", "dtype": dtype}
-        rotary = tuple(torch.empty(job.length, pairs, **made) for _ in range(2))
+        rotary = tuple(torch.empty(job.length, RELEASED.head_size, **made) for _ in range(2))
         codes = torch.empty(RELEASED.codebook_size, RELEASED.hidden_size, **made)  # on a device a copy, on meta a view of the table
         Run(model, rotary, KVCache(RELEASED, batch, job.length, **made), codes).prefill(job.prompt_ids)
     assert live.peak == pytest.approx(bytes_in_memory(RELEASED, job, batch, 1, dtype), rel=0.15)

@@ -16,6 +16,7 @@ from .held_out import WORDS
 from .posters import GRID, SIDE, Poster, Style, caption, cell_codes, random_poster, random_sign, random_style, random_wall, to_pixels
 
 WORDS_A_POSTER = 1, 2, 2, 3  # more than prompts ask for, as letters are what takes long to learn
+EDITS = 0.2  # share of edits among posters
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 
 
@@ -71,6 +72,16 @@ def draw_signs(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random,
     style = random_style(rng, serif)
     signs = [random_sign(rng, lengths, WORDS, style) for _ in range(batch)]
     return prompted(vae, signs, [" ".join(f'"{word.text}"' for word in sign.words) for sign in signs], device)
+
+
+def draw_walls_or_signs(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
+    return rng.choice((draw_walls, draw_signs))(vae, batch, serif, rng, device)
+
+
+def draw_posters(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
+    """Of prompts or of edits."""
+    draw = draw_edits if rng.random() < EDITS else draw_group
+    return draw(vae, batch, random_style(rng, serif), rng, device)
 
 
 def draw_edits(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:

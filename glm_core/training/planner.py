@@ -32,7 +32,6 @@ class Mix:
     some pair, and of those with serifs.
     """
 
-
     free: float = 0.0
     edits: float = 0.0
     bare: float = 0.0

@@ -18,17 +18,16 @@ from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..vision import SemanticVQ, VisionConfig
 from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
-from .decoder import Group, Renderer, decoder_loss, draw_edits, draw_group, draw_signs, draw_walls
+from .decoder import Renderer, decoder_loss, draw_posters, draw_signs, draw_walls, draw_walls_or_signs
 from .loop import Stage, draw_curves, initialise, run_stage
 from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import CELL_CODES, FREE, PAIR, SIDE, coarser, random_style
+from .posters import CELL_CODES, FREE, PAIR, SIDE, coarser
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
 EDITS, BARE = 0.5, 0.1  # shares of edits in the planner's mixed stage, and of plans without preview
 PAIRS = 0.5  # share of posters with both letters of a pair in the planner's last stages
-EDITS_DRAWN = 0.2  # share of edits among the decoder's posters
 SERIF = 0.5  # share of posters with serifs in the stages that have them
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
@@ -212,25 +211,15 @@ class Training:
             nn.init.zeros_(zeroed.weight)  # blocks start as identities (adaLN-Zero, Peebles and Xie 2022)
 
         def learn(stage: Stage, draw, serif: float) -> None:
-            group = cache(lambda i: draw(stage.batch, serif, random.Random(f"group {i} of {stage.name}")))
+            group = cache(lambda i: draw(vae, stage.batch, serif, random.Random(f"group {i} of {stage.name}"), self.device))
             self.stage(stage, module, lambda rng: decoder_loss(module, group(rng.randrange(recipe.groups)), rng, self.device))
 
-        def posters(batch: int, serif: float, rng: random.Random) -> Group:
-            draw = draw_edits if rng.random() < EDITS_DRAWN else draw_group
-            return draw(vae, batch, random_style(rng, serif), rng, self.device)
-
-        def walls(batch: int, serif: float, rng: random.Random) -> Group:
-            return draw_walls(vae, batch, serif, rng, self.device)
-
-        def signs(batch: int, serif: float, rng: random.Random) -> Group:
-            return draw_signs(vae, batch, serif, rng, self.device)
-
-        learn(recipe.decoder, walls, 0)
+        learn(recipe.decoder, draw_walls, 0)
         join_pairs(dit.prior_token_embedding)
-        learn(recipe.decoder_signs, signs, 0)
-        learn(recipe.decoder_posters, posters, 0)
-        learn(recipe.decoder_serif, lambda batch, serif, rng: rng.choice((walls, signs))(batch, serif, rng), SERIF)
-        learn(recipe.decoder_last, posters, SERIF)
+        learn(recipe.decoder_signs, draw_signs, 0)
+        learn(recipe.decoder_posters, draw_posters, 0)
+        learn(recipe.decoder_serif, draw_walls_or_signs, SERIF)
+        learn(recipe.decoder_last, draw_posters, SERIF)
         return module
 
     def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer, dtype=torch.bfloat16) -> None:

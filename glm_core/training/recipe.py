@@ -54,7 +54,7 @@ class Recipe:
     glyph_width: int = 64
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=2e-3)
-    vision_serif: Stage = Stage("vision-serif", steps=250, batch=32, learning_rate=1e-3)
+    vision_serif: Stage = Stage("vision-serif", steps=1600, batch=32, learning_rate=1e-3)
     autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
     planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)

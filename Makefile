@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 MODEL ?= embedded
 PROMPT_1 ?= A yellow poster. At the top, "COFFEE" in blue letters. At the bottom left, a red circle. At the bottom right, a purple diamond.
 PROMPT_2 ?= A blue poster. In the centre, "MUSEUM" in white letters. At the top left, a yellow triangle. At the bottom, an orange square.
-PROMPT_3 ?= A white poster. At the top left, "OPEN" in large purple letters. At the bottom, "RADIO" in small black letters. At the right, a large green cross.
+PROMPT_3 ?= A white poster. At the top left, "OPEN" in small purple serif letters. At the bottom, "RADIO" in small black serif letters. At the right, a large green cross.
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := passive
 

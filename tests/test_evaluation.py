@@ -17,7 +17,7 @@ from glm_core.evaluation.metrics import edit_distance, normalise, pair_words, si
 from glm_core.evaluation.ocr import Box, make_reader, read_words
 from glm_core.evaluation.run import draw_pictures, measure, summary
 from glm_core.evaluation.shapes import kind_of, regions, seen_kinds
-from glm_core.evaluation.sheet import CELL, CHINESE_FONTS, caption_font, contact_sheet, wrap
+from glm_core.evaluation.sheet import CAPTION_FONTS, CELL, caption_font, contact_sheet, wrap
 from glm_core.evaluation.tasks import Task, read_tasks
 from glm_core.pipeline import Place
 from glm_core.training.posters import COLUMNS, ROWS, SHAPES, Item, Poster, caption, draw_poster, font, on_grid, random_poster
@@ -234,8 +234,8 @@ def test_captions_fit_below_their_pictures():
 
 def test_captions_in_chinese_are_written_where_a_font_for_them_is_installed():
     assert caption_font(["plain, é"]).getname() == font(15).getname()
-    if not any(map(is_installed, CHINESE_FONTS)):
-        pytest.skip(f"none of {', '.join(CHINESE_FONTS)} is installed")
+    if not any(map(is_installed, CAPTION_FONTS)):
+        pytest.skip(f"none of {', '.join(CAPTION_FONTS)} is installed")
     spring, autumn = (bytes(caption_font(["plain", "春秋"]).getmask(character)) for character in "春秋")
     assert spring != autumn
 

@@ -9,13 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 CELL, MARGIN, FONT_SIZE, LINE_HEIGHT = 320, 12, 15, 20
 FIRST_CHINESE = "\u2e80"  # here Unicode's East Asian characters begin, of which Pillow's own font has none
-CHINESE_FONTS = "NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc"  # as Debian, Windows and macOS name theirs
+CAPTION_FONTS = "NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc"  # as Debian, Windows and macOS name theirs
 
 
 def caption_font(texts: Sequence[str]) -> ImageFont.FreeTypeFont:
-    """Pillow's own; where the texts have Chinese characters, the first of ``CHINESE_FONTS`` that is installed."""
+    """Pillow's own; where the texts have Chinese characters, the first of ``CAPTION_FONTS`` that is installed."""
     if any(character >= FIRST_CHINESE for text in texts for character in text):
-        for name in CHINESE_FONTS:
+        for name in CAPTION_FONTS:
             with suppress(OSError):
                 return ImageFont.truetype(name, FONT_SIZE)
     return ImageFont.load_default(FONT_SIZE)

@@ -104,7 +104,7 @@ def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tenso
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
     """Rotate the leading part of x [..., tokens, head size]; pairs are half-split: i goes with i + pairs.
 
-    In few operations, as a token of a large planner is mostly the cost of starting them.
+    In three operations, where products and sums one by one take seven.
     """
     a, b, rest = x.split((pairs, pairs, x.shape[-1] - 2 * pairs), dim=-1)
     return torch.addcmul(x * cos, torch.cat((b, a, rest), dim=-1), sin)

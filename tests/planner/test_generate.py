@@ -78,8 +78,7 @@ class Started(TorchDispatchMode):
 
 @torch.inference_mode()
 def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokenizer):
-    """6 products, 4 norms, 2 sums, 2 for the gate, 4 for the rotation, 2 for the cache, attention. On a fast card starting them is
-    most of what a token takes beside reading the weights."""
+    """6 products, 4 norms, 2 sums, 2 for the gate, 4 for the rotation, 2 for the cache, attention."""
     job = prepare(tokenizer, planner.config, PROMPT, 64, 64)
     run = Run.of(planner, job, 1, "cpu", torch.float32)
     run.prefill(job.prompt_ids)

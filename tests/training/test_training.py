@@ -10,7 +10,7 @@ from glm_core.__main__ import main
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
 from glm_core.planner.grids import positions
 from glm_core.planner.model import KVCache, rotary_table
-from glm_core.training.loop import Stage, initialise, run_stage
+from glm_core.training.loop import Muon, Stage, initialise, orthogonalise, run_stage
 from glm_core.training.planner import Mix, code_logits, draw_lessons
 from glm_core.training.recipe import SHORT, train
 from glm_core.training.tokenizer import make_tokenizer
@@ -45,6 +45,28 @@ def test_a_run_that_was_cut_short_ends_as_one_that_was_not(tmp_path):
         fit_a_line(tmp_path / "cut", 100, stop_at=57)
     assert torch.equal(fit_a_line(tmp_path / "cut", 100), whole)
     assert losses(tmp_path / "whole", "line")[-1] < 0.1 * losses(tmp_path / "whole", "line")[0]
+
+
+@pytest.mark.parametrize("shape", [(12, 30), (30, 12), (1, 1)])
+def test_muon_in_bfloat16_is_torchs(shape):
+    torch.manual_seed(0)
+    ours, torchs = (nn.Parameter(start) for start in torch.randn(shape).expand(2, *shape).clone())
+    optimizers = Muon([ours], 0.1, torch.bfloat16), torch.optim.Muon([torchs], adjust_lr_fn="match_rms_adamw", weight_decay=0.1)
+    for step in range(3):
+        ours.grad = torchs.grad = torch.randn(shape)
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = 0.01 * (step + 1)
+            optimizer.step()
+    assert torch.equal(ours, torchs)
+
+
+def test_orthogonalised_matrices_keep_their_directions_and_lose_their_sizes():
+    torch.manual_seed(0)
+    u, _, v = torch.linalg.svd(torch.randn(20, 8), full_matrices=False)
+    x = orthogonalise(u @ torch.diag(torch.linspace(1, 10, 8)) @ v, (3.4445, -4.775, 2.0315), 5, 1e-7)
+    turned = u.T @ x @ v.T
+    assert turned.diagonal().min() > 0.6 and turned.diagonal().max() < 1.3
+    assert (turned - turned.diagonal().diag()).abs().max() < 1e-4
 
 
 @torch.inference_mode()

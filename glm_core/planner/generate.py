@@ -52,7 +52,7 @@ class Run:
 
     @classmethod
     def of(cls, model: PlannerModel, job: Job, batch: int, device, dtype: torch.dtype) -> Run:
-        rotary = rotary_table(positions([*job.segments, *job.grids]).to(device), model.config, dtype)
+        rotary = tuple(table.to(device) for table in rotary_table(positions([*job.segments, *job.grids]), model.config, dtype))
         cache = KVCache(model.config, batch, job.length, device, dtype)
         return cls(model, rotary, cache, model.code_embeddings(device, dtype))
 

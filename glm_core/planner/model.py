@@ -92,12 +92,11 @@ def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tenso
 
     Each frequency reads its own axis (mrope_section). What is not rotated has cosine 1 and sine 0.
     """
-    sections = torch.tensor(config.mrope_section, device=positions.device)
-    axis = torch.arange(3, device=positions.device).repeat_interleave(sections)
-    exponent = torch.arange(len(axis), device=positions.device, dtype=torch.float32) / len(axis)
+    axis = [i for i, pairs in enumerate(config.mrope_section) for _ in range(pairs)]
+    exponent = torch.arange(len(axis), dtype=torch.float32) / len(axis)
     angles = positions[axis].T * (1 / config.rope_theta**exponent)
     cos, sin = angles.cos(), angles.sin()
-    rest = torch.ones(len(angles), config.head_size - 2 * config.pairs, device=angles.device)
+    rest = torch.ones(len(angles), config.head_size - 2 * config.pairs)
     return torch.cat((cos, cos, rest), dim=1).to(dtype), torch.cat((-sin, sin, 0 * rest), dim=1).to(dtype)
 
 

@@ -76,7 +76,7 @@ def first_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
 
 
 def sample(logits: Tensor, sampling: Sampling, race: Tensor | None) -> Tensor:
-    """Ids [...] from logits [..., V] and their ``race``; on a GPU without a device sync, which is why it sorts there.
+    """Ids [...] from logits [..., V] and their ``race``; on other devices than the CPU without a sync, which is why it sorts there.
 
     argmax(p / Exponential(1)) draws from p (the exponential race of gpt-fast). A tiny difference of the logits
     then changes a token only at a near tie, which keeps plans the same over batch sizes and programs.
@@ -84,7 +84,7 @@ def sample(logits: Tensor, sampling: Sampling, race: Tensor | None) -> Tensor:
     if sampling.top_k == 1:
         return logits.argmax(-1)
     logits = keep_top_k(logits.float() / sampling.temperature, sampling.top_k)
-    if logits.is_cuda:
+    if logits.device.type != "cpu":
         return (keep_top_p(logits, sampling.top_p).softmax(-1) / race).argmax(-1)
     probabilities = logits.softmax(-1)
     if sampling.top_p >= 1:

@@ -13,7 +13,8 @@ from ..checkpoint import PLANNER, VISION, Weights, fill
 from ..errors import GLMImageError
 from ..plan import DROPPED, Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
-from ..planner.generate import Job, bytes_in_memory, prepare, split_grids
+from ..planner.generate import bytes_in_memory, prepare, split_grids
+from ..planner.run import Job
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights
 

@@ -4,69 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GLMImageError
 from ..plan import DROPPED, Plan
-from .grids import Grid, plan_grids, positions
-from .model import KVCache, PlannerConfig, PlannerModel, rotary_table
+from .grids import Grid, plan_grids
+from .model import KVCache, PlannerConfig, PlannerModel
 from .prompt import PromptTokenizer
+from .run import Capture, CapturedRun, Job, Run
 from .sampling import Sampling, draw_race, sample, seeded_generators
 
 OnToken = Callable[[int, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a run is made of: prompt_ids [1 or B, P], the prompt's segments, and the grids in the order they are written."""
-
-    prompt_ids: Tensor
-    segments: list[int | Grid]
-    grids: list[Grid]
-
-    @property
-    def new_tokens(self) -> int:
-        return sum(rows * columns for rows, columns in self.grids)
-
-    @property
-    def length(self) -> int:
-        return self.prompt_ids.shape[1] + self.new_tokens
-
-
-@dataclass(frozen=True)
-class Run:
-    """A model at work on one job: the cache it fills, the positions of all tokens, the embeddings [codes, hidden] of the codebook.
-
-    Written tokens are looked up in ``codes``, so that the table of the whole vocabulary, ten times as large, is not touched
-    between one token and the next and need not be on the device.
-    """
-
-    model: PlannerModel
-    rotary: tuple[Tensor, Tensor]
-    cache: KVCache
-    codes: Tensor
-
-    @classmethod
-    def of(cls, model: PlannerModel, job: Job, batch: int, device, dtype: torch.dtype) -> Run:
-        rotary = tuple(table.to(device) for table in rotary_table(positions([*job.segments, *job.grids]), model.config, dtype))
-        cache = KVCache(model.config, batch, job.length, device, dtype)
-        return cls(model, rotary, cache, model.code_embeddings(device, dtype))
-
-    def prefill(self, prompt_ids: Tensor) -> Tensor:
-        """Run the prompt [1 or B, P] through the model once; logits [1 or B, V] for the first new token."""
-        x = self.model.embed(prompt_ids, self.codes.device, self.codes.dtype)
-        return self.model.lm_head(self.hidden(x, 0)[:, -1])
-
-    def decode(self, ids: Tensor, at: int) -> Tensor:
-        """Logits [B, n, V] for what follows each of the codes ids [B, n], which stand from position ``at`` of the cache."""
-        return self.model.lm_head(self.hidden(F.embedding(ids, self.codes), at))
-
-    def hidden(self, x: Tensor, at: int) -> Tensor:
-        return self.model(x, tuple(table[at : at + x.shape[1]] for table in self.rotary), self.cache, at)
 
 
 def bytes_in_memory(config: PlannerConfig, job: Job, batch: int, ahead: int, dtype: torch.dtype) -> int:
@@ -160,12 +110,13 @@ def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, widt
 @torch.inference_mode()
 def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *, batch: int = 1,
               seed: int = 0, sampling: Sampling = Sampling(), references: Sequence[Plan] = (), preview: bool = True, ahead: int = 1,
-              device="cpu", dtype=torch.float32, on_token: OnToken = lambda i, tokens: None) -> Plan:
+              device="cpu", dtype=torch.float32, on_token: OnToken = lambda i, tokens: None, capture: Capture | None = None) -> Plan:
     """Plan ``batch`` pictures of width x height pixels; item i is drawn from its own generator, seeded seed + i.
 
     ``references``: the tokens of pictures to edit, one for the whole batch or one an item; the plan then has no preview.
     ``preview``: as ``prepare`` takes it. ``ahead``: tokens of one pass, see ``decode_ahead``.
-    ``device`` and ``dtype`` are those of the activations. ``on_token(i, tokens)`` is called after token i of
+    ``device`` and ``dtype`` are those of the activations. ``capture``: what records a token's pass to replay it, see
+    ``CapturedRun``; the weights must stay where they are. ``on_token(i, tokens)`` is called after token i of
     tokens [B, all grids] is there (the rest is DROPPED); what it raises ends the run.
     Raises GLMImageError on sizes and batches that are not accepted.
     """
@@ -178,7 +129,10 @@ def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, widt
 
     run = Run.of(model, job, batch, device, dtype)
     tokens = torch.full((batch, job.new_tokens), DROPPED, device=device)
-    given = run, run.prefill(job.prompt_ids), tokens, job.prompt_ids.shape[1], sampling, seeded_generators(seed, batch, device), on_token
+    first = run.prefill(job.prompt_ids)
+    if capture:
+        run = CapturedRun.of_run(run, batch, job.prompt_ids.shape[1], capture)
+    given = run, first, tokens, job.prompt_ids.shape[1], sampling, seeded_generators(seed, batch, device), on_token
     if ahead > 1:
         decode_ahead(*given, neighbours(job.grids), ahead)
     else:

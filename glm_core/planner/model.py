@@ -87,6 +87,23 @@ class KVCache:
         return keys[:batch, :, :end], values[:batch, :, :end]
 
 
+class CacheAt:
+    """A KVCache written one token at a time, at a position that is a tensor [1]; returns all of it, and which of it is there."""
+
+    def __init__(self, layers: list[tuple[Tensor, Tensor]]):
+        self.layers = layers
+        self.positions = torch.arange(layers[0][0].shape[2], device=layers[0][0].device)
+        self.there = torch.zeros(1, len(self.positions), dtype=torch.bool, device=self.positions.device)
+
+    def look_at(self, at: Tensor) -> None:
+        """From now on the last token is at this position."""
+        self.there.copy_(self.positions <= at)
+
+    def write(self, layer: int, at: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        keys, values = self.layers[layer]
+        return keys.index_copy_(2, at, k), values.index_copy_(2, at, v), self.there
+
+
 def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tensor, Tensor]:
     """Cosines and sines [tokens, head size] for positions [3, tokens], as ``rotate`` takes them.
 
@@ -109,10 +126,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
     return torch.addcmul(x * cos, torch.cat((b, a, rest), dim=-1), sin)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Grouped-query attention of q [B, heads, n, d], the last n of k, v [B, kv heads, length, d] → [B, n, heads * d].
 
     A whole prompt is causal; otherwise the query heads of one kv head become its queries, and nothing is repeated.
+    ``mask`` [1, length] says which keys a single token sees, where these are not all.
     """
     batch, heads, n, d = q.shape
     kv_heads, length = k.shape[1:3]
@@ -120,7 +138,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
     group = heads // kv_heads
-    mask = torch.ones(n, length, dtype=torch.bool, device=q.device).tril(length - n).repeat(group, 1) if n > 1 else None
+    if n > 1:
+        mask = torch.ones(n, length, dtype=torch.bool, device=q.device).tril(length - n).repeat(group, 1)
     out = F.scaled_dot_product_attention(q.reshape(batch, kv_heads, group * n, d), k, v, attn_mask=mask)
     return out.reshape(batch, heads, n, d).transpose(1, 2).flatten(2)
 

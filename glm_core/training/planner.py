@@ -13,9 +13,10 @@ from torch import Tensor
 from ..glyph import quoted_texts
 from ..plan import Plan
 from ..planner import PlannerModel, PromptTokenizer
-from ..planner.generate import Job, prepare
+from ..planner.generate import prepare
 from ..planner.grids import positions
 from ..planner.model import rotary_table
+from ..planner.run import Job
 from .edits import random_edit, random_letters
 from .held_out import WORDS
 from .posters import GRID, SIDE, Poster, Style, caption, cell_codes, coarse, preview_codes, random_poster, random_style, with_pair

@@ -9,7 +9,8 @@ import torch
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Place
 from glm_core.planner import Sampling
-from glm_core.planner.generate import Job, Run, decode_n_tokens, prepare
+from glm_core.planner.generate import decode_n_tokens, prepare
+from glm_core.planner.run import Job, Run
 from glm_core.planner.sampling import seeded_generators
 
 from .decoder import DiTPair, VAEPair

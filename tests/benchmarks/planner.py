@@ -13,8 +13,9 @@ from transformers.generation.streamers import BaseStreamer
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Place
 from glm_core.planner import Sampling, make_plan
-from glm_core.planner.generate import Job, prepare
+from glm_core.planner.generate import prepare
 from glm_core.planner.model import KVCache
+from glm_core.planner.run import Capture, Job, cuda_graph
 
 from .models import make_pair, prompt_tokenizer
 from .report import Measure
@@ -62,7 +63,7 @@ class PlannerPair:
             images_per_sample=torch.full((batch,), len(grids), device=self.place.device), max_new_tokens=self.job.new_tokens, **options)
         return out[:, ids.shape[1]:]
 
-    def time_ours(self, batch: int) -> tuple[float, float]:
+    def time_ours(self, batch: int, capture: Capture | None = None) -> tuple[float, float]:
         """Seconds to the first token, and from there to the last."""
         clock = Clock(self.place.device)
 
@@ -71,7 +72,7 @@ class PlannerPair:
                 clock.put(tokens)
 
         start = now(self.place.device)
-        self.plan_ours(batch, on_token=on_token)
+        self.plan_ours(batch, on_token=on_token, capture=capture)
         first = clock.times[0]
         return first - start, now(self.place.device) - first
 
@@ -114,6 +115,10 @@ def planner_measures(size: Size, place: Place, bandwidth: float, note) -> Iterat
                 one = whole if batch == 1 else one
                 target = TOKEN_TARGETS.get(models.planner_name) if batch == 1 else None
                 yield from batch_measures(name, pair, batch, first, rest, bandwidth, target)
+                if place.device.type == "cuda":
+                    captured = partial(pair.time_ours, batch, cuda_graph)
+                    captured()
+                    yield from captured_measures(f"{name}, batch {batch}", pair, batch, race(captured, ours, repeats).T[1], bandwidth)
         del pair, ours, reference
 
 
@@ -125,6 +130,13 @@ def batch_measures(name: str, pair: PlannerPair, batch: int, first, rest, bandwi
     yield Measure(f"{name}: to the first token", *first, "s", more_is_better=False)
     yield Measure(f"{name}: from there on", *(batch / step), "tokens/s")
     yield Measure(f"{name}: share of memory roofline", *(100 * pair.bytes_per_step(batch) / step / bandwidth), "%")
+
+
+def captured_measures(name: str, pair: PlannerPair, batch: int, rest, bandwidth: float) -> Iterator[Measure]:
+    """rest: seconds after the first token, [2]: passes replayed as a CUDA graph, and without, here in the reference's place."""
+    step = rest / (pair.job.new_tokens - 1)
+    yield Measure(f"{name}, from there on: CUDA graph beside none", *(batch / step), "tokens/s")
+    yield Measure(f"{name}, from there on: share of memory roofline", *(100 * pair.bytes_per_step(batch) / step / bandwidth), "%")
 
 
 def plans_measures(name: str, whole, one) -> Iterator[Measure]:

@@ -6,7 +6,8 @@ from glm_core import ops
 from glm_core.errors import GLMImageError
 from glm_core.plan import Plan
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
-from glm_core.planner.generate import Run, neighbours, prepare
+from glm_core.planner.generate import neighbours, prepare
+from glm_core.planner.run import Run
 from tests.tiny import Tiny, make_tokenizer, random_part
 
 PROMPT = "two cats on a red sofa"

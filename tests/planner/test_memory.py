@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from glm_core import ops
 from glm_core.planner import PlannerConfig, PlannerModel
-from glm_core.planner.generate import Job, Run, bytes_in_memory
+from glm_core.planner.generate import bytes_in_memory
 from glm_core.planner.model import KVCache
+from glm_core.planner.run import Job, Run
 from tests.live_bytes import LiveBytes
 
 RELEASED = PlannerConfig(hidden_size=4096, num_hidden_layers=2, num_attention_heads=32, num_key_value_heads=2, intermediate_size=13696,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..glyph import quoted_texts
-from ..plan import Plan
+from ..plan import TOKEN_PIXELS, Plan
 from ..planner import PlannerModel, PromptTokenizer
 from ..planner.generate import prepare
 from ..planner.grids import positions
@@ -29,10 +29,11 @@ PREVIEW_WEIGHT = 2.0
 class Mix:
     """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview.
 
-    ``fine``: with the whole codebook, not the coarse one. ``pairs``, ``serif``: shares of posters that quote both letters of
-    some pair, and of those with serifs.
+    ``cells``: of the posters' sides, the resolution. ``fine``: with the whole codebook, not the coarse one. ``pairs``,
+    ``serif``: shares of posters that quote both letters of some pair, and of those with serifs.
     """
 
+    cells: int = GRID
     free: float = 0.0
     edits: float = 0.0
     bare: float = 0.0
@@ -52,8 +53,8 @@ class Uncached:
 def lesson(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, preview: bool = True,
            fine: bool = True) -> tuple[Job, list[int]]:
     """A run as generation lays it out, and the codes it should write."""
-    prompt = caption(poster)
-    job = prepare(tokenizer, model.config, prompt, SIDE, SIDE, preview=preview)
+    prompt, side = caption(poster), poster.cells * TOKEN_PIXELS
+    job = prepare(tokenizer, model.config, prompt, side, side, preview=preview)
     target = cell_codes(poster, quoted_texts(prompt)) if fine else coarse(cell_codes(poster))
     grids = (preview_codes(poster), target) if preview else (target,)
     return job, [code for grid in grids for row in grid for code in row]
@@ -71,7 +72,7 @@ def draw_lessons(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mi
     if rng.random() < mix.edits:
         return [edit_lesson(model, tokenizer, rng, style) for style in styles]
     preview = rng.random() >= mix.bare
-    posters = [random_poster(rng, None, WORDS, style) for style in styles]
+    posters = [random_poster(rng, None, WORDS, style, mix.cells) for style in styles]
     posters = [with_pair(rng, poster, WORDS) if rng.random() < mix.pairs else poster for poster in posters]
     return [lesson(model, tokenizer, poster, preview, mix.fine) for poster in posters]
 
@@ -105,7 +106,7 @@ def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mi
     logits = code_logits(model, jobs, codes, device).float()
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten().to(device), reduction="none").view(codes.shape)
     weight = torch.ones(codes.shape[1], device=device)
-    weight[: codes.shape[1] - GRID * GRID] = PREVIEW_WEIGHT
+    weight[: codes.shape[1] - mix.cells**2] = PREVIEW_WEIGHT
     return (loss * weight).sum() / (len(codes) * weight.sum())
 
 

@@ -37,8 +37,6 @@ COLOURS = {
 BACKGROUNDS = COLOURS | {"grey": (150, 154, 160), "pink": (246, 180, 200)}
 SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 ROWS, COLUMNS = ("top", "centre", "bottom"), ("left", "centre", "right")
-WORD_ROW = {"top": 1, "centre": 3, "bottom": 6}
-SHAPE_START = {"top": 0, "left": 0, "centre": 3, "bottom": 6, "right": 6}
 BRIGHTNESS = np.array((0.299, 0.587, 0.114))
 CONTRAST = 60  # least difference in brightness of two colours that are drawn on each other; readers see little else
 OVERSAMPLED = 4
@@ -131,14 +129,16 @@ def random_word(rng: random.Random, length: int, held_out: frozenset[str] = froz
             return word
 
 
-def on_grid(item: Item) -> Item:
+def on_grid(item: Item, cells: int = GRID) -> Item:
     """The item at its place on the token grid."""
     row, column = item.zone
     if item.kind:
-        start = SHAPE_START[column], SHAPE_START[row]
+        starts = {"top": 0, "left": 0, "centre": cells // 2 - 1, "bottom": cells - 2, "right": cells - 2}
+        start = starts[column], starts[row]
     else:
-        rest = GRID - len(item.text)
-        start = {"left": 0, "centre": rest // 2, "right": rest}[column], WORD_ROW[row]
+        rest = cells - len(item.text)
+        start = ({"left": 0, "centre": rest // 2, "right": rest}[column],
+                 {"top": 1, "centre": (cells - 1) // 2, "bottom": cells - 2}[row])
     return replace(item, box=Box(*(TOKEN_PIXELS * at for at in start)))
 
 
@@ -158,9 +158,9 @@ def free_box(rng: random.Random, zone: tuple[str, str], letters: int, size: str)
     return Box(start(column, 2 * pitch), start(row, 2 * pitch), pitch)
 
 
-def place(rng: random.Random, item: Item, free: bool) -> Item:
+def place(rng: random.Random, item: Item, free: bool, cells: int = GRID) -> Item:
     if not free:
-        return on_grid(item)
+        return on_grid(item, cells)
     letters = len(item.text)
     fits = not letters or SIDE // letters >= WORD_PITCH["large"]
     size = rng.choice(("small", "large")) if fits else "small"
@@ -168,18 +168,21 @@ def place(rng: random.Random, item: Item, free: bool) -> Item:
 
 
 def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, held_out: frozenset[str] = frozenset(),
-                  style: Style = Style()) -> Poster:
-    """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left."""
+                  style: Style = Style(), cells: int = GRID) -> Poster:
+    """One or two words (of these lengths, if given) in bands of their own, and up to three shapes in the bands that are left.
+
+    Free ones have the whole ``cells``, those on the grid six at least.
+    """
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
-    lengths = lengths or tuple(rng.randint(1, GRID) for _ in range(rng.choice((1, 1, 2))))
+    lengths = lengths or tuple(rng.randint(1, cells) for _ in range(rng.choice((1, 1, 2))))
     bands = rng.sample(ROWS, len(ROWS))
     words = [Item(rng.choice(colours), (bands[i], rng.choice(COLUMNS)), text=random_word(rng, length, held_out, style.chinese))
              for i, length in enumerate(lengths)]
     left = [(row, column) for row in bands[len(lengths):] for column in COLUMNS]
     shapes = [Item(rng.choice(colours), zone, kind=rng.choice(SHAPES)) for zone in rng.sample(left, rng.randint(0, min(3, len(left))))]
-    items = tuple(place(rng, item, style.free) for item in rng.sample(words + shapes, len(words) + len(shapes)))
-    return Poster(background, items, language=rng.choice(("en", "zh")) if style.chinese else "en", font=style.font)
+    items = tuple(place(rng, item, style.free, cells) for item in rng.sample(words + shapes, len(words) + len(shapes)))
+    return Poster(background, items, cells, rng.choice(("en", "zh")) if style.chinese else "en", style.font)
 
 
 def random_wall(rng: random.Random, style: Style, held_out: frozenset[str] = frozenset(), cells: int = GRID) -> Poster:

@@ -21,13 +21,15 @@ from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start
 from .decoder import Renderer, decoder_loss, draw_posters, draw_signs, draw_walls, draw_walls_or_signs
 from .loop import Stage, draw_curves, initialise, run_stage
 from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import CELL_CODES, FREE, PAIR, SIDE, coarser
+from .posters import CELL_CODES, PAIR, SIDE, coarser
 from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
+SMALL = 6  # cells of the side of the planner's first posters
 EDITS, BARE = 0.5, 0.1  # shares of edits in the planner's mixed stage, and of plans without preview
-PAIRS = 0.5  # share of posters with both letters of a pair in the planner's last stages
+PLANNED_FREE = 0.65  # share of free posters there, which are harder than those on the grid
+PAIRS = 0.5  # share of posters with both letters of a pair in the planner's last stage
 SERIF = 0.5  # share of posters with serifs in the stages that have them
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
@@ -56,10 +58,10 @@ class Recipe:
     vision: Stage = Stage("vision", steps=1500, batch=32, learning_rate=2e-3)
     vision_serif: Stage = Stage("vision-serif", steps=1600, batch=32, learning_rate=1e-3)
     autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
-    planner: Stage = Stage("planner", steps=1500, batch=48, learning_rate=1.5e-3)
-    planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)
-    planner_last: Stage = Stage("planner-last", steps=600, batch=48, learning_rate=7e-4)
-    planner_serif: Stage = Stage("planner-serif", steps=650, batch=48, learning_rate=7e-4)
+    planner_small: Stage = Stage("planner-small", steps=1200, batch=32, learning_rate=1.5e-3)
+    planner: Stage = Stage("planner", steps=400, batch=32, learning_rate=1.5e-3)
+    planner_mixed: Stage = Stage("planner-mixed", steps=1900, batch=32, learning_rate=1e-3)
+    planner_last: Stage = Stage("planner-last", steps=500, batch=32, learning_rate=7e-4)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_posters: Stage = Stage("decoder-posters", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
@@ -108,10 +110,10 @@ SHORT = Recipe(
     vision=Stage("vision", steps=40, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     vision_serif=Stage("vision-serif", steps=10, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     autoencoder=Stage("autoencoder", steps=40, batch=2, learning_rate=2e-3, warm_up=5, average=0.8),
-    planner=Stage("planner", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
+    planner_small=Stage("planner-small", steps=60, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
+    planner=Stage("planner", steps=20, batch=8, learning_rate=3e-3, warm_up=5, average=0.8),
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     planner_last=Stage("planner-last", steps=20, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
-    planner_serif=Stage("planner-serif", steps=10, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
     decoder_signs=Stage("decoder-signs", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder_posters=Stage("decoder-posters", steps=10, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
@@ -194,11 +196,11 @@ class Training:
         def learn(stage: Stage, mix: Mix) -> None:
             self.stage(stage, module, lambda rng: planner_loss(module, self.tokenizer, stage.batch, mix, rng, self.device))
 
+        learn(self.recipe.planner_small, Mix(cells=SMALL, bare=1.0, fine=False))
         learn(self.recipe.planner, Mix(fine=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
-        learn(self.recipe.planner_mixed, Mix(free=FREE, edits=EDITS, bare=BARE))
-        learn(self.recipe.planner_last, Mix(free=FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS))
-        learn(self.recipe.planner_serif, Mix(free=FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS, serif=SERIF))
+        learn(self.recipe.planner_mixed, Mix(free=PLANNED_FREE, edits=EDITS, bare=BARE, serif=SERIF))
+        learn(self.recipe.planner_last, Mix(free=PLANNED_FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS, serif=SERIF))
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:

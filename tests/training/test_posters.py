@@ -48,6 +48,7 @@ from glm_core.training.posters import (
 from glm_core.training.tokenizer import VISUAL_IDS, make_tokenizer
 
 POSTERS = [random_poster(random.Random(i)) for i in range(300)]
+SMALL = [random_poster(random.Random(i), cells=6) for i in range(300)]
 FREE = [random_poster(random.Random(i), style=Style(free=True)) for i in range(300)]
 IN_CHINESE = [random_poster(random.Random(i), style=Style(free=i % 2 > 0, chinese=True)) for i in range(300)]
 WITH_SERIFS = [random_poster(random.Random(i), style=Style(i % 2 > 0, i % 3 > 1, "serif")) for i in range(300)]
@@ -62,10 +63,10 @@ def tokenizer():
 
 
 def test_items_stand_apart_inside_the_poster():
-    for poster in (*POSTERS, *FREE, *(edit.after for edit in EDITS)):
+    for poster in (*POSTERS, *SMALL, *FREE, *(edit.after for edit in EDITS)):
         cells = [cell for item in poster.items for cell in (shape_cells(item) if item.kind else word_cells(item))]
         assert len(set(cells)) == len(cells)
-        assert all(0 <= row < GRID and 0 <= column < GRID for row, column in cells)
+        assert all(0 <= row < poster.cells and 0 <= column < poster.cells for row, column in cells)
 
 
 def test_items_stand_in_the_zones_that_captions_name():
@@ -84,12 +85,12 @@ def test_captions_quote_exactly_the_words():
 
 
 def test_captions_tell_posters_apart():
-    for posters in (POSTERS, [*POSTERS, *(replace(poster, font="serif") for poster in POSTERS)]):
+    for posters in (POSTERS, SMALL, [*POSTERS, *(replace(poster, font="serif") for poster in POSTERS)]):
         assert len({caption(poster) for poster in posters}) == len(set(posters))
 
 
 def test_codes_spell_the_words_and_colours():
-    for poster in (*POSTERS, *FREE):
+    for poster in (*POSTERS, *SMALL, *FREE):
         grid = cell_codes(poster)
         for word in poster.words:
             for letter, (row, column) in zip(word.text, word_cells(word), strict=True):

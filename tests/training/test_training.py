@@ -77,7 +77,7 @@ def test_padded_batches_give_the_logits_of_generation():
     model = PlannerModel(config, operations=ops)
     initialise(model, 0)
     model.requires_grad_(False)
-    for mix in (Mix(), Mix(free=1.0, bare=1.0), Mix(pairs=1.0), Mix(edits=1.0)):
+    for mix in (Mix(), Mix(cells=6, bare=1.0, fine=False), Mix(free=1.0, bare=1.0), Mix(pairs=1.0), Mix(edits=1.0)):
         jobs, wanted = zip(*draw_lessons(model, tokenizer, 3, mix, random.Random(0)))
         batched = code_logits(model, jobs, torch.tensor(wanted), CPU)
         for job, codes, logits in zip(jobs, wanted, batched):
@@ -94,10 +94,10 @@ def test_padded_batches_give_the_logits_of_generation():
 def test_the_short_recipe_learns_and_writes_a_checkpoint_that_draws(tmp_path):
     pytest.importorskip("matplotlib")
     train(SHORT, tmp_path, CPU)
-    last = {"planner": "planner-mixed", "decoder": "decoder-last"}
+    last = {"planner-small": "planner-mixed", "decoder": "decoder-last"}
     stages = "vision", "autoencoder", *last, *last.values()
     curves = {stage: losses(tmp_path / "training", stage) for stage in stages}
-    for stage, share in {"vision": 0.5, "autoencoder": 0.9, "planner": 0.5, "decoder": 0.9}.items():
+    for stage, share in {"vision": 0.5, "autoencoder": 0.9, "planner-small": 0.5, "decoder": 0.9}.items():
         assert curves[stage][-1] < share * curves[stage][0], stage
     for first, second in last.items():  # batches of a mix are of many kinds, so that two of them say little
         assert max(curves[second]) < 0.9 * curves[first][0], second

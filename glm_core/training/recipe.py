@@ -41,9 +41,10 @@ class Recipe:
 
     The planner learns small posters first, without preview, then whole ones with it, both on the grid and with a coarse
     codebook in which two letters share a code; then its codes are split, as Linde, Buzo and Gray (1980) grow a codebook. At
-    last it sees many texts with both letters of a pair, which must not be left open. The decoder learns small walls first, which have many times the letters of a poster for the same work,
-    then short texts whose plans leave letters open, which only the glyphs tell. Both end with posters on the grid, free ones
-    and edits. Tower and decoder learn letters with serifs when they know those without, in stages of their own.
+    last it sees many texts with both letters of a pair, which must not be left open. The decoder learns small walls first,
+    which have many times the letters of a poster for the same work, then short texts whose plans leave letters open, which
+    only the glyphs tell. Both end with posters on the grid, free ones and edits. Tower and decoder learn letters with serifs
+    when they know those without, in stages of their own.
     """
 
     planner_width: int = 192

@@ -44,11 +44,9 @@ def partly_loaded(patcher, run) -> dict[str, float]:
     return found
 
 
-def prompt_states(model, config, job) -> torch.Tensor:
-    network = sys.modules[planners.PlannerModel.__module__]
-    rotary = network.rotary_table(sys.modules[planners.prepare.__module__].positions(job.segments), config, torch.float32)
-    cache = network.KVCache(config, 1, job.length, CPU, torch.float32)
-    return model.lm_head(model(model.embed(job.prompt_ids, CPU, torch.float32), rotary, cache, 0))
+def prompt_states(model, job) -> torch.Tensor:
+    run = sys.modules[planners.Job.__module__].Run.of(model, job, 1, CPU, torch.float32)
+    return model.lm_head(run.hidden(model.embed(job.prompt_ids, CPU, torch.float32), 0))
 
 
 torch.manual_seed(0)
@@ -85,7 +83,7 @@ with torch.inference_mode():
     job = planners.prepare(planner.tokenizer, planner.config, "a poster", 64, 96)
     partly = {
         "decoder": partly_loaded(decoder, lambda: decoder.model.diffusion_model(*given)),
-        "planner": partly_loaded(planner.patcher, lambda: prompt_states(planner.patcher.model, planner.config, job)),
+        "planner": partly_loaded(planner.patcher, lambda: prompt_states(planner.patcher.model, job)),
     }
     planner = planner.patcher
     table = planner.model.language_model.embed_tokens.weight

@@ -131,7 +131,7 @@ def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, widt
     tokens = torch.full((batch, job.new_tokens), DROPPED, device=device)
     first = run.prefill(job.prompt_ids)
     if capture:
-        run = CapturedRun.of_run(run, batch, job.prompt_ids.shape[1], capture)
+        run = CapturedRun.of_run(run, job.prompt_ids.shape[1], capture)
     given = run, first, tokens, job.prompt_ids.shape[1], sampling, seeded_generators(seed, batch, device), on_token
     if ahead > 1:
         decode_ahead(*given, neighbours(job.grids), ahead)

@@ -105,7 +105,7 @@ class CacheAt:
 
 
 def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [tokens, head size] for positions [3, tokens], as ``rotate`` takes them.
+    """Cosines and sines [tokens, head size] for positions [3, tokens] on the CPU, as ``rotate`` takes them.
 
     Each frequency reads its own axis (mrope_section). What is not rotated has cosine 1 and sine 0.
     """

@@ -78,9 +78,9 @@ class CapturedRun(Run):
     replay: Callable[[], None]
 
     @classmethod
-    def of_run(cls, run: Run, batch: int, first: int, capture: Capture) -> CapturedRun:
+    def of_run(cls, run: Run, first: int, capture: Capture) -> CapturedRun:
         """Capturing may run the pass, which then writes the cache at position ``first``; the first token overwrites that."""
-        ids = torch.zeros(batch, 1, dtype=torch.int64, device=run.codes.device)
+        ids = torch.zeros(run.cache.keys.shape[1], 1, dtype=torch.int64, device=run.codes.device)
         at = torch.full((1,), first, device=run.codes.device)
         for unwritten in (run.cache.keys[..., first:, :], run.cache.values[..., first:, :]):
             unwritten.zero_()  # nobody sees it, but zero times what is not a number is not zero

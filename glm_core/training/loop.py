@@ -60,7 +60,7 @@ def learning_rate(stage: Stage, step: int) -> float:
 def precision(device: torch.device) -> torch.dtype:
     """What products are computed in: bfloat16, but float32 on CPUs without such instructions.
 
-    On one of those Muon alone took 22 s of a decoder's step in bfloat16, which took 3 s with all of it in float32 (torch 2.13).
+    On one of those Muon took 22 s in bfloat16 of a decoder's step whose other parts took 3 s in float32 (torch 2.13).
     """
     if device.type == "cpu" and not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return torch.float32

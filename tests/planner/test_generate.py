@@ -2,29 +2,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glm_core import ops
 from glm_core.errors import GLMImageError
 from glm_core.plan import Plan
-from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
+from glm_core.planner import PlannerConfig, Sampling, make_plan
 from glm_core.planner.generate import neighbours, prepare
 from glm_core.planner.run import Run
-from tests.tiny import Tiny, make_tokenizer, random_part
+from tests.tiny import Tiny
 
 PROMPT = "two cats on a red sofa"
-
-
-@pytest.fixture(scope="module")
-def planner():
-    """A random planner whose head likes nothing better than ids that are no codes."""
-    model = PlannerModel(PlannerConfig.from_json(Tiny().planner(), "tiny"), operations=ops)
-    model.load_state_dict(random_part(model, torch.Generator().manual_seed(0)))
-    model.lm_head.weight.data[16384:] *= 100
-    return model
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return PromptTokenizer(make_tokenizer().to_str())
 
 
 def test_grids_are_full_and_hold_only_codes(planner, tokenizer):

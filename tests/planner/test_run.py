@@ -8,24 +8,10 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from glm_core import ops
 from glm_core.plan import Plan
-from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
-from tests.tiny import Tiny, make_tokenizer, random_part
+from glm_core.planner import Sampling, make_plan
 
 PROMPT = "two cats on a red sofa"
-
-
-@pytest.fixture(scope="module")
-def planner():
-    model = PlannerModel(PlannerConfig.from_json(Tiny().planner(), "tiny"), operations=ops)
-    model.load_state_dict(random_part(model, torch.Generator().manual_seed(0)))
-    return model.requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return PromptTokenizer(make_tokenizer().to_str())
 
 
 def trace(step):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ..checkpoint import PLANNER, VISION, Weights, fill
 from ..errors import GLMImageError
 from ..plan import DROPPED, Plan, draw_grid
-from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, make_plan
-from ..planner.generate import bytes_in_memory, prepare, split_grids
+from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, prepare, write_plan
+from ..planner.generate import bytes_in_memory, split_grids
 from ..planner.run import Job
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights
@@ -86,9 +86,8 @@ class HostPlanner:
         job = prepare(self.tokenizer, self.config, prompt, width, height, references)
         needed = bytes_in_memory(self.config, job, batch, ahead, self.precision.compute)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
-        plan = make_plan(self.patcher.model, self.tokenizer, prompt, width, height, batch=batch, seed=seed, sampling=sampling,
-                         references=references, ahead=ahead, device=self.load_device, dtype=self.precision.compute,
-                         on_token=PlanProgress(job))
+        plan = write_plan(self.patcher.model, job, batch=batch, seed=seed, sampling=sampling, ahead=ahead, device=self.load_device,
+                          dtype=self.precision.compute, on_token=PlanProgress(job))
         return plan.to(comfy.model_management.intermediate_device())
 
     def tokenize(self, image: Tensor) -> Plan:

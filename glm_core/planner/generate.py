@@ -87,11 +87,16 @@ def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, widt
             references: Sequence[Plan] = (), preview: bool = True) -> Job:
     """Lay a run out. Raises GLMImageError on a size that is not accepted, and on references of unequal batches.
 
+    ``references``: the tokens of pictures to edit, one for all plans or one a plan.
+
     Text to image: told target and preview grid, the model writes the preview first (transformers lists the grids so and
     walks them backwards). With references: each picture's tokens between start and end, then the text, and no preview.
     ``preview`` False leaves it out without references too, which the released model was not made for.
     """
     target, small = plan_grids(width, height, config.preview_tokens)
+    smallest, largest = config.trained_sides
+    if min(width, height) < smallest or max(width, height) > largest:
+        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)
     grids = [target, small] if preview and not references else [target]
     text = tokenizer.layout(prompt, grids, config.image_start_token_id)
     batch = max((reference.batch for reference in references), default=1)
@@ -104,28 +109,27 @@ def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, widt
         parts += [start, reference.ids.cpu().flatten(1).expand(batch, -1), end]
         segments += [1, tuple(reference.ids.shape[1:]), 1]
     prompt_ids = torch.cat([*parts, torch.tensor([text]).expand(batch, -1)], dim=1)
-    return Job(prompt_ids, [*segments, len(text)], grids[::-1])
+    return Job(prompt, prompt_ids, [*segments, len(text)], grids[::-1])
+
+
+def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *,
+              references: Sequence[Plan] = (), preview: bool = True, **options) -> Plan:
+    """Plan pictures of width x height pixels: ``prepare`` and ``write_plan``, whose ``options`` and errors it has."""
+    return write_plan(model, prepare(tokenizer, model.config, prompt, width, height, references, preview), **options)
 
 
 @torch.inference_mode()
-def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *, batch: int = 1,
-              seed: int = 0, sampling: Sampling = Sampling(), references: Sequence[Plan] = (), preview: bool = True, ahead: int = 1,
-              device="cpu", dtype=torch.float32, on_token: OnToken = lambda i, tokens: None, capture: Capture | None = None) -> Plan:
-    """Plan ``batch`` pictures of width x height pixels; item i is drawn from its own generator, seeded seed + i.
+def write_plan(model: PlannerModel, job: Job, *, batch: int = 1, seed: int = 0, sampling: Sampling = Sampling(), ahead: int = 1,
+               device="cpu", dtype=torch.float32, on_token: OnToken = lambda i, tokens: None, capture: Capture | None = None) -> Plan:
+    """Write ``batch`` plans of one job; item i is drawn from its own generator, seeded seed + i.
 
-    ``references``: the tokens of pictures to edit, one for the whole batch or one an item; the plan then has no preview.
-    ``preview``: as ``prepare`` takes it. ``ahead``: tokens of one pass, see ``decode_ahead``.
-    ``device`` and ``dtype`` are those of the activations. ``capture``: what records a token's pass to replay it, see
-    ``CapturedRun``; the weights must stay where they are. ``on_token(i, tokens)`` is called after token i of
-    tokens [B, all grids] is there (the rest is DROPPED); what it raises ends the run.
-    Raises GLMImageError on sizes and batches that are not accepted.
+    ``ahead``: tokens of one pass, see ``decode_ahead``. ``device`` and ``dtype`` are those of the activations.
+    ``capture``: what records a token's pass to replay it, see ``CapturedRun``; the weights must stay where they are.
+    ``on_token(i, tokens)`` is called after token i of tokens [B, all grids] is there (the rest is DROPPED); what it raises
+    ends the run. Raises GLMImageError when the references' batch is neither 1 nor ``batch``.
     """
-    job = prepare(tokenizer, model.config, prompt, width, height, references, preview)
     if len(job.prompt_ids) not in (1, batch):
         raise GLMImageError(f"references: found a batch of {len(job.prompt_ids)} for {batch} plans; accepted are 1 and {batch}")
-    smallest, largest = model.config.trained_sides
-    if min(width, height) < smallest or max(width, height) > largest:
-        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)
 
     run = Run.of(model, job, batch, device, dtype)
     tokens = torch.full((batch, job.new_tokens), DROPPED, device=device)
@@ -138,7 +142,7 @@ def make_plan(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, widt
     else:
         decode_n_tokens(*given)
     *small, target = split_grids(tokens, job.grids)
-    return Plan(target, small[0] if small else None, prompt, seed)
+    return Plan(target, small[0] if small else None, job.prompt, seed)
 
 
 def split_grids(tokens: Tensor, grids: list[Grid]) -> list[Tensor]:

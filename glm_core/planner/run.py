@@ -17,8 +17,12 @@ Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]  #
 
 @dataclass(frozen=True)
 class Job:
-    """What a run is made of: prompt_ids [1 or B, P], the prompt's segments, and the grids in the order they are written."""
+    """What a run is made of: prompt_ids [1 or B, P], the prompt's segments, and the grids in the order they are written.
 
+    ``prompt``: what the user wrote.
+    """
+
+    prompt: str
     prompt_ids: Tensor
     segments: list[int | Grid]
     grids: list[Grid]

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ..glyph import quoted_texts
 from ..plan import TOKEN_PIXELS, Plan
-from ..planner import PlannerModel, PromptTokenizer
-from ..planner.generate import prepare
+from ..planner import PlannerModel, PromptTokenizer, prepare
 from ..planner.grids import positions
 from ..planner.model import rotary_table
 from ..planner.run import Job

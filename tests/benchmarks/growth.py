@@ -8,8 +8,8 @@ import torch
 
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Place
-from glm_core.planner import Sampling
-from glm_core.planner.generate import decode_n_tokens, prepare
+from glm_core.planner import Sampling, prepare
+from glm_core.planner.generate import decode_n_tokens
 from glm_core.planner.run import Job, Run
 from glm_core.planner.sampling import seeded_generators
 
@@ -38,7 +38,7 @@ class PlannerClock:
         """Median seconds of a token, its drawing included, when the cache holds ``length`` already."""
         device, config = self.place.device, self.planner.config
         drawn = 1, TOKENS + 2  # no pass for the first, a warm-up for the second
-        run = Run.of(self.planner, Job(torch.zeros(1, length, dtype=torch.int64), [length], [drawn]), 1, device, self.place.dtype)
+        run = Run.of(self.planner, Job("", torch.zeros(1, length, dtype=torch.int64), [length], [drawn]), 1, device, self.place.dtype)
         for tensor in (run.cache.keys, run.cache.values):
             tensor.normal_()
         logits = torch.randn(1, config.vision_vocab_size, device=device, dtype=self.place.dtype)

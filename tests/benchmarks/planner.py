@@ -12,8 +12,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Place
-from glm_core.planner import Sampling, make_plan
-from glm_core.planner.generate import prepare
+from glm_core.planner import Sampling, make_plan, prepare
 from glm_core.planner.model import KVCache
 from glm_core.planner.run import Capture, Job, cuda_graph
 

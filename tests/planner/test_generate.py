@@ -4,8 +4,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from glm_core.errors import GLMImageError
 from glm_core.plan import Plan
-from glm_core.planner import PlannerConfig, Sampling, make_plan
-from glm_core.planner.generate import neighbours, prepare
+from glm_core.planner import PlannerConfig, Sampling, make_plan, prepare
+from glm_core.planner.generate import neighbours
 from glm_core.planner.run import Run
 from tests.tiny import Tiny
 

@@ -22,7 +22,7 @@ def test_the_estimate_is_close_to_what_is_alive_at_once(monkeypatch, batch, prom
     dtype = torch.bfloat16
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, **options: torch.empty_like(q))  # keeps no scores
     model = PlannerModel(RELEASED, "meta", dtype, ops)
-    job = Job(torch.zeros(prompts, words, dtype=torch.int64), [words], [sides])
+    job = Job("", torch.zeros(prompts, words, dtype=torch.int64), [words], [sides])
     with torch.no_grad(), LiveBytes(model.parameters()) as live:
         made = {"device": "meta", "dtype": dtype}
         rotary = tuple(torch.empty(job.length, RELEASED.head_size, **made) for _ in range(2))

@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/tests-installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadgroup
 
 test-long: $(VENV)/tests-installed
 	$(BIN)/python -m pytest -m long

@@ -1,10 +1,24 @@
-"""Ends a run without a ComfyUI with a word on what was left out."""
+"""How tests are shared out where several processes run them, and a word at the end on the hosts that there were."""
 
+import os
+
+import pytest
 import torch
 
 from tests.host.servers import find_hosts, host_version
 
-torch.set_num_threads(2)
+CORES = 2
+torch.set_num_threads(CORES // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests of one ComfyUI go to one process, which starts it once; of the others, those of one file."""
+    hosts = find_hosts()
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        group = next((host_version(param) for param in params if param in hosts), item.location[0])
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter):

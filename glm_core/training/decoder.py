@@ -17,6 +17,8 @@ from .posters import GRID, SIDE, Poster, Style, caption, cell_codes, random_post
 
 WORDS_A_POSTER = 1, 2, 2, 3  # more than prompts ask for, as letters are what takes long to learn
 EDITS = 0.2  # share of edits among posters
+DRAWN_FREE = 0.7  # share of free posters among them
+SHORT, SHORT_WORDS = 0.6, 5  # share of posters whose words have at most so many letters, as only short words may be large
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 
 
@@ -55,7 +57,8 @@ def prompted(vae: AutoencoderKL, posters: list[Poster], prompts: list[str], devi
 
 
 def draw_group(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:
-    lengths = tuple(rng.randint(1, GRID) for _ in range(rng.choice(WORDS_A_POSTER)))
+    longest = SHORT_WORDS if rng.random() < SHORT else GRID
+    lengths = tuple(rng.randint(1, longest) for _ in range(rng.choice(WORDS_A_POSTER)))
     posters = [random_poster(rng, lengths, WORDS, style) for _ in range(batch)]
     return prompted(vae, posters, [caption(poster) for poster in posters], device)
 
@@ -81,7 +84,7 @@ def draw_walls_or_signs(vae: AutoencoderKL, batch: int, serif: float, rng: rando
 def draw_posters(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
     """Of prompts or of edits."""
     draw = draw_edits if rng.random() < EDITS else draw_group
-    return draw(vae, batch, random_style(rng, serif), rng, device)
+    return draw(vae, batch, random_style(rng, serif, DRAWN_FREE), rng, device)
 
 
 def draw_edits(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:

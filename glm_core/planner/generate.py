@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..plan import DROPPED, Plan
+from ..plan import DROPPED, TOKEN_PIXELS, Plan
 from .grids import Grid, plan_grids
 from .model import KVCache, PlannerConfig, PlannerModel
 from .prompt import PromptTokenizer
@@ -94,9 +94,6 @@ def prepare(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, widt
     ``preview`` False leaves it out without references too, which the released model was not made for.
     """
     target, small = plan_grids(width, height, config.preview_tokens)
-    smallest, largest = config.trained_sides
-    if min(width, height) < smallest or max(width, height) > largest:
-        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)
     grids = [target, small] if preview and not references else [target]
     text = tokenizer.layout(prompt, grids, config.image_start_token_id)
     batch = max((reference.batch for reference in references), default=1)
@@ -130,6 +127,10 @@ def write_plan(model: PlannerModel, job: Job, *, batch: int = 1, seed: int = 0, 
     """
     if len(job.prompt_ids) not in (1, batch):
         raise GLMImageError(f"references: found a batch of {len(job.prompt_ids)} for {batch} plans; accepted are 1 and {batch}")
+    smallest, largest = model.config.trained_sides
+    height, width = (side * TOKEN_PIXELS for side in job.grids[-1])
+    if min(width, height) < smallest or max(width, height) > largest:
+        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)
 
     run = Run.of(model, job, batch, device, dtype)
     tokens = torch.full((batch, job.new_tokens), DROPPED, device=device)

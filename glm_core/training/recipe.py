@@ -27,9 +27,10 @@ from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
 SMALL = 6  # cells of the side of the planner's first posters
-EDITS, BARE = 0.5, 0.1  # shares of edits in the planner's mixed stage, and of plans without preview
+EDITS, LAST_EDITS = 0.5, 0.15  # shares of edits in the planner's mixed stage and in its last
+BARE = 0.1  # share of plans without preview in both
 PLANNED_FREE = 0.65  # share of free posters there, which are harder than those on the grid
-PAIRS = 0.5  # share of posters with both letters of a pair in the planner's last stage
+PAIRS = 0.8  # share of posters with both letters of a pair in the planner's last stage
 SERIF = 0.5  # share of posters with serifs in the stages that have them
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
@@ -61,13 +62,13 @@ class Recipe:
     autoencoder: Stage = Stage("autoencoder", steps=1600, batch=8, learning_rate=1e-3)
     planner_small: Stage = Stage("planner-small", steps=1200, batch=32, learning_rate=1.5e-3)
     planner: Stage = Stage("planner", steps=400, batch=32, learning_rate=1.5e-3)
-    planner_mixed: Stage = Stage("planner-mixed", steps=2600, batch=48, learning_rate=1e-3)
-    planner_last: Stage = Stage("planner-last", steps=700, batch=48, learning_rate=7e-4)
+    planner_mixed: Stage = Stage("planner-mixed", steps=2200, batch=32, learning_rate=1e-3)
+    planner_last: Stage = Stage("planner-last", steps=1400, batch=32, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_posters: Stage = Stage("decoder-posters", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
     decoder_serif: Stage = Stage("decoder-serif", steps=350, batch=64, learning_rate=1e-3, average=0.98)
-    decoder_last: Stage = Stage("decoder-last", steps=300, batch=24, learning_rate=7e-4, average=0.99)
+    decoder_last: Stage = Stage("decoder-last", steps=720, batch=24, learning_rate=7e-4, average=0.99)
     groups: int = 240
 
     def planner_config(self, text_vocabulary: int) -> dict:
@@ -201,7 +202,7 @@ class Training:
         learn(self.recipe.planner, Mix(fine=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
         learn(self.recipe.planner_mixed, Mix(free=PLANNED_FREE, edits=EDITS, bare=BARE, serif=SERIF))
-        learn(self.recipe.planner_last, Mix(free=PLANNED_FREE, edits=EDITS / 2, bare=BARE, pairs=PAIRS, serif=SERIF))
+        learn(self.recipe.planner_last, Mix(free=PLANNED_FREE, edits=LAST_EDITS, bare=BARE, pairs=PAIRS, serif=SERIF))
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:

@@ -13,12 +13,26 @@ from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plan import prior_map
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, Poster, Style, caption, cell_codes, random_poster, random_sign, random_style, random_wall, to_pixels
+from .posters import (
+    GRID,
+    SIDE,
+    WORD_PITCH,
+    Poster,
+    Style,
+    caption,
+    cell_codes,
+    random_poster,
+    random_sign,
+    random_style,
+    random_wall,
+    to_pixels,
+)
 
 WORDS_A_POSTER = 1, 2, 2, 3  # more than prompts ask for, as letters are what takes long to learn
 EDITS = 0.2  # share of edits among posters
 DRAWN_FREE = 0.7  # share of free posters among them
-SHORT, SHORT_WORDS = 0.6, 5  # share of posters whose words have at most so many letters, as only short words may be large
+LARGE_LETTERS = SIDE // WORD_PITCH["large"]  # of a large word at most
+SHORT_WORDS = 0.6  # share of posters whose words are all short enough to be large
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 
 
@@ -57,7 +71,7 @@ def prompted(vae: AutoencoderKL, posters: list[Poster], prompts: list[str], devi
 
 
 def draw_group(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:
-    longest = SHORT_WORDS if rng.random() < SHORT else GRID
+    longest = LARGE_LETTERS if rng.random() < SHORT_WORDS else GRID
     lengths = tuple(rng.randint(1, longest) for _ in range(rng.choice(WORDS_A_POSTER)))
     posters = [random_poster(rng, lengths, WORDS, style) for _ in range(batch)]
     return prompted(vae, posters, [caption(poster) for poster in posters], device)

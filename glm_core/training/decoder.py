@@ -15,8 +15,8 @@ from .edits import random_edit, random_letters
 from .held_out import WORDS
 from .posters import (
     GRID,
+    LARGE_LETTERS,
     SIDE,
-    WORD_PITCH,
     Poster,
     Style,
     caption,
@@ -31,7 +31,6 @@ from .posters import (
 WORDS_A_POSTER = 1, 2, 2, 3  # more than prompts ask for, as letters are what takes long to learn
 EDITS = 0.2  # share of edits among posters
 DRAWN_FREE = 0.7  # share of free posters among them
-LARGE_LETTERS = SIDE // WORD_PITCH["large"]  # of a large word at most
 SHORT_WORDS = 0.6  # share of posters whose words are all short enough to be large
 UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
 

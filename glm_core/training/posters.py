@@ -49,6 +49,7 @@ TRANSLATED = {
 FREE, IN_CHINESE = 0.5, 0.3  # shares of free posters and of those with Chinese words, where they are trained on
 STEP = TOKEN_PIXELS // 2  # free items start at multiples of it; so they cover whole patches of the decoder
 WORD_PITCH = {"small": 2 * STEP, "large": 3 * STEP}
+LARGE_LETTERS = SIDE // WORD_PITCH["large"]  # that fit into a poster
 SHAPE_PITCH = {"small": 3 * STEP // 2, "large": 2 * STEP}
 BANDS = (0, 5), (5, 11), (11, 16)  # of the zones, in steps
 
@@ -162,8 +163,7 @@ def place(rng: random.Random, item: Item, free: bool, cells: int = GRID) -> Item
     if not free:
         return on_grid(item, cells)
     letters = len(item.text)
-    fits = not letters or SIDE // letters >= WORD_PITCH["large"]
-    size = rng.choice(("small", "large")) if fits else "small"
+    size = rng.choice(("small", "large")) if letters <= LARGE_LETTERS else "small"
     return replace(item, size=size, box=free_box(rng, item.zone, letters, size))
 
 

@@ -18,10 +18,24 @@ from ..planner.model import rotary_table
 from ..planner.run import Job
 from .edits import random_edit, random_letters
 from .held_out import WORDS
-from .posters import GRID, SIDE, Poster, Style, caption, cell_codes, coarse, preview_codes, random_poster, random_style, with_pair
+from .posters import (
+    CELL_CODES,
+    GRID,
+    SIDE,
+    Poster,
+    Style,
+    caption,
+    cell_codes,
+    coarse,
+    preview_codes,
+    random_poster,
+    random_style,
+    with_pair,
+)
 
 TARGET, PREVIEW = (GRID, GRID), (GRID // 2, GRID // 2)
 PREVIEW_WEIGHT = 2.0
+LETTER_CODES = torch.tensor([i for code, i in CELL_CODES.items() if code[0] == "letter"])
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,8 @@ class Mix:
     """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview.
 
     ``cells``: of the posters' sides, the resolution. ``fine``: with the whole codebook, not the coarse one. ``pairs``,
-    ``serif``: shares of posters that quote both letters of some pair, and of those with serifs.
+    ``serif``: shares of posters that quote both letters of some pair, and of those with serifs. ``letters``: weight of a letter's
+    token in the loss, in which most tokens are of empty cells and say little.
     """
 
     cells: int = GRID
@@ -39,6 +54,7 @@ class Mix:
     fine: bool = True
     pairs: float = 0.0
     serif: float = 0.0
+    letters: float = 1.0
 
 
 class Uncached:
@@ -99,14 +115,20 @@ def code_logits(model: PlannerModel, jobs: list[Job], codes: Tensor, device) -> 
     return model.lm_head(hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]).to(device)))
 
 
+def token_weights(codes: Tensor, mix: Mix) -> Tensor:
+    """What each token of plans [B, n] counts in the loss."""
+    weights = torch.where(torch.isin(codes, LETTER_CODES), mix.letters, 1.0)
+    weights[:, : codes.shape[1] - mix.cells**2] = PREVIEW_WEIGHT
+    return weights
+
+
 def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random, device) -> Tensor:
     jobs, wanted = zip(*draw_lessons(model, tokenizer, batch, mix, rng))
     codes = torch.tensor(wanted)
     logits = code_logits(model, jobs, codes, device).float()
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten().to(device), reduction="none").view(codes.shape)
-    weight = torch.ones(codes.shape[1], device=device)
-    weight[: codes.shape[1] - mix.cells**2] = PREVIEW_WEIGHT
-    return (loss * weight).sum() / (len(codes) * weight.sum())
+    weight = token_weights(codes, mix).to(device)
+    return (loss * weight).sum() / weight.sum()
 
 
 @torch.inference_mode()

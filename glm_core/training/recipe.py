@@ -31,6 +31,7 @@ EDITS, LAST_EDITS = 0.5, 0.15  # shares of edits in the planner's mixed stage an
 BARE = 0.1  # share of plans without preview in both
 PLANNED_FREE = 0.65  # share of free posters in both, which are harder than those on the grid
 PAIRS = 0.8  # share of posters with both letters of a pair in the planner's last stage
+LETTER_WEIGHT = 5.0  # of a letter's token in that stage's loss
 SERIF = 0.5  # share of posters with serifs in the stages that have them
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
@@ -63,7 +64,7 @@ class Recipe:
     planner_small: Stage = Stage("planner-small", steps=1200, batch=32, learning_rate=1.5e-3)
     planner: Stage = Stage("planner", steps=400, batch=32, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=2200, batch=32, learning_rate=1e-3)
-    planner_last: Stage = Stage("planner-last", steps=1400, batch=32, learning_rate=1e-3)
+    planner_last: Stage = Stage("planner-last", steps=3300, batch=32, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_posters: Stage = Stage("decoder-posters", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
@@ -202,7 +203,8 @@ class Training:
         learn(self.recipe.planner, Mix(fine=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
         learn(self.recipe.planner_mixed, Mix(free=PLANNED_FREE, edits=EDITS, bare=BARE, serif=SERIF))
-        learn(self.recipe.planner_last, Mix(free=PLANNED_FREE, edits=LAST_EDITS, bare=BARE, pairs=PAIRS, serif=SERIF))
+        last = Mix(free=PLANNED_FREE, edits=LAST_EDITS, bare=BARE, pairs=PAIRS, serif=SERIF, letters=LETTER_WEIGHT)
+        learn(self.recipe.planner_last, last)
         return module
 
     def decoder(self, vae: AutoencoderKL) -> Renderer:

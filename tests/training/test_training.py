@@ -11,7 +11,8 @@ from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
 from glm_core.planner.grids import positions
 from glm_core.planner.model import KVCache, rotary_table
 from glm_core.training.loop import Muon, Stage, initialise, orthogonalise, run_stage
-from glm_core.training.planner import Mix, code_logits, draw_lessons
+from glm_core.training.planner import Mix, code_logits, draw_lessons, token_weights
+from glm_core.training.posters import CELL_CODES
 from glm_core.training.recipe import SHORT, train
 from glm_core.training.tokenizer import make_tokenizer
 
@@ -88,6 +89,16 @@ def test_padded_batches_give_the_logits_of_generation():
             hidden = model(model.embed(ids, CPU, torch.float32), tuple(table[: job.length - 1] for table in rotary), cache, 0)
             alone = model.lm_head(hidden)[0, job.prompt_ids.shape[1] - 1 :]
             assert (alone - logits).abs().max() <= 1e-4
+
+
+def test_letters_and_previews_count_in_a_planners_loss_as_the_mix_says():
+    letter, empty = (next(i for code, i in CELL_CODES.items() if code[0] == what) for what in ("letter", "empty"))
+    plan = torch.full((1, 4 + 36), empty)
+    plan[0, 6] = letter
+    expected = torch.tensor([[2.0] * 4 + [1.0] * 36])
+    assert torch.equal(token_weights(plan, Mix(cells=6)), expected)
+    expected[0, 6] = 5
+    assert torch.equal(token_weights(plan, Mix(cells=6, letters=5.0)), expected)
 
 
 @pytest.mark.long

@@ -27,7 +27,7 @@ from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
 SMALL = 6  # cells of the side of the planner's first posters
-EDITS, LAST_EDITS = 0.5, 0.15  # shares of edits in the planner's mixed stage and in its last
+EDITS, LAST_EDITS = 0.5, 0.25  # shares of edits in the planner's mixed stage and in its last
 BARE = 0.1  # share of plans without preview in both
 PLANNED_FREE = 0.65  # share of free posters in both, which are harder than those on the grid
 PAIRS = 0.8  # share of posters with both letters of a pair in the planner's last stage
@@ -64,7 +64,7 @@ class Recipe:
     planner_small: Stage = Stage("planner-small", steps=1200, batch=32, learning_rate=1.5e-3)
     planner: Stage = Stage("planner", steps=400, batch=32, learning_rate=1.5e-3)
     planner_mixed: Stage = Stage("planner-mixed", steps=2200, batch=32, learning_rate=1e-3)
-    planner_last: Stage = Stage("planner-last", steps=3300, batch=32, learning_rate=1e-3)
+    planner_last: Stage = Stage("planner-last", steps=3900, batch=32, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
     decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_posters: Stage = Stage("decoder-posters", steps=1600, batch=24, learning_rate=1e-3, average=0.995)

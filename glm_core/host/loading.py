@@ -73,3 +73,8 @@ def make_patcher(module: nn.Module, load_device, offload_device, disable_dynamic
 def is_dynamic(patcher) -> bool:
     """Paged weights are assigned from the file, not copied. Patchers before 0.12 know nothing of it."""
     return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
+
+
+def stays_in_place(patcher) -> bool:
+    """All weights of a loaded model are on its device and stay where they are until something else is loaded."""
+    return not is_dynamic(patcher) and not patcher.model.model_lowvram

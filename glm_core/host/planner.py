@@ -14,9 +14,9 @@ from ..errors import GLMImageError
 from ..plan import DROPPED, Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, prepare, write_plan
 from ..planner.generate import bytes_in_memory, split_grids
-from ..planner.run import Job
+from ..planner.run import Job, cuda_graph_if_possible
 from ..vision import SemanticVQ, VisionConfig, tokenize
-from .loading import choose_precision, is_dynamic, make_patcher, read_weights
+from .loading import choose_precision, is_dynamic, make_patcher, read_weights, stays_in_place
 
 PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512
@@ -66,6 +66,7 @@ class HostPlanner:
         self.config = PlannerConfig.from_json(weights.config, weights.where)
         self.tokenizer = PromptTokenizer(weights.tokenizer_json)
         self.load_device = comfy.model_management.get_torch_device()
+        self.capture = cuda_graph_if_possible if self.load_device.type == "cuda" and comfy.model_management.is_nvidia() else None
         self.precision = choose_precision(weights, self.load_device)
         self.patcher = self.load_part(PlannerModel, self.config, weights)
         keep_off_device(self.patcher.model.language_model, "embed_tokens")
@@ -82,12 +83,16 @@ class HostPlanner:
 
     def plan(self, prompt: str, width: int, height: int, batch: int, seed: int, sampling: Sampling,
              references: Sequence[Plan] = (), ahead: int = 1) -> Plan:
-        """Plan ``batch`` pictures. Raises GLMImageError on bad sizes and batches, and the host's interrupt on cancel."""
+        """Plan ``batch`` pictures. Raises GLMImageError on bad sizes and batches, and the host's interrupt on cancel.
+
+        The pass of a token is recorded anew for every run, so that it knows the weights and patches of this one.
+        """
         job = prepare(self.tokenizer, self.config, prompt, width, height, references)
         needed = bytes_in_memory(self.config, job, batch, ahead, self.precision.compute)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
+        capture = self.capture if ahead == 1 and stays_in_place(self.patcher) else None
         plan = write_plan(self.patcher.model, job, batch=batch, seed=seed, sampling=sampling, ahead=ahead, device=self.load_device,
-                          dtype=self.precision.compute, on_token=PlanProgress(job))
+                          dtype=self.precision.compute, on_token=PlanProgress(job), capture=capture)
         return plan.to(comfy.model_management.intermediate_device())
 
     def tokenize(self, image: Tensor) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -110,14 +111,24 @@ class CapturedRun(Run):
 def cuda_graph(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """A ``Capture`` for CUDA. Libraries set themselves up in a first pass, which must not be recorded.
 
-    No GPU has run it yet, so that only the benchmark asks for it; on a CPU the tests replay a trace in its place.
+    What other threads ask of the GPU meanwhile is their own affair ("thread_local"). No GPU has run this yet; on a CPU the tests
+    replay a trace in its place.
     """
-    aside = torch.cuda.Stream()
+    aside, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         step()
+        with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+            logits = step()
     torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        logits = step()
     return graph.replay, logits
+
+
+def cuda_graph_if_possible(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    """``cuda_graph``, or with a warning the pass as it is, where a library or too little memory does not let it be recorded."""
+    try:
+        return cuda_graph(step)
+    except RuntimeError as error:
+        logging.warning("the planner's pass is not recorded, so that tokens may take longer: %s", error)
+    logits = step()
+    return lambda: logits.copy_(step()), logits

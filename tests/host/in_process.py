@@ -1,6 +1,7 @@
 """Run by test_memory.py with a host's own Python inside its folder; argument: the pack's folder. Prints JSON."""
 
 import asyncio
+import copy
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ args.cpu = True
 import comfy.model_management  # noqa: E402
 import torch  # noqa: E402
 import utils.extra_config  # noqa: E402, F401
+from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 import nodes  # noqa: E402, I001
 
@@ -47,6 +49,56 @@ def partly_loaded(patcher, run) -> dict[str, float]:
 def prompt_states(model, job) -> torch.Tensor:
     run = sys.modules[planners.Job.__module__].Run.of(model, job, 1, CPU, torch.float32)
     return model.lm_head(run.hidden(model.embed(job.prompt_ids, CPU, torch.float32), 0))
+
+
+def trace(step):
+    """What a CUDA graph is on a GPU: operations and the tensors they work on, and nothing that Python does."""
+    recorded = make_fx(step)()
+    logits = torch.empty_like(step())
+    return lambda: logits.copy_(recorded()), logits
+
+
+def recorded_plans(planner) -> dict:
+    """Whether plans come out the same when their pass is recorded, and how often each way of loading and asking recorded one."""
+    captures = []
+
+    def capture(step):
+        captures.append(1)
+        return trace(step)
+
+    def stop(job, i, tokens):
+        if i == 5:
+            raise comfy.model_management.InterruptProcessingException
+
+    def plan(owner=planner, capture=capture, **options) -> torch.Tensor:
+        owner.capture, count = capture, len(captures)
+        made = owner.plan("a poster", 64, 96, 1, 3, planners.Sampling(), **options)
+        return made.ids, len(captures) - count
+
+    patched = copy.copy(planner)
+    patched.patcher = planner.patcher.clone()
+    patched.patcher.add_patches({name: ("diff", (0.1 * torch.randn_like(tensor),))
+                                 for name, tensor in planner.patcher.model.state_dict().items() if tensor.ndim == 2})
+    plain, lora = plan(capture=None)[0], plan(patched, capture=None)[0]
+    first, with_lora, after_lora = plan(), plan(patched), plan()
+    show, planners.PlanProgress.__call__ = planners.PlanProgress.__call__, stop
+    try:
+        plan()
+        cancelled = False
+    except comfy.model_management.InterruptProcessingException:
+        cancelled = True
+    planners.PlanProgress.__call__ = show
+    after_cancel, ahead = plan(), plan(ahead=4)
+    planner.patcher.detach()
+    planner.patcher.patch_model(CPU, lowvram_model_memory=planner.patcher.model_size() // 2)
+    load, comfy.model_management.load_models_gpu = comfy.model_management.load_models_gpu, lambda *given, **options: None
+    half = plan()
+    comfy.model_management.load_models_gpu = load
+    return {
+        "same": [torch.equal(ids, plain) for ids, count in (first, after_lora, after_cancel, ahead, half)],
+        "lora": torch.equal(with_lora[0], lora), "lora moves it": not torch.equal(lora, plain), "cancelled": cancelled,
+        "recorded": [count for ids, count in (first, with_lora, after_lora, after_cancel)], "plain": [ahead[1], half[1]],
+    }
 
 
 torch.manual_seed(0)
@@ -85,6 +137,7 @@ with torch.inference_mode():
         "decoder": partly_loaded(decoder, lambda: decoder.model.diffusion_model(*given)),
         "planner": partly_loaded(planner.patcher, lambda: prompt_states(planner.patcher.model, job)),
     }
+    recorded = recorded_plans(planners.HostPlanner(planner_file))
     planner = planner.patcher
     table = planner.model.language_model.embed_tokens.weight
     names = [name for name in planner.model.state_dict() if "embed" in name]
@@ -97,6 +150,6 @@ with torch.inference_mode():
         "estimated": with_references - plain, "kept": kept_bytes, "again": again,
         "picture": plain, "streams": host.STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(shape), None)[0].nbytes,
         "anew": anew is not kept[0] and torch.equal(anew[0][0], kept[0][0][0]),
-        "words": words, "partly": partly, "compiled": {"apart": max(apart), "graphs": frames},
+        "words": words, "partly": partly, "recorded": recorded, "compiled": {"apart": max(apart), "graphs": frames},
         "fits": str(references.storage_device(6_000, cuda)), "too large": str(references.storage_device(6_001, cuda)),
     }))

@@ -54,3 +54,10 @@ def test_what_fits_in_half_is_computed_all_the_same(answers, part):
     plain, patched = (answers["partly"][part][name] for name in ("as it is", "patched"))
     assert plain["loose"] and patched["loose"] and patched["moved"] > 1e-3
     assert plain["apart"] == 0 and patched["apart"] <= 1e-5
+
+
+def test_a_recorded_pass_writes_the_same_plans(answers):
+    """Also with a LoRA's patches, after these, after a cancel; and nothing is recorded where weights move or passes are wider."""
+    recorded = answers["recorded"]
+    assert recorded["same"] == [True] * 5 and recorded["lora"] and recorded["lora moves it"] and recorded["cancelled"]
+    assert recorded["recorded"] == [1, 1, 1, 1] and recorded["plain"] == [0, 0]

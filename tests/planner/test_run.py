@@ -4,12 +4,15 @@ Both keep operations and the tensors they work on, and forget all else: a positi
 was when the pass was recorded.
 """
 
+import copy
+
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from glm_core.plan import Plan
 from glm_core.planner import Sampling, make_plan
+from glm_core.planner.run import cuda_graph, cuda_graph_if_possible
 
 PROMPT = "two cats on a red sofa"
 
@@ -36,3 +39,18 @@ def test_an_edit_too(planner, tokenizer):
     plain, captured = (make_plan(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, capture=capture)
                        for capture in (None, trace))
     assert torch.equal(plain.ids, captured.ids)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there it can be recorded")
+def test_what_cannot_be_recorded_runs_as_it_is(planner, tokenizer, caplog):
+    plain, failed = (make_plan(planner, tokenizer, PROMPT, 96, 64, seed=4, capture=capture) for capture in (None, cuda_graph_if_possible))
+    assert torch.equal(plain.ids, failed.ids) and torch.equal(plain.preview, failed.preview)
+    assert "not recorded" in caplog.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_a_cuda_graph_writes_the_same_greedy_plan(planner, tokenizer):
+    model = copy.deepcopy(planner).cuda()
+    plain, recorded = (make_plan(model, tokenizer, PROMPT, 96, 64, sampling=Sampling(top_k=1), device="cuda", capture=capture)
+                       for capture in (None, cuda_graph))
+    assert torch.equal(plain.ids, recorded.ids) and torch.equal(plain.preview, recorded.preview)

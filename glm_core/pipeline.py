@@ -1,7 +1,7 @@
 """The whole way without a host, part by part: prompt → plan → latent → picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from .images import fit_image
 from .plan import LATENT_PIXELS, Plan, prior_map
 from .planner import PlannerConfig, PlannerModel, PromptTokenizer
 from .planner.grids import usual_side
+from .planner.model import fuse_qkv
 from .vision import SemanticVQ, VisionConfig
 
 OnStep = Callable[[int], None]
@@ -54,8 +55,8 @@ def load(model: Path, part: Part, place: Place) -> nn.Module:
 
 def load_planner(model: Path, place: Place) -> tuple[PlannerModel, PromptTokenizer]:
     weights = read_part(locate(model, PLANNER), PLANNER)
-    planner = build(PlannerModel, PlannerConfig.from_json(weights.config, weights.where), weights, place)
-    return planner, PromptTokenizer(weights.tokenizer_json)
+    config, tensors = fuse_qkv(PlannerConfig.from_json(weights.config, weights.where), weights.tensors)
+    return build(PlannerModel, config, replace(weights, tensors=tensors), place), PromptTokenizer(weights.tokenizer_json)
 
 
 def default_side(model: Path) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import comfy.model_management
 import comfy.utils
@@ -14,6 +15,7 @@ from ..errors import GLMImageError
 from ..plan import DROPPED, Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, prepare, write_plan
 from ..planner.generate import bytes_in_memory, split_grids
+from ..planner.model import fuse_qkv
 from ..planner.run import Job, cuda_graph_if_possible
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights, stays_in_place
@@ -63,12 +65,12 @@ class HostPlanner:
     def __init__(self, path: str):
         weights = read_weights(path, PLANNER)
         self.where = weights.where
-        self.config = PlannerConfig.from_json(weights.config, weights.where)
+        self.config, text_tensors = fuse_qkv(PlannerConfig.from_json(weights.config, weights.where), weights.tensors)
         self.tokenizer = PromptTokenizer(weights.tokenizer_json)
         self.load_device = comfy.model_management.get_torch_device()
         self.capture = cuda_graph_if_possible if self.load_device.type == "cuda" and comfy.model_management.is_nvidia() else None
         self.precision = choose_precision(weights, self.load_device)
-        self.patcher = self.load_part(PlannerModel, self.config, weights)
+        self.patcher = self.load_part(PlannerModel, self.config, replace(weights, tensors=text_tensors))
         keep_off_device(self.patcher.model.language_model, "embed_tokens")
         self.vision = None
         if VISION.signature in weights.tensors:

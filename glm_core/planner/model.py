@@ -6,7 +6,7 @@ without its outer ``model.`` prefix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,16 @@ from torch import Tensor, nn
 from ..errors import GLMImageError, read_config
 from .grids import PREVIEW_TOKENS
 
+QKV = "q_proj", "k_proj", "v_proj"  # as files have them
+FUSED = "qkv_proj"
+
 
 @dataclass(frozen=True)
 class PlannerConfig:
-    """Values of vision_language_encoder/config.json; the defaults are those that the released file leaves out."""
+    """Values of vision_language_encoder/config.json; the defaults are those that the released file leaves out.
+
+    fused: queries, keys and values are one matrix, see ``fuse_qkv``.
+    """
 
     hidden_size: int
     num_hidden_layers: int
@@ -38,6 +44,7 @@ class PlannerConfig:
     head_dim: int | None = None
     preview_tokens: int = PREVIEW_TOKENS
     trained_sides: tuple[int, int] = (512, 2048)
+    fused: bool = False
 
     @property
     def head_size(self) -> int:
@@ -151,14 +158,17 @@ class Attention(nn.Module):
         self.heads = config.num_attention_heads, config.num_key_value_heads
         inner, kv_inner = config.num_attention_heads * self.head_size, config.num_key_value_heads * self.head_size
         kw = {"device": device, "dtype": dtype}
-        self.q_proj = operations.Linear(config.hidden_size, inner, bias=config.attention_bias, **kw)
-        self.k_proj = operations.Linear(config.hidden_size, kv_inner, bias=config.attention_bias, **kw)
-        self.v_proj = operations.Linear(config.hidden_size, kv_inner, bias=config.attention_bias, **kw)
+        rows = {FUSED: inner + 2 * kv_inner} if config.fused else dict(zip(QKV, (inner, kv_inner, kv_inner)))
+        self.projections = tuple(rows)
+        for name, outputs in rows.items():
+            self.add_module(name, operations.Linear(config.hidden_size, outputs, bias=config.attention_bias, **kw))
         self.o_proj = operations.Linear(inner, config.hidden_size, bias=False, **kw)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, layer: int, start: int) -> Tensor:
         heads, kv_heads = self.heads
-        qkv = torch.cat((self.q_proj(x), self.k_proj(x), self.v_proj(x)), dim=-1).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+        parts = [getattr(self, name)(x) for name in self.projections]
+        qkv = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        qkv = qkv.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
         qk, v = qkv.split((heads + kv_heads, kv_heads), dim=1)
         q, k = rotate(qk, *rotary, self.pairs).split((heads, kv_heads), dim=1)
         return self.o_proj(attend(q, *cache.write(layer, start, k, v)))
@@ -226,3 +236,19 @@ class PlannerModel(nn.Module):
         for i, layer in enumerate(text.layers):
             x = layer(x, rotary, cache, i, start)
         return text.norm(x)
+
+
+def fuse_qkv(config: PlannerConfig, tensors: dict[str, Tensor]) -> tuple[PlannerConfig, dict[str, Tensor]]:
+    """Config and tensors of a planner that takes one product where the file has three; as they are where the file's matrices are
+    quantised, each with a scale of its own.
+
+    A matrix is put together in memory, and then the file's pages are not wanted any more.
+    """
+    queries = [name for name in tensors if f".{QKV[0]}." in name]
+    groups = {name.replace(QKV[0], FUSED): [name.replace(QKV[0], part) for part in QKV] for name in queries}
+    plain = all(name.endswith((".weight", ".bias")) for name in queries)
+    if not plain or any(name not in tensors for names in groups.values() for name in names):
+        return config, tensors
+    fused = {name: torch.cat([tensors[part] for part in names]) for name, names in groups.items()}
+    apart = {part for names in groups.values() for part in names}
+    return replace(config, fused=True), {name: tensor for name, tensor in tensors.items() if name not in apart} | fused

@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from glm_core.checkpoint import DIFFUSION, PLANNER, QUANTISED, convert_folder, dequantise, locate, read_part
 from glm_core.checkpoint.quantise import FORMATS, from_tiles, to_tiles
 from glm_core.errors import GLMImageError
-from glm_core.pipeline import Place, load, load_planner
+from glm_core.pipeline import Place, build, load, load_planner
+from glm_core.planner import PlannerConfig, PlannerModel
 from tests.tiny import Tiny, write_checkpoint
 
 CPU = Place(torch.device("cpu"), torch.float32)
@@ -78,9 +79,16 @@ def test_scales_in_tiles_come_back():
     assert to_tiles(numbered).flatten()[:20:4].tolist() == [0, 128, 256, 384, 4]
 
 
+def planner_apart(model):
+    """With the file's own matrices, also where these could be fused."""
+    weights = read_part(locate(model, PLANNER), PLANNER)
+    return build(PlannerModel, PlannerConfig.from_json(weights.config, weights.where), weights, CPU)
+
+
 def test_without_a_host_matrices_are_restored_as_they_are_read(released, converted):
     name, folder = converted
-    for read in (lambda at: load(at, DIFFUSION, CPU), lambda at: load_planner(at, CPU)[0]):
+    assert load_planner(released, CPU)[0].config.fused and not load_planner(folder, CPU)[0].config.fused
+    for read in (lambda at: load(at, DIFFUSION, CPU), planner_apart):
         whole, restored = (read(at).state_dict() for at in (released, folder))
         for key, tensor in whole.items():
             assert restored[key].dtype == torch.float32

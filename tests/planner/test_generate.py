@@ -7,6 +7,7 @@ from glm_core.plan import Plan
 from glm_core.planner import PlannerConfig, Sampling, make_plan, prepare
 from glm_core.planner.generate import neighbours
 from glm_core.planner.run import Run
+from tests.planner.test_model import fuse
 from tests.tiny import Tiny
 
 PROMPT = "two cats on a red sofa"
@@ -62,9 +63,11 @@ class Started(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @torch.inference_mode()
-def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokenizer):
-    """6 products, 4 norms, 2 sums, 2 for the gate, 4 for the rotation, 2 for the cache, attention."""
+def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokenizer, fused):
+    """4 products, 4 norms, 2 sums, 2 for the gate, 3 for the rotation, 2 for the cache, attention; apart, q, k and v take 3 more."""
+    planner = fuse(planner) if fused else planner
     job = prepare(tokenizer, planner.config, PROMPT, 64, 64)
     run = Run.of(planner, job, 1, "cpu", torch.float32)
     run.prefill(job.prompt_ids)
@@ -72,7 +75,7 @@ def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokeniz
     with Started() as started:
         run.decode(ids, job.prompt_ids.shape[1])
     embedding, norm, head = 1, 1, 1
-    assert started.count - embedding - norm - head == 21 * planner.config.num_hidden_layers
+    assert started.count - embedding - norm - head == (18 if fused else 21) * planner.config.num_hidden_layers
 
 
 def test_what_the_callback_raises_ends_the_run_within_a_token(planner, tokenizer):

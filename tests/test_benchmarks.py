@@ -10,6 +10,8 @@ from tests.benchmarks.__main__ import main
 PLANNER = {"planner 2x64, batch 8", "planner 2x64, batch 8 ÷ one by one", "planner 2x64, batch 8, reference one by one"} | {
     f"planner 2x64, batch {batch}{figure}" for batch in (1, 4, 16)
     for figure in ("", ": to the first token", ": from there on", ": share of memory roofline")}
+AHEAD = {f"embedded, {name}, {ahead} tokens a pass{figure}" for name in ("grid", "free", "chinese") for ahead in (4, 8, 16)
+         for figure in ("", ": passes a plan")}
 DIT = {"DiT step 64², 2 of 2 layers", "DiT step 64², 2 of 2 layers: share of matrix rate", "DiT step 128², 1 of 2 layers",
        "DiT step 128², 1 of 2 layers: share of matrix rate", "DiT run 64², 2 guided steps"}
 VAE = {"VAE decode 64²", "VAE encode 64²"}
@@ -37,6 +39,13 @@ def test_every_ratio_is_there_and_both_sides_do_the_same(tmp_path):
     assert "8 of 8 tokens of the greedy plan are the same on both sides" in results["notes"][0]
     for note in results["notes"][1:]:
         assert float(note.partition("differ by ")[2].split()[0]) < 1e-5
+
+
+def test_looking_ahead(tmp_path):
+    results = run(tmp_path, "--only", "ahead")
+    check_measures(results, AHEAD)
+    assert all("1 of 1 plans are the same" in note for note in results["notes"]) and len(results["notes"]) == 9
+    assert all(measure["ratio"] < 1 for measure in results["measures"] if "passes" in measure["what"])
 
 
 def test_growth(tmp_path):

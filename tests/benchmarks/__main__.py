@@ -18,6 +18,7 @@ import transformers
 
 from glm_core.pipeline import Place
 
+from .ahead import ahead_measures
 from .decoder import dit_measures, vae_measures
 from .growth import growth_tables
 from .models import release
@@ -27,7 +28,7 @@ from .sizes import SIZES, Size
 from .timing import copy_bandwidth, matrix_rate
 from .whole import image_measures, memory_measures
 
-SECTIONS = "planner", "dit", "vae", "image", "memory"
+SECTIONS = "planner", "ahead", "dit", "vae", "image", "memory"
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -45,6 +46,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def sections(size: Size, place: Place, speeds: dict, note: Callable[[str], None]) -> dict[str, Callable[[], Iterator[Measure]]]:
     return {
         "planner": lambda: planner_measures(size, place, speeds["copy bandwidth"], note),
+        "ahead": lambda: ahead_measures(size, place, note),
         "dit": lambda: dit_measures(size, place, speeds["matrix rate"], note),
         "vae": lambda: vae_measures(size, place, note),
         "image": lambda: image_measures(size, place),

@@ -15,6 +15,7 @@ from glm_core.checkpoint.read import strip_prefix
 from glm_core.checkpoint.write import write_json
 from glm_core.pipeline import MODULES, Place, build
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
+from glm_core.planner.model import fuse_qkv
 from tests.reference.cases import NOT_CODES
 from tests.tiny import CHAT_TEMPLATE, PREPROCESSOR, SCHEDULER, TOKENIZER_CONFIG, make_tokenizer
 
@@ -28,6 +29,7 @@ REFERENCE = {
     VAE: AutoencoderKL.from_config,
 }
 PARTS = tuple(REFERENCE)
+FUSED = {PLANNER: {"fused": True}}  # as the loader does
 # the released generation_config.json, kept from ids that are no codes
 SAMPLING = GenerationConfig(do_sample=True, temperature=0.9, top_p=0.75, top_k=16512, eos_token_id=16385, pad_token_id=167855,
                             suppress_tokens=NOT_CODES)
@@ -71,10 +73,12 @@ def make_reference(part: Part, config: dict, place: Place) -> nn.Module:
 
 
 def share_weights(part: Part, reference: nn.Module, config: dict, place: Place) -> nn.Module:
-    """Our module on the reference's tensors."""
+    """Our module on the reference's tensors; the planner's queries, keys and values are a copy, as its loader fuses them."""
     module_class, config_class = OURS[part]
-    tensors = strip_prefix(reference.state_dict(), part, Path("random weights"))
-    return build(module_class, config_class.from_json(config, part.title), Weights(tensors, config, part.title, {}), place)
+    values, tensors = config_class.from_json(config, part.title), strip_prefix(reference.state_dict(), part, Path("random weights"))
+    if part is PLANNER:
+        values, tensors = fuse_qkv(values, tensors)
+    return build(module_class, values, Weights(tensors, config, part.title, {}), place)
 
 
 def make_pair(part: Part, config: dict, place: Place) -> tuple[nn.Module, nn.Module]:
@@ -87,7 +91,7 @@ def make_ours(part: Part, config: dict, place: Place) -> nn.Module:
     """Ours alone, with random weights."""
     module_class, config_class = OURS[part]
     with made_at(place):
-        module = module_class(config_class.from_json(config, part.title), dtype=place.dtype, operations=ops)
+        module = module_class(config_class.from_json(config | FUSED.get(part, {}), part.title), dtype=place.dtype, operations=ops)
     return randomise(module)
 
 

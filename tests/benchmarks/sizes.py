@@ -50,6 +50,7 @@ class Size:
     dit_steps: sides of the single steps, each with its number of layers and of repeats.
     cache_lengths: where growth times one token of the planner.
     growth_layers: of the decoder whose growth is timed.
+    ahead_prompts: of each of the embedded checkpoint's held-out files.
     """
 
     device: str
@@ -70,6 +71,7 @@ class Size:
     vae_growth: tuple[int, ...]
     growth_layers: int
     repeats: int = 3
+    ahead_prompts: int = 20
     judged: bool = False
 
 
@@ -107,5 +109,5 @@ SIZES = {
         batches={1: 1, 4: 1, PLANS: 1, 16: 1}, dit_steps=((64, 2, 1), (128, 1, 1)), dit_run=(64, 2, 1),
         vae_sides=(64,), image=(32, 2, 1), copy_bytes=2**20, matrix_side=64,
         cache_lengths=(64, 256, 512), plan_growth=(32, 64, 128), dit_growth=(32, 64, 128), vae_growth=(32, 64), growth_layers=1,
-        repeats=1),
+        repeats=1, ahead_prompts=1),
 }

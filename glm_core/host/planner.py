@@ -7,6 +7,7 @@ from dataclasses import replace
 import comfy.model_management
 import comfy.utils
 import torch
+from comfy.cli_args import args
 from PIL import Image
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from ..plan import DROPPED, Plan, draw_grid
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer, Sampling, prepare, write_plan
 from ..planner.generate import bytes_in_memory, split_grids
 from ..planner.model import fuse_qkv
-from ..planner.run import Job, cuda_graph_if_possible
+from ..planner.run import Capture, Job, cuda_graph_if_possible
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .loading import choose_precision, is_dynamic, make_patcher, read_weights, stays_in_place
 
@@ -59,6 +60,12 @@ def keep_off_device(module: nn.Module, name: str) -> None:
     vars(module)[name] = part
 
 
+def recorder(device: torch.device) -> Capture | None:
+    """What records a token's pass on this device: a CUDA graph, unless ComfyUI was told not to (0.8 has no such flag)."""
+    told_not_to = getattr(args, "disable_cuda_graphs", False)
+    return cuda_graph_if_possible if device.type == "cuda" and comfy.model_management.is_nvidia() and not told_not_to else None
+
+
 class HostPlanner:
     """The value on a GLM_IMAGE_PLANNER wire: the text model and the vision tower, each loaded only while it works."""
 
@@ -68,7 +75,7 @@ class HostPlanner:
         self.config, text_tensors = fuse_qkv(PlannerConfig.from_json(weights.config, weights.where), weights.tensors)
         self.tokenizer = PromptTokenizer(weights.tokenizer_json)
         self.load_device = comfy.model_management.get_torch_device()
-        self.capture = cuda_graph_if_possible if self.load_device.type == "cuda" and comfy.model_management.is_nvidia() else None
+        self.capture = recorder(self.load_device)
         self.precision = choose_precision(weights, self.load_device)
         self.patcher = self.load_part(PlannerModel, self.config, replace(weights, tensors=text_tensors))
         keep_off_device(self.patcher.model.language_model, "embed_tokens")

@@ -13,7 +13,7 @@ from torch import Tensor
 from .grids import Grid, positions
 from .model import CacheAt, KVCache, PlannerModel, rotary_table
 
-Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]  # a pass → what replays it, where its result stands
+Capture = Callable[[Callable[[], None]], Callable[[], None]]  # a pass → what replays it
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class CapturedRun(Run):
     """A run whose passes of one token are recorded once and replayed from then on, so that Python and the starting of kernels take
     no part in them.
 
-    All that changes from token to token stands in tensors: the token, its position, and which keys there are to see.
+    All that changes from token to token stands in tensors: the token, its position, and which keys there are to see. So does the
+    result, ``logits`` [B, 1, V], which the following pass overwrites.
     """
 
     ids: Tensor
@@ -85,19 +86,20 @@ class CapturedRun(Run):
     @classmethod
     def of_run(cls, run: Run, first: int, capture: Capture) -> CapturedRun:
         """Capturing may run the pass, which then writes the cache at position ``first``; the first token overwrites that."""
-        ids = torch.zeros(run.cache.keys.shape[1], 1, dtype=torch.int64, device=run.codes.device)
+        batch, vocabulary = run.cache.keys.shape[1], run.model.config.vision_vocab_size
+        ids = torch.zeros(batch, 1, dtype=torch.int64, device=run.codes.device)
         at = torch.full((1,), first, device=run.codes.device)
+        logits = run.codes.new_empty(batch, 1, vocabulary)
         for unwritten in (run.cache.keys[..., first:, :], run.cache.values[..., first:, :]):
             unwritten.zero_()  # nobody sees it, but zero times what is not a number is not zero
         cache = CacheAt(run.cache.layers)
 
-        def step() -> Tensor:
+        def step() -> None:
             cache.look_at(at)
             rotary = tuple(table.index_select(0, at) for table in run.rotary)
-            return run.model.lm_head(run.model(F.embedding(ids, run.codes), rotary, cache, at))
+            logits.copy_(run.model.lm_head(run.model(F.embedding(ids, run.codes), rotary, cache, at)))
 
-        replay, logits = capture(step)
-        return cls(run.model, run.rotary, run.cache, run.codes, ids, at, logits, replay)
+        return cls(run.model, run.rotary, run.cache, run.codes, ids, at, logits, capture(step))
 
     def decode(self, ids: Tensor, at: int) -> Tensor:
         if ids.shape[1] > 1:
@@ -108,27 +110,26 @@ class CapturedRun(Run):
         return self.logits
 
 
-def cuda_graph(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
     """A ``Capture`` for CUDA. Libraries set themselves up in a first pass, which must not be recorded.
 
-    What other threads ask of the GPU meanwhile is their own affair ("thread_local"). No GPU has run this yet; on a CPU the tests
-    replay a trace in its place.
+    What other threads ask of the GPU meanwhile is their own affair ("thread_local"). ComfyUI 0.33 records blocks of its own text
+    models in this way (comfy/model_prefetch.py). No GPU has run this one yet; on a CPU the tests replay a trace in its place.
     """
     aside, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         step()
         with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
-            logits = step()
+            step()
     torch.cuda.current_stream().wait_stream(aside)
-    return graph.replay, logits
+    return graph.replay
 
 
-def cuda_graph_if_possible(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+def cuda_graph_if_possible(step: Callable[[], None]) -> Callable[[], None]:
     """``cuda_graph``, or with a warning the pass as it is, where a library or too little memory does not let it be recorded."""
     try:
         return cuda_graph(step)
     except RuntimeError as error:
         logging.warning("the planner's pass is not recorded, so that tokens may take longer: %s", error)
-    logits = step()
-    return lambda: logits.copy_(step()), logits
+        return step

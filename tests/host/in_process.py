@@ -53,9 +53,7 @@ def prompt_states(model, job) -> torch.Tensor:
 
 def trace(step):
     """What a CUDA graph is on a GPU: operations and the tensors they work on, and nothing that Python does."""
-    recorded = make_fx(step)()
-    logits = torch.empty_like(step())
-    return lambda: logits.copy_(recorded()), logits
+    return make_fx(step)()
 
 
 def recorded_plans(planner) -> dict:
@@ -99,6 +97,17 @@ def recorded_plans(planner) -> dict:
         "lora": torch.equal(with_lora[0], lora), "lora moves it": not torch.equal(lora, plain), "cancelled": cancelled,
         "recorded": [count for ids, count in (first, with_lora, after_lora, after_cancel)], "plain": [ahead[1], half[1]],
     }
+
+
+def recorders() -> dict[str, bool]:
+    """Where a pass is recorded."""
+    comfy.model_management.is_nvidia, is_nvidia = lambda: True, comfy.model_management.is_nvidia
+    cuda = torch.device("cuda")
+    found = {"nvidia": planners.recorder(cuda) is planners.cuda_graph_if_possible, "cpu": planners.recorder(CPU) is not None}
+    args.disable_cuda_graphs = True
+    found["told not to"] = planners.recorder(cuda) is not None
+    args.disable_cuda_graphs, comfy.model_management.is_nvidia = False, is_nvidia
+    return found | {"other": planners.recorder(cuda) is not None}
 
 
 torch.manual_seed(0)
@@ -150,6 +159,7 @@ with torch.inference_mode():
         "estimated": with_references - plain, "kept": kept_bytes, "again": again,
         "picture": plain, "streams": host.STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(shape), None)[0].nbytes,
         "anew": anew is not kept[0] and torch.equal(anew[0][0], kept[0][0][0]),
-        "words": words, "partly": partly, "recorded": recorded, "compiled": {"apart": max(apart), "graphs": frames},
+        "words": words, "partly": partly, "recorded": recorded, "recorders": recorders(),
+        "compiled": {"apart": max(apart), "graphs": frames},
         "fits": str(references.storage_device(6_000, cuda)), "too large": str(references.storage_device(6_001, cuda)),
     }))

@@ -61,3 +61,7 @@ def test_a_recorded_pass_writes_the_same_plans(answers):
     recorded = answers["recorded"]
     assert recorded["same"] == [True] * 5 and recorded["lora"] and recorded["lora moves it"] and recorded["cancelled"]
     assert recorded["recorded"] == [1, 1, 1, 1] and recorded["plain"] == [0, 0]
+
+
+def test_a_pass_is_recorded_on_nvidia_unless_comfyui_was_told_not_to(answers):
+    assert answers["recorders"] == {"nvidia": True, "cpu": False, "told not to": False, "other": False}

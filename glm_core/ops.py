@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-# torch gives float32 products to MKL, which was half as fast as oneDNN on an AMD processor (tests/benchmarks/RESULTS.md)
+# torch gives float32 products to MKL, which is slower than oneDNN on AMD processors, all or some of them (tests/benchmarks/RESULTS.md)
 ONEDNN = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 WORTH_A_CALL = 2**18  # multiplications; below it oneDNN's 20 microseconds a call weigh more than what it saves
+FEW_ROWS = 128  # for more MKL is the faster one where there is no AVX-512
 
 
 class Linear(nn.Linear):
@@ -16,7 +18,8 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         on_cpu = x.device.type == self.weight.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
-        if ONEDNN and on_cpu and x.numel() * self.out_features >= WORTH_A_CALL and not torch.is_grad_enabled():
+        worth = x.numel() * self.out_features >= WORTH_A_CALL and (AVX512 or x.numel() <= FEW_ROWS * self.in_features)
+        if ONEDNN and on_cpu and worth and not torch.is_grad_enabled():
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return super().forward(x)
 

@@ -25,6 +25,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("least", [0, ops.WORTH_A_CALL])
 def test_linear_is_torchs_in_every_layout(layer, layout, least, monkeypatch):
     monkeypatch.setattr(ops, "WORTH_A_CALL", least)
+    monkeypatch.setattr(ops, "AVX512", True)
     x = LAYOUTS[layout](torch.randn(5, 7, 96))
     wanted = F.linear(x, layer.weight, layer.bias)
     with torch.inference_mode():
@@ -47,10 +48,15 @@ def test_linear_without_bias_in_other_types_and_with_gradients(layer):
         torch.testing.assert_close(bare(x), F.linear(x, bare.weight), rtol=1e-5, atol=1e-4)
 
 
-def test_onednn_is_taken_where_torch_would_take_mkl(layer, monkeypatch):
+@pytest.mark.parametrize("avx512, rows, taken", [(True, ops.FEW_ROWS, True), (True, ops.FEW_ROWS + 1, True), (False, ops.FEW_ROWS, True),
+                                                 (False, ops.FEW_ROWS + 1, False)])
+def test_onednn_is_taken_where_it_is_faster_than_mkl(layer, monkeypatch, avx512, rows, taken):
     if not torch.backends.mkl.is_available():
         pytest.skip("this torch has no MKL")
     assert ops.ONEDNN
-    monkeypatch.setattr(F, "linear", None)
+    by_mkl = []
+    monkeypatch.setattr(ops, "AVX512", avx512)
+    monkeypatch.setattr(F, "linear", lambda *given: by_mkl.append(given) or torch.zeros(rows, 640))
     with torch.inference_mode():
-        assert layer(torch.randn(32, 96)).shape == (32, 640)
+        assert layer(torch.randn(rows, 96)).shape == (rows, 640)
+    assert bool(by_mkl) != taken

@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import sys
+from unittest.mock import patch
 
 sys.path.insert(0, os.getcwd())
 sys.argv, (pack, model_file, planner_file) = sys.argv[:1], sys.argv[1:]
@@ -51,24 +52,19 @@ def prompt_states(model, job) -> torch.Tensor:
     return model.lm_head(run.hidden(model.embed(job.prompt_ids, CPU, torch.float32), 0))
 
 
-def trace(step):
-    """What a CUDA graph is on a GPU: operations and the tensors they work on, and nothing that Python does."""
-    return make_fx(step)()
-
-
 def recorded_plans(planner) -> dict:
     """Whether plans come out the same when their pass is recorded, and how often each way of loading and asking recorded one."""
     captures = []
 
     def capture(step):
         captures.append(1)
-        return trace(step)
+        return make_fx(step)()  # as a CUDA graph: operations and the tensors they work on, and nothing that Python does
 
     def stop(job, i, tokens):
         if i == 5:
             raise comfy.model_management.InterruptProcessingException
 
-    def plan(owner=planner, capture=capture, **options) -> torch.Tensor:
+    def plan(owner=planner, capture=capture, **options) -> tuple[torch.Tensor, int]:
         owner.capture, count = capture, len(captures)
         made = owner.plan("a poster", 64, 96, 1, 3, planners.Sampling(), **options)
         return made.ids, len(captures) - count
@@ -79,19 +75,17 @@ def recorded_plans(planner) -> dict:
                                  for name, tensor in planner.patcher.model.state_dict().items() if tensor.ndim == 2})
     plain, lora = plan(capture=None)[0], plan(patched, capture=None)[0]
     first, with_lora, after_lora = plan(), plan(patched), plan()
-    show, planners.PlanProgress.__call__ = planners.PlanProgress.__call__, stop
-    try:
-        plan()
-        cancelled = False
-    except comfy.model_management.InterruptProcessingException:
-        cancelled = True
-    planners.PlanProgress.__call__ = show
+    with patch.object(planners.PlanProgress, "__call__", stop):
+        try:
+            plan()
+            cancelled = False
+        except comfy.model_management.InterruptProcessingException:
+            cancelled = True
     after_cancel, ahead = plan(), plan(ahead=4)
     planner.patcher.detach()
     planner.patcher.patch_model(CPU, lowvram_model_memory=planner.patcher.model_size() // 2)
-    load, comfy.model_management.load_models_gpu = comfy.model_management.load_models_gpu, lambda *given, **options: None
-    half = plan()
-    comfy.model_management.load_models_gpu = load
+    with patch.object(comfy.model_management, "load_models_gpu"):
+        half = plan()
     return {
         "same": [torch.equal(ids, plain) for ids, count in (first, after_lora, after_cancel, ahead, half)],
         "lora": torch.equal(with_lora[0], lora), "lora moves it": not torch.equal(lora, plain), "cancelled": cancelled,
@@ -101,13 +95,12 @@ def recorded_plans(planner) -> dict:
 
 def recorders() -> dict[str, bool]:
     """Where a pass is recorded."""
-    comfy.model_management.is_nvidia, is_nvidia = lambda: True, comfy.model_management.is_nvidia
     cuda = torch.device("cuda")
-    found = {"nvidia": planners.recorder(cuda) is planners.cuda_graph_if_possible, "cpu": planners.recorder(CPU) is not None}
-    args.disable_cuda_graphs = True
-    found["told not to"] = planners.recorder(cuda) is not None
-    args.disable_cuda_graphs, comfy.model_management.is_nvidia = False, is_nvidia
-    return found | {"other": planners.recorder(cuda) is not None}
+    found = {"other": planners.recorder(cuda) is not None}
+    with patch.object(comfy.model_management, "is_nvidia", lambda: True):
+        found |= {"nvidia": planners.recorder(cuda) is planners.cuda_graph_if_possible, "cpu": planners.recorder(CPU) is not None}
+        with patch.object(args, "disable_cuda_graphs", True, create=True):
+            return found | {"told not to": planners.recorder(cuda) is not None}
 
 
 torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 import gc
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,7 +30,6 @@ REFERENCE = {
     VAE: AutoencoderKL.from_config,
 }
 PARTS = tuple(REFERENCE)
-FUSED = {PLANNER: {"fused": True}}  # as the loader does
 # the released generation_config.json, kept from ids that are no codes
 SAMPLING = GenerationConfig(do_sample=True, temperature=0.9, top_p=0.75, top_k=16512, eos_token_id=16385, pad_token_id=167855,
                             suppress_tokens=NOT_CODES)
@@ -88,10 +88,11 @@ def make_pair(part: Part, config: dict, place: Place) -> tuple[nn.Module, nn.Mod
 
 
 def make_ours(part: Part, config: dict, place: Place) -> nn.Module:
-    """Ours alone, with random weights."""
+    """Ours alone, with random weights, fused as its loader does."""
     module_class, config_class = OURS[part]
+    values = config_class.from_json(config, part.title)
     with made_at(place):
-        module = module_class(config_class.from_json(config | FUSED.get(part, {}), part.title), dtype=place.dtype, operations=ops)
+        module = module_class(replace(values, fused=True) if part is PLANNER else values, dtype=place.dtype, operations=ops)
     return randomise(module)
 
 

@@ -61,13 +61,22 @@ def choose_precision(weights: Weights, load_device, dtype: torch.dtype | None = 
     return Precision(dtype, cast, quantised)
 
 
+def patcher_class():
+    """From 0.12 the one that can page weights in and out (DynamicVRAM)."""
+    return getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+
+
+def pages_weights(device: torch.device) -> bool:
+    """Whether ComfyUI will read weights from their file when they are wanted, so that tensors of our own making cost memory."""
+    return patcher_class() is not comfy.model_patcher.ModelPatcher and device.type != "cpu"
+
+
 def make_patcher(module: nn.Module, load_device, offload_device, disable_dynamic: bool = False):
-    """ComfyUI's patcher for a module; from 0.12 the one that can page weights in and out (DynamicVRAM)."""
+    """ComfyUI's patcher for a module."""
     if hasattr(comfy.model_management, "archive_model_dtypes"):
         comfy.model_management.archive_model_dtypes(module)
-    static = comfy.model_patcher.ModelPatcher
-    patcher_class = static if disable_dynamic else getattr(comfy.model_patcher, "CoreModelPatcher", static)
-    return patcher_class(module, load_device=load_device, offload_device=offload_device)
+    made = comfy.model_patcher.ModelPatcher if disable_dynamic else patcher_class()
+    return made(module, load_device=load_device, offload_device=offload_device)
 
 
 def is_dynamic(patcher) -> bool:

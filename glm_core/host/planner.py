@@ -19,7 +19,7 @@ from ..planner.generate import bytes_in_memory, split_grids
 from ..planner.model import fuse_qkv
 from ..planner.run import Capture, Job, cuda_graph_if_possible
 from ..vision import SemanticVQ, VisionConfig, tokenize
-from .loading import choose_precision, is_dynamic, make_patcher, read_weights, stays_in_place
+from .loading import choose_precision, is_dynamic, make_patcher, pages_weights, read_weights, stays_in_place
 
 PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512
@@ -72,9 +72,11 @@ class HostPlanner:
     def __init__(self, path: str):
         weights = read_weights(path, PLANNER)
         self.where = weights.where
-        self.config, text_tensors = fuse_qkv(PlannerConfig.from_json(weights.config, weights.where), weights.tensors)
         self.tokenizer = PromptTokenizer(weights.tokenizer_json)
         self.load_device = comfy.model_management.get_torch_device()
+        self.config, text_tensors = PlannerConfig.from_json(weights.config, weights.where), weights.tensors
+        if not pages_weights(self.load_device):
+            self.config, text_tensors = fuse_qkv(self.config, text_tensors)
         self.capture = recorder(self.load_device)
         self.precision = choose_precision(weights, self.load_device)
         self.patcher = self.load_part(PlannerModel, self.config, replace(weights, tensors=text_tensors))

@@ -242,7 +242,7 @@ def fuse_qkv(config: PlannerConfig, tensors: dict[str, Tensor]) -> tuple[Planner
     """Config and tensors of a planner that takes one product where the file has three; as they are where the file's matrices are
     quantised, each with a scale of its own.
 
-    A matrix is put together in memory, and then the file's pages are not wanted any more.
+    A fused matrix is new in memory, in the place of the file's pages; where these are read when they are wanted, it is one more.
     """
     queries = [name for name in tensors if f".{QKV[0]}." in name]
     groups = {name.replace(QKV[0], FUSED): [name.replace(QKV[0], part) for part in QKV] for name in queries}

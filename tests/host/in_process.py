@@ -103,6 +103,16 @@ def recorders() -> dict[str, bool]:
             return found | {"told not to": planners.recorder(cuda) is not None}
 
 
+def fused_planners() -> dict[str, bool]:
+    """Which planners have one matrix for queries, keys and values, and where ComfyUI is seen to page weights."""
+    loading = sys.modules[planners.__name__.replace("planner", "loading")]
+    found = {"fused": planners.HostPlanner(planner_file).config.fused}
+    with patch.object(planners, "pages_weights", lambda device: True):
+        found["fused where weights are paged"] = planners.HostPlanner(planner_file).config.fused
+    with patch.object(loading.comfy.model_patcher, "CoreModelPatcher", object, create=True):
+        return found | {name: loading.pages_weights(torch.device(name)) for name in ("cpu", "cuda")}
+
+
 torch.manual_seed(0)
 with torch.inference_mode():
     model = host.load_diffusion_model(model_file).model
@@ -152,7 +162,7 @@ with torch.inference_mode():
         "estimated": with_references - plain, "kept": kept_bytes, "again": again,
         "picture": plain, "streams": host.STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(shape), None)[0].nbytes,
         "anew": anew is not kept[0] and torch.equal(anew[0][0], kept[0][0][0]),
-        "words": words, "partly": partly, "recorded": recorded, "recorders": recorders(),
+        "words": words, "partly": partly, "recorded": recorded, "recorders": recorders(), "fused": fused_planners(),
         "compiled": {"apart": max(apart), "graphs": frames},
         "fits": str(references.storage_device(6_000, cuda)), "too large": str(references.storage_device(6_001, cuda)),
     }))

@@ -65,3 +65,7 @@ def test_a_recorded_pass_writes_the_same_plans(answers):
 
 def test_a_pass_is_recorded_on_nvidia_unless_comfyui_was_told_not_to(answers):
     assert answers["recorders"] == {"nvidia": True, "cpu": False, "told not to": False, "other": False}
+
+
+def test_a_planner_is_fused_where_that_costs_no_memory(answers):
+    assert answers["fused"] == {"fused": True, "fused where weights are paged": False, "cpu": False, "cuda": True}

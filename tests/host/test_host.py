@@ -388,17 +388,32 @@ def test_size_off_the_grid_is_refused(server):
     assert "100" in json.dumps(failure.value.details)
 
 
-def test_other_packs_model_sampling_and_caches_work(server, drawn):
-    """The same shift through core's own nodes is the same picture; a cache that reuses nothing changes nothing."""
+def with_model(graph: dict, name: str, node: dict) -> dict:
+    """The graph with one more node, whose MODEL the sampler gets."""
+    key = sampler(graph)
+    return {**graph, name: node, key: {**graph[key], "inputs": {**graph[key]["inputs"], "model": [name, 0]}}}
+
+
+def cache_node(class_type: str, graph: dict, threshold: float) -> dict:
+    sampling = next(key for key, node in graph.items() if node["class_type"] == "ModelSamplingGLMImage")
+    return {"class_type": class_type, "inputs": {"model": [sampling, 0], "reuse_threshold": threshold, "start_percent": 0.0,
+                                                 "end_percent": 1.0, "verbose": False}}
+
+
+@pytest.mark.parametrize("name", ["ModelSamplingSD3", "ModelSamplingAuraFlow"])
+def test_other_packs_model_sampling_works(server, drawn, name):
+    """The same shift through core's own nodes is the same picture."""
     graph = small("text_to_image")
     loader = next(key for key, node in graph.items() if node["class_type"] == "GLMImageDiffusionModelLoader")
-    sampling = next(key for key, node in graph.items() if node["class_type"] == "ModelSamplingGLMImage")
-    core = {class_type: {"class_type": class_type, "inputs": {"model": [loader, 0], "shift": resolution_shift(WIDTH, HEIGHT)}}
-            for class_type in ("ModelSamplingSD3", "ModelSamplingAuraFlow")}
-    cache = {"class_type": "EasyCache", "inputs": {"model": [sampling, 0], "reuse_threshold": 0.0, "start_percent": 0.0,
-                                                   "end_percent": 1.0, "verbose": False}}
-    for name, node in {**core, "EasyCache": cache}.items():
-        changed = {**graph, "other": node}
-        changed[sampler(graph)] = {**graph[sampler(graph)], "inputs": {**graph[sampler(graph)]["inputs"], "model": ["other", 0]}}
-        kept = run_and_keep(server, changed, name)
-        assert close(kept["latent"], drawn["text_to_image"]["latent"]), name
+    node = {"class_type": name, "inputs": {"model": [loader, 0], "shift": resolution_shift(WIDTH, HEIGHT)}}
+    assert close(run_and_keep(server, with_model(graph, "other", node), name)["latent"], drawn["text_to_image"]["latent"])
+
+
+@pytest.mark.parametrize("name", ["EasyCache", "LazyCache"])
+def test_caches_work(server, drawn, name):
+    """One that reuses nothing changes nothing; one that reuses steps does."""
+    graph, plain = small("text_to_image"), drawn["text_to_image"]["latent"]
+    none, some = (run_and_keep(server, with_model(graph, "cache", cache_node(name, graph, threshold)), f"{name}{threshold}")["latent"]
+                  for threshold in (0.0, 3.0))
+    assert close(none, plain)
+    assert torch.isfinite(some).all() and not close(some, plain)

@@ -12,7 +12,18 @@ from safetensors.torch import load_file
 
 from glm_core.pipeline import draw_noise
 from tests.host.servers import PACK, RunFailed
-from tests.host.test_host import close, keep, lora_for, nodes_of, normalised, run_and_keep, sampler, small
+from tests.host.test_host import (
+    cache_node,
+    close,
+    keep,
+    lora_for,
+    nodes_of,
+    normalised,
+    run_and_keep,
+    sampler,
+    small,
+    with_model,
+)
 
 EDITS = ("edit_image", "edit_multi_image", "inpaint", "image_variation")
 STEPS = 4
@@ -101,6 +112,15 @@ def test_negative_sees_references_only_when_asked(server, pictures, edited):
         results[asked] = run_and_keep(server, graph, f"negative_{asked}")["latent"]
     assert close(results[False], edited["latent"])
     assert (results[True] - edited["latent"]).abs().max() > 1e-3
+
+
+def test_a_cache_works_on_an_edit(server, pictures, edited):
+    """Its two branches have different keys, which a cache that reuses steps must not mix up."""
+    graph = edit(server, "edit_image", pictures[:1])
+    none, some = (run_and_keep(server, with_model(graph, "cache", cache_node("EasyCache", graph, threshold)), f"edit{threshold}")["latent"]
+                  for threshold in (0.0, 3.0))
+    assert close(none, edited["latent"])
+    assert torch.isfinite(some).all() and not close(some, edited["latent"])
 
 
 def test_variation_draws_the_pictures_own_plan(server, pictures):

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-# torch gives float32 products to MKL, which is slower than oneDNN on AMD processors, all or some of them (tests/benchmarks/RESULTS.md)
+# torch gives float32 products to MKL; on AMD processors oneDNN is faster, without AVX-512 for few rows only (tests/benchmarks/RESULTS.md)
 ONEDNN = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 WORTH_A_CALL = 2**18  # multiplications; below it oneDNN's 20 microseconds a call weigh more than what it saves
-FEW_ROWS = 128  # for more MKL is the faster one where there is no AVX-512
+FEW_ROWS = 128
 
 
 class Linear(nn.Linear):

@@ -20,10 +20,10 @@ TARGET = 1.5
 
 
 class PlannerAhead:
-    """The embedded planner, the prompts that it plans, and how many passes it took."""
+    """The embedded planner, and how many passes its last plans took."""
 
-    def __init__(self, prompts: list[str], place: Place):
-        self.prompts, self.place, self.side = prompts, place, default_side(EMBEDDED)
+    def __init__(self, place: Place):
+        self.place, self.side = place, default_side(EMBEDDED)
         self.planner, self.tokenizer = load_planner(EMBEDDED, place)
         self.passes = 0
         self.planner.register_forward_hook(self.count)
@@ -31,21 +31,21 @@ class PlannerAhead:
     def count(self, *given) -> None:
         self.passes += 1
 
-    def plan(self, ahead: int) -> list[torch.Tensor]:
+    def plan(self, prompts: list[str], ahead: int) -> list[torch.Tensor]:
         self.passes = 0
         return [make_plan(self.planner, self.tokenizer, prompt, self.side, self.side, seed=i, ahead=ahead, device=self.place.device,
-                          dtype=self.place.dtype).ids for i, prompt in enumerate(self.prompts)]
+                          dtype=self.place.dtype).ids for i, prompt in enumerate(prompts)]
 
 
 def ahead_measures(size: Size, place: Place, note: Callable[[str], None]) -> Iterator[Measure]:
+    work = PlannerAhead(place)
     for name in SETS:
         prompts = [task.prompt for task in read_tasks(EMBEDDED / f"held_out_{name}.jsonl", size.ahead_prompts)]
-        work = PlannerAhead(prompts, place)
-        plain, passes = work.plan(1), work.passes
+        plain, passes = work.plan(prompts, 1), work.passes
         for ahead in AHEAD:
             title = f"embedded, {name}, {ahead} tokens a pass"
-            same = sum(torch.equal(ours, reference) for ours, reference in zip(work.plan(ahead), plain))
+            same = sum(torch.equal(ours, reference) for ours, reference in zip(work.plan(prompts, ahead), plain))
             note(f"{title}: {same} of {len(plain)} plans are the same")
             yield Measure(f"{title}: passes a plan", work.passes / len(plain), passes / len(plain), "", more_is_better=False)
-            ours, reference = (partial(seconds, partial(work.plan, tokens), place.device) for tokens in (ahead, 1))
+            ours, reference = (partial(seconds, partial(work.plan, prompts, tokens), place.device) for tokens in (ahead, 1))
             yield Measure(title, *(len(plain) / race(ours, reference, size.repeats)), "plans/s", target=TARGET)

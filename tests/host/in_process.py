@@ -28,10 +28,15 @@ planners = sys.modules[host.__name__.replace("diffusion", "planner")]
 CPU = torch.device("cpu")
 
 
+def random_patches(patcher) -> dict:
+    """For all matrices, as a LoRA would patch them."""
+    matrices = {name: tensor for name, tensor in patcher.model.state_dict().items() if tensor.ndim == 2}
+    return {name: ("diff", (0.1 * torch.randn_like(matrix),)) for name, matrix in matrices.items()}
+
+
 def partly_loaded(patcher, run) -> dict[str, float]:
     """apart: how far what a model gives with half of it loaded is from what it gives whole; then the same with all its matrices
     patched. moved: how far the patches move what it gives."""
-    matrices = {name: tensor for name, tensor in patcher.model.state_dict().items() if tensor.ndim == 2}
     found, whole = {}, []
     for name in ("as it is", "patched"):
         given = []
@@ -43,7 +48,7 @@ def partly_loaded(patcher, run) -> dict[str, float]:
         whole.append(given[0])
         found[name] = {"apart": (given[1] - given[0]).abs().max().item(), "loose": len(loose),
                        "moved": (whole[-1] - whole[0]).abs().max().item()}
-        patcher.add_patches({key: ("diff", (0.1 * torch.randn_like(matrix),)) for key, matrix in matrices.items()})
+        patcher.add_patches(random_patches(patcher))
     return found
 
 
@@ -52,40 +57,55 @@ def prompt_states(model, job) -> torch.Tensor:
     return model.lm_head(run.hidden(model.embed(job.prompt_ids, CPU, torch.float32), 0))
 
 
+class RecordedPlans:
+    """Plans of one prompt, and how often the pass of a token was recorded for each."""
+
+    def __init__(self):
+        self.captures = 0
+
+    def capture(self, step):
+        """As a CUDA graph: operations and the tensors they work on, and nothing that Python does."""
+        self.captures += 1
+        return make_fx(step)()
+
+    def recorded(self, planner, **options) -> tuple[torch.Tensor, int]:
+        before = self.captures
+        return self.written(planner, self.capture, **options), self.captures - before
+
+    @staticmethod
+    def written(planner, capture=None, **options) -> torch.Tensor:
+        planner.capture = capture
+        return planner.plan("a poster", 64, 96, 1, 3, planners.Sampling(), **options).ids
+
+    def cancelled(self, planner) -> bool:
+        """Stop a recorded run at its sixth token."""
+        def stop(progress, i, tokens):
+            if i == 5:
+                raise comfy.model_management.InterruptProcessingException
+
+        with patch.object(planners.PlanProgress, "__call__", stop):
+            try:
+                self.recorded(planner)
+            except comfy.model_management.InterruptProcessingException:
+                return True
+        return False
+
+    def half_loaded(self, planner) -> tuple[torch.Tensor, int]:
+        planner.patcher.detach()
+        planner.patcher.patch_model(CPU, lowvram_model_memory=planner.patcher.model_size() // 2)
+        with patch.object(comfy.model_management, "load_models_gpu"):
+            return self.recorded(planner)
+
+
 def recorded_plans(planner) -> dict:
     """Whether plans come out the same when their pass is recorded, and how often each way of loading and asking recorded one."""
-    captures = []
-
-    def capture(step):
-        captures.append(1)
-        return make_fx(step)()  # as a CUDA graph: operations and the tensors they work on, and nothing that Python does
-
-    def stop(job, i, tokens):
-        if i == 5:
-            raise comfy.model_management.InterruptProcessingException
-
-    def plan(owner=planner, capture=capture, **options) -> tuple[torch.Tensor, int]:
-        owner.capture, count = capture, len(captures)
-        made = owner.plan("a poster", 64, 96, 1, 3, planners.Sampling(), **options)
-        return made.ids, len(captures) - count
-
-    patched = copy.copy(planner)
+    plans, patched = RecordedPlans(), copy.copy(planner)
     patched.patcher = planner.patcher.clone()
-    patched.patcher.add_patches({name: ("diff", (0.1 * torch.randn_like(tensor),))
-                                 for name, tensor in planner.patcher.model.state_dict().items() if tensor.ndim == 2})
-    plain, lora = plan(capture=None)[0], plan(patched, capture=None)[0]
-    first, with_lora, after_lora = plan(), plan(patched), plan()
-    with patch.object(planners.PlanProgress, "__call__", stop):
-        try:
-            plan()
-            cancelled = False
-        except comfy.model_management.InterruptProcessingException:
-            cancelled = True
-    after_cancel, ahead = plan(), plan(ahead=4)
-    planner.patcher.detach()
-    planner.patcher.patch_model(CPU, lowvram_model_memory=planner.patcher.model_size() // 2)
-    with patch.object(comfy.model_management, "load_models_gpu"):
-        half = plan()
+    patched.patcher.add_patches(random_patches(planner.patcher))
+    plain, lora = plans.written(planner), plans.written(patched)
+    first, with_lora, after_lora = (plans.recorded(owner) for owner in (planner, patched, planner))
+    cancelled = plans.cancelled(planner)
+    after_cancel, ahead, half = plans.recorded(planner), plans.recorded(planner, ahead=4), plans.half_loaded(planner)
     return {
         "same": [torch.equal(ids, plain) for ids, count in (first, after_lora, after_cancel, ahead, half)],
         "lora": torch.equal(with_lora[0], lora), "lora moves it": not torch.equal(lora, plain), "cancelled": cancelled,
@@ -109,7 +129,7 @@ def fused_planners() -> dict[str, bool]:
     found = {"fused": planners.HostPlanner(planner_file).config.fused}
     with patch.object(planners, "pages_weights", lambda device: True):
         found["fused where weights are paged"] = planners.HostPlanner(planner_file).config.fused
-    with patch.object(loading.comfy.model_patcher, "CoreModelPatcher", object, create=True):
+    with patch.object(comfy.model_patcher, "CoreModelPatcher", object, create=True):
         return found | {name: loading.pages_weights(torch.device(name)) for name in ("cpu", "cuda")}
 
 

@@ -2,22 +2,11 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .decoder import EmptyGLMImageLatent, GLMImageApplyPlan, GLMImageScheduler, ModelSamplingGLMImage
-from .edit import GLMImageFitImage, GLMImageReference, GLMImageTokenize
-from .loaders import (
-    GLMImageDiffusionModelLoader,
-    GLMImageFolderLoader,
-    GLMImageGlyphEncoderLoader,
-    GLMImagePlannerLoader,
-    GLMImageVAELoader,
-)
-from .planner import GLMImagePlan, GLMImagePlanPreview
+from . import decoder, loaders, planner, plans, references
 
 
 class GLMImageExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [
-            GLMImageDiffusionModelLoader, GLMImagePlannerLoader, GLMImageGlyphEncoderLoader, GLMImageVAELoader, GLMImageFolderLoader,
-            GLMImagePlan, GLMImagePlanPreview, GLMImageApplyPlan, EmptyGLMImageLatent, ModelSamplingGLMImage, GLMImageScheduler,
-            GLMImageFitImage, GLMImageTokenize, GLMImageReference,
-        ]
+        """Every node class of the modules above; a new node needs no entry here."""
+        return [node for module in (loaders, planner, plans, decoder, references) for node in vars(module).values()
+                if isinstance(node, type) and issubclass(node, io.ComfyNode) and node.__module__ == module.__name__]

@@ -6,9 +6,8 @@ import torch
 from comfy_api.latest import io
 
 from ..glm_core.decoder import official_sigmas, resolution_shift
+from ..glm_core.geometry import LATENT_PIXELS, check_size, latent_shape
 from ..glm_core.host.diffusion import PLAN_KEY, patch_sampling
-from ..glm_core.plan import LATENT_PIXELS
-from ..glm_core.planner.grids import check_size
 from .planner import size_inputs
 from .types import CATEGORY, Plan
 
@@ -57,7 +56,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
         if plan is not None:
             width, height, batch_size = plan.width, plan.height, plan.batch
         check_size(width, height)
-        shape = batch_size, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS
+        shape = latent_shape(batch_size, LATENT_CHANNELS, width, height)
         return io.NodeOutput({"samples": torch.zeros(shape, device=comfy.model_management.intermediate_device())})
 
 

@@ -1,12 +1,14 @@
-"""Prompt → plan, and a look at it."""
+"""Prompt → plan."""
 
-from comfy_api.latest import io, ui
+from dataclasses import fields
 
-from ..glm_core.plan import draw_grid
+from comfy_api.latest import io
+
 from ..glm_core.planner import Sampling
 from .types import CATEGORY, Plan, Planner
 
 MOST_REFERENCES = 16
+FIRST_SETTINGS = 3  # temperature, top_p, top_k; a new widget goes last, since saved workflows hold values by position
 
 
 class OptionalPrefix(io.Autogrow.TemplatePrefix):
@@ -29,6 +31,13 @@ def size_inputs() -> list:
     ]
 
 
+def sampling_inputs() -> list:
+    """A widget for every field of Sampling, in order."""
+    widgets = {float: io.Float.Input, int: io.Int.Input}
+    return [widgets[type(entry.default)](entry.name, default=entry.default, min=entry.metadata["least"], max=entry.metadata["most"],
+                                         step=entry.metadata["step"], tooltip=entry.metadata["help"]) for entry in fields(Sampling)]
+
+
 class GLMImagePlan(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -45,12 +54,7 @@ class GLMImagePlan(io.ComfyNode):
                 *size_inputs(),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                              tooltip="Picture i of the batch is planned with seed + i, whatever the batch size."),
-                io.Float.Input("temperature", default=Sampling.temperature, min=0.05, max=2.0, step=0.05,
-                               tooltip="Lower is safer, higher is more varied. The model was released with 0.9."),
-                io.Float.Input("top_p", default=Sampling.top_p, min=0.01, max=1.0, step=0.01,
-                               tooltip="Draw from the likeliest tokens that reach this probability together. Released with 0.75."),
-                io.Int.Input("top_k", default=Sampling.top_k, min=1, max=16384,
-                             tooltip="Draw from this many of the likeliest tokens; 1 is greedy, 16384 is all of them."),
+                *sampling_inputs()[:FIRST_SETTINGS],
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
                              tooltip="Tokens that are tried in one pass; the plan stays the same. 1 is off. More is faster where tokens "
                                      "are easy to guess."),
@@ -59,36 +63,13 @@ class GLMImagePlan(io.ComfyNode):
                                tooltip="Tokens of a picture to edit or to take something from (GLM-Image Tokenize)."),
                     prefix="reference", min=1, max=MOST_REFERENCES),
                     tooltip="Tokens of reference pictures, in the order the prompt means; the plan then has no preview grid."),
+                *sampling_inputs()[FIRST_SETTINGS:],
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
 
     @classmethod
-    def execute(cls, planner, prompt, width, height, batch_size, seed, temperature, top_p, top_k, look_ahead=1, references=None):
+    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=None, **sampling):
         names = sorted(references or {}, key=lambda name: (len(name), name))  # reference10 comes after reference2
-        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, Sampling(temperature, top_p, top_k),
+        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling),
                                           [references[name] for name in names], look_ahead))
-
-
-class GLMImagePlanPreview(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="GLMImagePlanPreview",
-            display_name="GLM-Image Plan Preview",
-            category=CATEGORY,
-            description="Draws the token grid: each token is a square, and the same token always has the same colour.",
-            inputs=[
-                Plan.Input("plan", tooltip="The plan to look at."),
-                io.Combo.Input("grid", options=["target", "preview"], default="target",
-                               tooltip="target: one token for 32x32 pixels. preview: the small grid that was written first."),
-                io.Int.Input("cell", default=16, min=1, max=64, tooltip="Side of a token's square in pixels."),
-            ],
-            outputs=[io.Image.Output()],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def execute(cls, plan, grid, cell):
-        image = draw_grid(plan.grid(grid), cell)
-        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

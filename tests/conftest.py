@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from tests.host.servers import find_hosts, host_version
+from tests.support.servers import find_hosts, host_version
 
 CORES = 2
 torch.set_num_threads(CORES // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)

@@ -9,8 +9,8 @@ import torch
 
 from glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, VAE, VISION
 from glm_core.pipeline import MODULES, Place, draw_noise, encode_glyphs, encode_images, load, load_planner, render_latent
-from glm_core.plan import DROPPED, Plan
-from glm_core.planner import Sampling, generate, make_plan
+from glm_core.planner import Sampling, generate, plan_prompt
+from glm_core.plans import DROPPED, Plan
 from glm_core.vision import tokenize
 
 META = Place(torch.device("meta"), torch.bfloat16)
@@ -21,7 +21,7 @@ PROMPT = 'A red poster. At the top, "HI" in white letters.'
 def nothing_to_seed(monkeypatch):
     """Meta has no generators."""
     monkeypatch.setattr(generate, "seeded_generators", lambda seed, batch, device: range(batch))
-    monkeypatch.setattr(generate, "draw_race", lambda items, codes, sampling: torch.ones(len(items), codes, device=META.device))
+    monkeypatch.setattr(generate, "draw_sampling_noise", lambda items, codes, sampling: torch.ones(len(items), codes, device=META.device))
     monkeypatch.setattr(Plan, "check_codes", lambda plan, codes: None)  # looks at the ids, once a run
 
 
@@ -33,7 +33,7 @@ def parts():
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=1), Sampling(top_k=50, top_p=1.0)])
 def test_the_planner_reads_no_number_back(sampling):
     seen = []
-    plan = make_plan(*load_planner(EMBEDDED, META), PROMPT, 256, 224, batch=2, sampling=sampling, device=META.device, dtype=META.dtype,
+    plan = plan_prompt(*load_planner(EMBEDDED, META), PROMPT, 256, 224, batch=2, sampling=sampling, device=META.device, dtype=META.dtype,
                      on_token=lambda i, tokens: seen.append(i))
     assert plan.ids.device == META.device and plan.ids.shape == (2, 7, 8)
     assert len(seen) == plan.ids[0].numel() + plan.preview[0].numel()
@@ -41,7 +41,7 @@ def test_the_planner_reads_no_number_back(sampling):
 
 def test_a_number_that_is_read_back_is_noticed():
     with pytest.raises((RuntimeError, NotImplementedError)):
-        make_plan(*load_planner(EMBEDDED, META), PROMPT, 256, 256, device=META.device, dtype=META.dtype,
+        plan_prompt(*load_planner(EMBEDDED, META), PROMPT, 256, 256, device=META.device, dtype=META.dtype,
                   on_token=lambda i, tokens: tokens[0, i].item() == DROPPED)
 
 

@@ -17,20 +17,20 @@ from glm_core.evaluation.run import GLYPHS, PLAN, PREVIEW, draw_pictures, measur
 from glm_core.evaluation.tasks import Task, read_tasks
 from glm_core.glyph import quoted_texts
 from glm_core.pipeline import Place, load, load_planner
-from glm_core.planner import make_plan
-from glm_core.training.edits import random_edit
-from glm_core.training.held_out import held_out_edit, held_out_poster
-from glm_core.training.posters import (
+from glm_core.planner import plan_prompt
+from glm_core.posters.edits import random_edit
+from glm_core.posters.held_out import held_out_edit, held_out_poster
+from glm_core.posters.scene import (
     CELL_CODES,
     SIDE,
     STEP,
     WORD_PITCH,
     Poster,
     Style,
+    ambiguous_letters,
     caption,
     cell_codes,
     draw_poster,
-    left_open,
     to_tensor,
     word_cells,
 )
@@ -89,7 +89,7 @@ def test_it_is_small_and_says_what_it_is():
 
 
 def planned(planner, poster: Poster, seed: int) -> list[list[int]]:
-    return make_plan(*planner, caption(poster), SIDE, SIDE, seed=seed).ids[0].tolist()
+    return plan_prompt(*planner, caption(poster), SIDE, SIDE, seed=seed).ids[0].tolist()
 
 
 def told(poster: Poster, prompt: str) -> list[list[int]]:
@@ -124,7 +124,7 @@ def test_plans_of_free_posters_spell_the_words_at_even_steps(planner):
     right = []
     for i, poster in enumerate(FREE):
         spelled, quoted = letters_in_rows(planned(planner, poster, i)), quoted_texts(caption(poster))
-        right += ["".join(left_open(text, quoted)) in spelled for text in quoted]
+        right += ["".join(ambiguous_letters(text, quoted)) in spelled for text in quoted]
     assert np.mean(right) >= 0.85
 
 
@@ -136,7 +136,7 @@ def test_looking_ahead_needs_fewer_passes_for_the_same_plan(planner):
         plans = []
         for ahead in (1, 8):
             passes.clear()
-            plans.append(make_plan(*planner, caption(poster), SIDE, SIDE, seed=i, ahead=ahead))
+            plans.append(plan_prompt(*planner, caption(poster), SIDE, SIDE, seed=i, ahead=ahead))
             counts.append(len(passes))
         assert torch.equal(plans[0].ids, plans[1].ids) and torch.equal(plans[0].preview, plans[1].preview)
     hook.remove()
@@ -203,7 +203,7 @@ def test_the_tower_reads_posters_and_the_planner_edits_them(planner):
         edit = random_edit(rng, rng.choice((0, 4)))
         tokens = tokenize(vision, to_tensor([draw_poster(edit.before)]), CPU.device, CPU.dtype)
         read.append((tokens.ids[0] == torch.tensor(cell_codes(edit.before))).float().mean().item())
-        plan = make_plan(*planner, edit.sentence, SIDE, SIDE, seed=i, references=[tokens])
+        plan = plan_prompt(*planner, edit.sentence, SIDE, SIDE, seed=i, references=[tokens])
         edited.append((plan.ids[0] == torch.tensor(told(edit.after, edit.sentence))).float().mean().item())
     assert np.mean(read) >= 0.95 and np.mean(edited) >= 0.9
 

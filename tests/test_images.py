@@ -8,7 +8,7 @@ from transformers.models.glm_image.image_processing_pil_glm_image import smart_r
 from glm_core.errors import GLMImageError
 from glm_core.images import fit_image, fit_mask, reference_size, resize, to_rgb
 from glm_core.vision import VisionConfig, encoder_pixels
-from tests.tiny import Tiny
+from tests.support.tiny import Tiny
 
 CONFIG = VisionConfig.from_json(Tiny().planner(), "tiny")
 sides = st.integers(64, 4096)

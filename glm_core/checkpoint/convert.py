@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from .formats import LAYERS, quantise
 from .parts import PARTS, locate
-from .quantise import LAYERS, quantise
 from .read import CONFIG_METADATA, TOKENIZER_TENSOR, read_part
 
 

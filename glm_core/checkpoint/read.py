@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import GLMImageError
+from .infer_config import config_from_shapes
 from .parts import DIFFUSION, PARTS, PLANNER, VAE, Part
-from .shapes import config_from_shapes
 
 TOKENIZER_TENSOR = "tokenizer_json"  # uint8, the text of tokenizer.json; core ComfyUI carries spiece_model so
 CONFIG_METADATA = "config"
+FINGERPRINT_NUMBERS = 8  # of each tensor
 T5_ALIASES = {"encoder.embed_tokens.weight": "shared.weight"}  # files store the shared embedding under either name
 
 
 @dataclass(frozen=True)
 class Weights:
-    """tensors: by released name, outer prefixes stripped. config: as in config.json. where: for messages.
+    """tensors: by released name, outer prefixes stripped. config: as in config.json. source: for messages.
 
     metadata: of the safetensors file (quantisation lives there). tokenizer_json: only for the planner.
     """
 
     tensors: dict[str, Tensor]
     config: dict
-    where: str
+    source: str
     metadata: dict[str, str]
     tokenizer_json: str | None = None
 
@@ -134,11 +137,24 @@ def read_tokenizer(path: Path) -> str:
                         "'python -m glm_core convert' writes files that carry it")
 
 
-def fill(module: nn.Module, tensors: dict[str, Tensor], where: str, assign: bool = False) -> None:
+def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: bool = False) -> None:
     """Load the tensors that ``module`` has; others are ignored. Raises GLMImageError when one is missing or misshapen."""
     try:
         missing = module.load_state_dict(tensors, strict=False, assign=assign).missing_keys
     except RuntimeError as error:
-        raise GLMImageError(f"{where}: {' '.join(str(error).split())}") from error
+        raise GLMImageError(f"{source}: {' '.join(str(error).split())}") from error
     if missing:
-        raise GLMImageError(f"{where}: {len(missing)} tensors are missing, the first is {missing[0]}")
+        raise GLMImageError(f"{source}: {len(missing)} tensors are missing, the first is {missing[0]}")
+
+
+def fingerprint(tensors: dict[str, Tensor]) -> str:
+    """12 hex digits that tell a part's weights from others: of all names, types and shapes, and of the first numbers of each tensor.
+
+    Not of every byte, which would read gigabytes from disk.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        first = tensor.flatten()[:FINGERPRINT_NUMBERS].to("cpu").contiguous().view(torch.uint8)
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode() + bytes(first.tolist()))
+    return digest.hexdigest()[:12]

@@ -2,8 +2,9 @@
 
 from .dit import DiTConfig, GLMImageDiT
 from .latents import LATENTS_MEAN, LATENTS_STD
+from .sample import draw_noise, euler, sample_latent
 from .schedule import network_timestep, official_sigmas, resolution_shift
-from .vae import AutoencoderKL, VAEConfig
+from .vae import AutoencoderKL, VAEConfig, latent_statistics
 
-__all__ = ["LATENTS_MEAN", "LATENTS_STD", "AutoencoderKL", "DiTConfig", "GLMImageDiT", "VAEConfig", "network_timestep",
-           "official_sigmas", "resolution_shift"]
+__all__ = ["LATENTS_MEAN", "LATENTS_STD", "AutoencoderKL", "DiTConfig", "GLMImageDiT", "VAEConfig", "draw_noise", "euler",
+           "latent_statistics", "network_timestep", "official_sigmas", "resolution_shift", "sample_latent"]

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import read_config
-from ..plan import DROPPED, LATENT_PIXELS
+from ..config import read_config
+from ..geometry import LATENT_PIXELS
+from ..plans import DROPPED
 from .latents import LATENTS_MEAN, LATENTS_STD
 
 EPS = 1e-5
@@ -46,8 +47,8 @@ class DiTConfig:
         return self.num_attention_heads * self.attention_head_dim
 
     @classmethod
-    def from_json(cls, config: dict, where: str) -> DiTConfig:
-        return read_config(cls, config, where)
+    def from_json(cls, config: dict, source: str) -> DiTConfig:
+        return read_config(cls, config, source)
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, transformer_options: dict) -> Tensor:

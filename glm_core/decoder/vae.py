@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import read_config
+from ..config import read_config
 from .latents import LATENTS_MEAN, LATENTS_STD
 
 EPS = 1e-6
@@ -29,8 +29,8 @@ class VAEConfig:
     latents_std: tuple[float, ...] = LATENTS_STD
 
     @classmethod
-    def from_json(cls, config: dict, where: str) -> VAEConfig:
-        return read_config(cls, config, where)
+    def from_json(cls, config: dict, source: str) -> VAEConfig:
+        return read_config(cls, config, source)
 
 
 class ResNet(nn.Module):

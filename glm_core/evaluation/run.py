@@ -17,7 +17,7 @@ from ..errors import check_counts
 from ..images import read_image
 from ..pipeline import Place, decode_pixels, draw_noise, encode_glyphs, encode_images, load, load_planner, render_latent
 from ..plan import Plan
-from ..planner import make_plan
+from ..planner import plan_prompt
 from ..planner.grids import check_size
 from ..training.posters import Item
 from ..vision import tokenize
@@ -91,7 +91,7 @@ def plan_all(args, tasks: Sequence[Task], tokens: Sequence[list[Plan]], place: P
     planner = load_planner(args.model, place)
     bar = tqdm(tasks, desc="plan", unit="prompt")
     with each_message_once():
-        return [make_plan(*planner, task.prompt, args.width, args.height, seed=args.seed + i, preview=args.without != PREVIEW,
+        return [plan_prompt(*planner, task.prompt, args.width, args.height, seed=args.seed + i, preview=args.without != PREVIEW,
                           references=references, device=place.device, dtype=place.dtype)
                 for i, (task, references) in enumerate(zip(bar, tokens, strict=True))]
 

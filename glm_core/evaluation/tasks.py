@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import GLMImageError
-from ..training.posters import COLOURS, COLUMNS, ROWS, SHAPES, Item
+from ..posters.scene import COLOURS, COLUMNS, ROWS, SHAPES, Item
 from .metrics import normalise
 
 LINE = 'an object with "prompt", "texts" and, if wanted, "shapes" and "images"'

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import read_config
+from ..config import read_config
 
 MAX_DISTANCE = 128  # positions further apart share the last bucket
 
@@ -28,8 +28,8 @@ class GlyphConfig:
     layer_norm_epsilon: float = 1e-6
 
     @classmethod
-    def from_json(cls, config: dict, where: str) -> GlyphConfig:
-        return read_config(cls, config, where)
+    def from_json(cls, config: dict, source: str) -> GlyphConfig:
+        return read_config(cls, config, source)
 
 
 def position_buckets(length: int, buckets: int, device=None) -> Tensor:

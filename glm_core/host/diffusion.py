@@ -15,7 +15,8 @@ from torch import Tensor
 from ..checkpoint import DIFFUSION, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
 from ..decoder.dit import STREAMS_IN_MEMORY, KeyValue
-from ..plan import DROPPED, LATENT_PIXELS, Plan, prior_map
+from ..geometry import LATENT_PIXELS
+from ..plans import DROPPED, Plan, prior_map
 from .loading import INFERENCE_DTYPES, choose_precision, is_dynamic, make_patcher, read_weights
 from .references import LATENTS_KEY, CONDReferences, Reference, ReferenceCache, find_references, references_shape, storage_device
 
@@ -141,7 +142,7 @@ def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: b
     ``model_options``: dtype and fp8_optimizations as UNETLoader sets them, custom_operations of other packs.
     """
     weights = read_weights(path, DIFFUSION)
-    config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.where))
+    config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.source))
     load_device = comfy.model_management.get_torch_device()
     precision = choose_precision(weights, load_device, model_options.get("dtype"))
     config.quant_config = precision.quantised
@@ -154,7 +155,7 @@ def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: b
     patcher = make_patcher(model, load_device, offload_device, disable_dynamic)
     if not is_dynamic(patcher):
         model.to(offload_device)
-    fill(model.diffusion_model, weights.tensors, weights.where, assign=is_dynamic(patcher))
+    fill(model.diffusion_model, weights.tensors, weights.source, assign=is_dynamic(patcher))
     patcher.cached_patcher_init = load_diffusion_model, (path, model_options)
     for moment in (CallbacksMP.ON_PRE_RUN, CallbacksMP.ON_CLEANUP):  # the second comes after a cancel or an error too
         patcher.add_callback_with_key(moment, "glm_image_references", lambda patcher: patcher.model.references.clear())

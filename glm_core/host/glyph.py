@@ -35,11 +35,11 @@ class GlyphTokenizer:
 
 
 class GlyphClipModel(nn.Module):
-    def __init__(self, config: GlyphConfig, where: str, dtype=None, device=None, model_options={}):
+    def __init__(self, config: GlyphConfig, source: str, dtype=None, device=None, model_options={}):
         super().__init__()
         operations = model_options.get("custom_operations", comfy.ops.manual_cast)
         self.transformer = GlyphEncoder(config, device, dtype, operations)
-        self.where, self.dtypes, self.can_assign_sd = where, {dtype}, False
+        self.source, self.dtypes, self.can_assign_sd = source, {dtype}, False
         self.reset_clip_options()
 
     def reset_clip_options(self):
@@ -54,17 +54,17 @@ class GlyphClipModel(nn.Module):
         return embeddings.to(comfy.model_management.intermediate_device()), None
 
     def load_sd(self, tensors: dict):
-        fill(self.transformer, tensors, self.where, assign=self.can_assign_sd)
+        fill(self.transformer, tensors, self.source, assign=self.can_assign_sd)
         return [], []
 
 
 def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
     """A CLIP whose conditioning is the embedding of the quoted texts; ``quotes`` chooses the rules that find them."""
     weights = read_weights(path, GLYPH)
-    config = GlyphConfig.from_json(weights.config, weights.where)
+    config = GlyphConfig.from_json(weights.config, weights.source)
     if config.vocab_size != VOCABULARY:
-        raise GLMImageError(f"{weights.where}: a T5 with {config.vocab_size} tokens, expected ByT5 with {VOCABULARY}")
-    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer, params={"config": config, "where": weights.where})
+        raise GLMImageError(f"{weights.source}: a T5 with {config.vocab_size} tokens, expected ByT5 with {VOCABULARY}")
+    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer, params={"config": config, "source": weights.source})
     clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(weights.tensors), state_dict=[weights.tensors],
                          model_options={"dtype": comfy.utils.weight_dtype(weights.tensors)})
     clip.set_tokenizer_option(QUOTES_OPTION, quotes)

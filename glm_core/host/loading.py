@@ -29,7 +29,7 @@ def read_weights(path: str, part: Part) -> Weights:
     tensors, metadata = comfy.utils.convert_old_quants(weights.tensors, "", metadata=weights.metadata)
     unknown = marks(tensors) - comfy.quant_ops.QUANT_ALGOS.keys()
     if unknown:
-        raise GLMImageError(f"{weights.where}: quantised as {', '.join(sorted(unknown))}, which this ComfyUI does not know; "
+        raise GLMImageError(f"{weights.source}: quantised as {', '.join(sorted(unknown))}, which this ComfyUI does not know; "
                             f"it reads {', '.join(comfy.quant_ops.QUANT_ALGOS)}")
     return replace(weights, tensors=tensors, metadata=metadata)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..decoder.dit import KeyValue
 from ..errors import GLMImageError
 from ..images import fit_image
-from ..plan import Plan, prior_map
+from ..plans import Plan, Read, prior_map
 
 LATENTS_KEY = "reference_latents"  # ComfyUI's own, as ReferenceLatent writes it
 TOKENS_KEY = "glm_image_reference_tokens"
@@ -26,11 +26,14 @@ def attach_reference(conditioning, image: Tensor, vae, tokens: Plan, in_negative
 
     Raises GLMImageError when the tokens were read off other pictures.
     """
+    if tokens.batch != len(image):
+        raise GLMImageError(f"tokens come from a batch of {tokens.batch} images, but this image is a batch of {len(image)}; "
+                            "tokenize this image")
     size = image.shape[2], image.shape[1]
-    if tokens.batch != len(image) or tokens.source not in (None, size):
-        read_off = f" of {tokens.source[0]}x{tokens.source[1]} pixels" if tokens.source else ""
-        raise GLMImageError(f"tokens: found those of {tokens.batch} pictures{read_off} for an image of {len(image)} pictures "
-                            f"of {size[0]}x{size[1]} pixels; tokenize the same image")
+    for origin in tokens.origins:
+        if isinstance(origin, Read) and origin.size != size:
+            raise GLMImageError(f"tokens come from a {origin.size[0]}x{origin.size[1]} image, but this image is {size[0]}x{size[1]}; "
+                                "tokenize this image")
     latent = vae.encode(fit_image(image, tokens.width, tokens.height))
     values = {LATENTS_KEY: [latent], TOKENS_KEY: [tokens.ids], IN_NEGATIVE_KEY: [in_negative]}
     return node_helpers.conditioning_set_values(conditioning, values, append=True)

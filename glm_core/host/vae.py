@@ -16,7 +16,7 @@ class GLMImageVAE(comfy.sd.VAE):
 
     def __init__(self, path: str):
         weights = read_weights(path, VAE)
-        config = VAEConfig.from_json(weights.config, weights.where)
+        config = VAEConfig.from_json(weights.config, weights.source)
         self.set_defaults()
         self.latent_channels = config.latent_channels
         self.device = comfy.model_management.vae_device()
@@ -24,7 +24,7 @@ class GLMImageVAE(comfy.sd.VAE):
         self.vae_dtype = comfy.model_management.vae_dtype(self.device, self.working_dtypes)
         self.first_stage_model = AutoencoderKL(config, dtype=self.vae_dtype, operations=comfy.ops.disable_weight_init).eval()
         self.patcher = make_patcher(self.first_stage_model, self.device, comfy.model_management.vae_offload_device())
-        fill(self.first_stage_model, weights.tensors, weights.where, assign=is_dynamic(self.patcher))
+        fill(self.first_stage_model, weights.tensors, weights.source, assign=is_dynamic(self.patcher))
         self.model_size()
 
     def set_defaults(self):

@@ -1,8 +1,11 @@
 """The planner: a GLM-4 text model that writes the picture as a grid of semantic-VQ tokens."""
 
-from .generate import make_plan, prepare, write_plan
+from .decode import OnToken, generate_plan, plan_prompt, split_grids
+from .layout import PromptLayout, lay_out_prompt, warn_of_untrained_size
 from .model import PlannerConfig, PlannerModel
 from .prompt import PromptTokenizer
 from .sampling import Sampling
+from .score import score, token_logits
 
-__all__ = ["PlannerConfig", "PlannerModel", "PromptTokenizer", "Sampling", "make_plan", "prepare", "write_plan"]
+__all__ = ["OnToken", "PlannerConfig", "PlannerModel", "PromptLayout", "PromptTokenizer", "Sampling", "generate_plan", "lay_out_prompt",
+           "plan_prompt", "score", "split_grids", "token_logits", "warn_of_untrained_size"]

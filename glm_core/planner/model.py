@@ -6,14 +6,16 @@ without its outer ``model.`` prefix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import GLMImageError, read_config
-from .grids import PREVIEW_TOKENS
+from ..config import read_config
+from ..errors import GLMImageError
+from ..geometry import COARSE_TOKENS
 
 QKV = "q_proj", "k_proj", "v_proj"  # as files have them
 FUSED = "qkv_proj"
@@ -23,7 +25,7 @@ FUSED = "qkv_proj"
 class PlannerConfig:
     """Values of vision_language_encoder/config.json; the defaults are those that the released file leaves out.
 
-    fused: queries, keys and values are one matrix, see ``fuse_qkv``.
+    coarse_tokens: of the coarse grid (``preview_tokens`` in the file). trained_sides: smallest and largest, in pixels.
     """
 
     hidden_size: int
@@ -42,9 +44,8 @@ class PlannerConfig:
     partial_rotary_factor: float = 0.5
     attention_bias: bool = True
     head_dim: int | None = None
-    preview_tokens: int = PREVIEW_TOKENS
+    coarse_tokens: int = COARSE_TOKENS
     trained_sides: tuple[int, int] = (512, 2048)
-    fused: bool = False
 
     @property
     def head_size(self) -> int:
@@ -52,21 +53,31 @@ class PlannerConfig:
 
     @property
     def pairs(self) -> int:
-        """Of each head, those that are rotated."""
+        """Number of rotated pairs of each head."""
         return sum(self.mrope_section)
 
     @classmethod
-    def from_json(cls, config: dict, where: str) -> PlannerConfig:
+    def from_json(cls, config: dict, source: str) -> PlannerConfig:
         """Flatten the nested config.json. Raises GLMImageError when a key is missing or the rotary sections do not add up."""
         text = config.get("text_config", {})
         flat = {**config, **text, **text.get("rope_parameters", {})}
         if "num_embeddings" in config.get("vq_config", {}):
             flat["codebook_size"] = config["vq_config"]["num_embeddings"]
-        result = read_config(cls, flat, where)
+        if "preview_tokens" in config:
+            flat["coarse_tokens"] = config["preview_tokens"]
+        result = read_config(cls, flat, source)
         pairs = int(result.head_size * result.partial_rotary_factor) // 2
         if result.pairs != pairs:
-            raise GLMImageError(f"{where}: mrope_section {result.mrope_section} must add up to {pairs}")
+            raise GLMImageError(f"{source}: mrope_section must add up to {pairs} (got {result.mrope_section})")
         return result
+
+
+class Cache(Protocol):
+    """Where a layer's keys and values go, and which of them it attends to."""
+
+    def write(self, layer: int, position: Any, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+        """Store k and v [B, kv heads, n, head size] from ``position``; keys, values and maybe a mask, as ``attend`` takes them."""
+        ...
 
 
 class KVCache:
@@ -82,39 +93,40 @@ class KVCache:
     def size_in_bytes(config: PlannerConfig, batch: int, length: int, dtype: torch.dtype) -> int:
         return 2 * config.num_hidden_layers * batch * config.num_key_value_heads * length * config.head_size * dtype.itemsize
 
-    def write(self, layer: int, start: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k and v [B, kv heads, n, head size] from position ``start``; return all up to their end.
+    def write(self, layer: int, position: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k and v [B, kv heads, n, head size] from ``position``; return all up to their end.
 
         A batch of one (the prompt, which all plans share) is stored for every item.
         """
         keys, values = self.layers[layer]
-        batch, end = k.shape[0], start + k.shape[2]
-        keys[:, :, start:end] = k
-        values[:, :, start:end] = v
+        batch, end = k.shape[0], position + k.shape[2]
+        keys[:, :, position:end] = k
+        values[:, :, position:end] = v
         return keys[:batch, :, :end], values[:batch, :, :end]
 
 
-class CacheAt:
-    """A KVCache written one token at a time, at a position that is a tensor [1]; returns all of it, and which of it is there."""
+class StaticKVCache:
+    """A KVCache for a recorded pass of one token: position is a tensor [1]; returns the whole cache and a mask of the written entries."""
 
     def __init__(self, layers: list[tuple[Tensor, Tensor]]):
         self.layers = layers
         self.positions = torch.arange(layers[0][0].shape[2], device=layers[0][0].device)
-        self.there = torch.zeros(1, len(self.positions), dtype=torch.bool, device=self.positions.device)
+        self.mask = torch.zeros(1, len(self.positions), dtype=torch.bool, device=self.positions.device)
 
-    def look_at(self, at: Tensor) -> None:
-        """From now on the last token is at this position."""
-        self.there.copy_(self.positions <= at)
+    def set_position(self, position: Tensor) -> None:
+        """From now on the last written entry is at this position."""
+        self.mask.copy_(self.positions <= position)
 
-    def write(self, layer: int, at: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def write(self, layer: int, position: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Store k and v [B, kv heads, 1, head size] at ``position``; keys, values and mask [1, length]."""
         keys, values = self.layers[layer]
-        return keys.index_copy_(2, at, k), values.index_copy_(2, at, v), self.there
+        return keys.index_copy_(2, position, k), values.index_copy_(2, position, v), self.mask
 
 
 def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tensor, Tensor]:
     """Cosines and sines [tokens, head size] for positions [3, tokens] on the CPU, as ``rotate`` takes them.
 
-    Each frequency reads its own axis (mrope_section). What is not rotated has cosine 1 and sine 0.
+    Each frequency reads its own axis (mrope_section). The unrotated rest of a head has cosine 1 and sine 0.
     """
     axis = [i for i, pairs in enumerate(config.mrope_section) for _ in range(pairs)]
     exponent = torch.arange(len(axis), dtype=torch.float32) / len(axis)
@@ -127,7 +139,7 @@ def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tenso
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
     """Rotate the leading part of x [..., tokens, head size]; pairs are half-split: i goes with i + pairs.
 
-    In three operations, where products and sums one by one take seven.
+    cos, sin: [tokens, head size]. In three operations, where separate products and sums take seven.
     """
     a, b, rest = x.split((pairs, pairs, x.shape[-1] - 2 * pairs), dim=-1)
     return torch.addcmul(x * cos, torch.cat((b, a, rest), dim=-1), sin)
@@ -136,8 +148,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Grouped-query attention of q [B, heads, n, d], the last n of k, v [B, kv heads, length, d] → [B, n, heads * d].
 
-    A whole prompt is causal; otherwise the query heads of one kv head become its queries, and nothing is repeated.
-    ``mask`` [1, length] says which keys a single token sees, where these are not all.
+    A whole prompt is causal. Otherwise the query heads that share a kv head become queries of it, so that no key is repeated.
+    ``mask`` [1, length]: which keys a single token attends to, if not all.
     """
     batch, heads, n, d = q.shape
     kv_heads, length = k.shape[1:3]
@@ -152,30 +164,61 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class Attention(nn.Module):
-    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+    """Grouped-query attention. ``fused``: one product gives queries, keys and values; see ``has_plain_qkv`` for when that is possible."""
+
+    def __init__(self, config: PlannerConfig, fused: bool = False, device=None, dtype=None, operations: Any = None):
         super().__init__()
         self.head_size, self.pairs = config.head_size, config.pairs
         self.heads = config.num_attention_heads, config.num_key_value_heads
         inner, kv_inner = config.num_attention_heads * self.head_size, config.num_key_value_heads * self.head_size
         kw = {"device": device, "dtype": dtype}
-        rows = {FUSED: inner + 2 * kv_inner} if config.fused else dict(zip(QKV, (inner, kv_inner, kv_inner)))
+        rows = {FUSED: inner + 2 * kv_inner} if fused else dict(zip(QKV, (inner, kv_inner, kv_inner)))
         self.projections = tuple(rows)
         for name, outputs in rows.items():
             self.add_module(name, operations.Linear(config.hidden_size, outputs, bias=config.attention_bias, **kw))
         self.o_proj = operations.Linear(inner, config.hidden_size, bias=False, **kw)
+        if fused:
+            self.register_load_state_dict_pre_hook(fuse_qkv)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, layer: int, start: int) -> Tensor:
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int, position: int | Tensor) -> Tensor:
+        """x: [B, n, hidden], which stand from ``position`` of the cache → the same shape. rotary: tables [n, head size]."""
         heads, kv_heads = self.heads
         parts = [getattr(self, name)(x) for name in self.projections]
         qkv = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         qkv = qkv.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
         qk, v = qkv.split((heads + kv_heads, kv_heads), dim=1)
         q, k = rotate(qk, *rotary, self.pairs).split((heads, kv_heads), dim=1)
-        return self.o_proj(attend(q, *cache.write(layer, start, k, v)))
+        return self.o_proj(attend(q, *cache.write(layer, position, k, v)))
+
+
+def fuse_qkv(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict, strict: bool,
+             missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
+    """A load hook: the file's three matrices become one. A missing one is reported by the name that files give it.
+
+    Fusing copies q, k and v into new memory. With memory-mapped weights that is an extra copy, so loaders skip it there.
+    """
+    for kind in [name.removeprefix(f"{FUSED}.") for name, _ in module.named_parameters() if name.startswith(FUSED)]:
+        names = [f"{prefix}{part}.{kind}" for part in QKV]
+        absent = [name for name in names if name not in state_dict]
+        missing_keys.extend(absent)
+        if not absent:
+            state_dict[f"{prefix}{FUSED}.{kind}"] = torch.cat([state_dict.pop(name) for name in names])
+
+
+def has_plain_qkv(tensors: dict[str, Tensor]) -> bool:
+    """Whether q, k and v can be fused. Quantised matrices cannot, as each has a scale of its own."""
+    return all(name.endswith((".weight", ".bias")) for name in tensors if f".{QKV[0]}." in name)
+
+
+def released_names(module: nn.Module) -> set[str]:
+    """Names of a module's tensors as files have them: q, k and v apart where the module has them fused."""
+    names = set(module.state_dict())
+    fused = {name for name in names if FUSED in name}
+    return (names - fused) | {name.replace(FUSED, part) for name in fused for part in QKV}
 
 
 class MLP(nn.Module):
-    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"bias": False, "device": device, "dtype": dtype}
         self.gate_up_proj = operations.Linear(config.hidden_size, 2 * config.intermediate_size, **kw)
@@ -187,39 +230,40 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: PlannerConfig, fused: bool = False, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype}
-        self.self_attn = Attention(config, operations=operations, **kw)
+        self.self_attn = Attention(config, fused, operations=operations, **kw)
         self.mlp = MLP(config, operations=operations, **kw)
         for name in ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm"):
             self.add_module(name, operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw))
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, layer: int, start: int) -> Tensor:
-        x = x + self.post_self_attn_layernorm(self.self_attn(self.input_layernorm(x), rotary, cache, layer, start))
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int, position: int | Tensor) -> Tensor:
+        """Shapes as in ``Attention.forward``."""
+        x = x + self.post_self_attn_layernorm(self.self_attn(self.input_layernorm(x), rotary, cache, layer, position))
         return x + self.post_mlp_layernorm(self.mlp(self.post_attention_layernorm(x)))
 
 
 class LanguageModel(nn.Module):
-    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: PlannerConfig, fused: bool = False, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype}
         self.embed_tokens = operations.Embedding(config.vocab_size, config.hidden_size, **kw)
-        self.layers = nn.ModuleList(Layer(config, operations=operations, **kw) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(Layer(config, fused, operations=operations, **kw) for _ in range(config.num_hidden_layers))
         self.norm = operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw)
 
 
 class PlannerModel(nn.Module):
-    """Text model and image head; ``dtype`` is that of the weights, the activations take the cache's."""
+    """Text model and image head. ``dtype`` is that of the weights, the activations take the cache's; ``fused``: see ``Attention``."""
 
-    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations: Any = None, fused: bool = False):
         super().__init__()
         self.config = config
-        self.language_model = LanguageModel(config, device, dtype, operations)
+        self.language_model = LanguageModel(config, fused, device, dtype, operations)
         self.lm_head = operations.Linear(config.hidden_size, config.vision_vocab_size, bias=False, device=device, dtype=dtype)
 
     def embed(self, ids: Tensor, device, dtype: torch.dtype) -> Tensor:
-        """Embeddings [..., hidden] of ids [...] on ``device``. They are looked up where the table is kept, which may be elsewhere."""
+        """Embeddings [..., hidden] of ids [...] on ``device``. The lookup runs where the table is, which may be another device."""
         table = self.language_model.embed_tokens.weight
         return F.embedding(ids.to(table.device), table).to(device, dtype)
 
@@ -227,28 +271,12 @@ class PlannerModel(nn.Module):
         """[codebook size, hidden]: the first rows of the table."""
         return self.language_model.embed_tokens.weight[: self.config.codebook_size].to(device, dtype)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache, start: int) -> Tensor:
-        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden] at positions start ... start + n - 1 of the cache.
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, position: int | Tensor) -> Tensor:
+        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden], which stand from ``position`` of the cache.
 
-        ``rotary``: the table's rows for these n tokens.
+        ``rotary``: the tables' rows for these n tokens, [n, head size] or [B, 1, n, head size].
         """
         text = self.language_model
         for i, layer in enumerate(text.layers):
-            x = layer(x, rotary, cache, i, start)
+            x = layer(x, rotary, cache, i, position)
         return text.norm(x)
-
-
-def fuse_qkv(config: PlannerConfig, tensors: dict[str, Tensor]) -> tuple[PlannerConfig, dict[str, Tensor]]:
-    """Config and tensors of a planner that takes one product where the file has three; as they are where the file's matrices are
-    quantised, each with a scale of its own.
-
-    A fused matrix is new in memory, in the place of the file's pages; where these are read when they are wanted, it is one more.
-    """
-    queries = [name for name in tensors if f".{QKV[0]}." in name]
-    groups = {name.replace(QKV[0], FUSED): [name.replace(QKV[0], part) for part in QKV] for name in queries}
-    plain = all(name.endswith((".weight", ".bias")) for name in queries)
-    if not plain or any(name not in tensors for names in groups.values() for name in names):
-        return config, tensors
-    fused = {name: torch.cat([tensors[part] for part in names]) for name, names in groups.items()}
-    apart = {part for names in groups.values() for part in names}
-    return replace(config, fused=True), {name: tensor for name, tensor in tensors.items() if name not in apart} | fused

@@ -1,6 +1,7 @@
 """Logits → the next token of every item of the batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,23 +9,29 @@ from torch import Tensor
 from ..errors import GLMImageError
 
 
+def setting(default: float | int, least: float | int, most: float | int, step: float | int, help: str) -> Any:
+    """A field of Sampling with its range, which the node's widget, the command line's option and the check below share."""
+    return field(default=default, metadata={"least": least, "most": most, "step": step, "help": help})
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a token is drawn; the defaults are those of the released generation_config.json.
 
     top_k at or above the codebook size keeps every token; top_k = 1 is greedy.
+    Raises GLMImageError when a value is out of its range.
     """
 
-    temperature: float = 0.9
-    top_p: float = 0.75
-    top_k: int = 16384
+    temperature: float = setting(0.9, 0.05, 2.0, 0.05, "Lower is safer, higher is more varied. The model was released with 0.9.")
+    top_p: float = setting(0.75, 0.01, 1.0, 0.01, "Draw from the most likely tokens that reach this probability together. "
+                                                  "Released with 0.75.")
+    top_k: int = setting(16384, 1, 16384, 1, "Draw from this many of the most likely tokens; 1 is greedy, 16384 is all of them.")
 
     def __post_init__(self):
-        for name, ok, accepted in (("temperature", self.temperature > 0, "above 0"),
-                                   ("top_p", 0 < self.top_p <= 1, "above 0 and up to 1"),
-                                   ("top_k", self.top_k >= 1, "1 or more")):
-            if not ok:
-                raise GLMImageError(f"{name}: found {getattr(self, name)}, accepted is {accepted}")
+        for entry in fields(self):
+            value, least, most = getattr(self, entry.name), entry.metadata["least"], entry.metadata["most"]
+            if not least <= value <= most:
+                raise GLMImageError(f"{entry.name} must be from {least} to {most} (got {value})")
 
 
 def seeded_generators(seed: int, batch: int, device) -> list[torch.Generator]:
@@ -33,6 +40,7 @@ def seeded_generators(seed: int, batch: int, device) -> list[torch.Generator]:
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Logits [..., V] with all but the k largest at -inf."""
     if k >= logits.shape[-1]:
         return logits
     smallest_kept = logits.topk(k).values[..., -1:]
@@ -40,53 +48,54 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep the fewest most likely tokens whose mass reaches p."""
+    """Logits [..., V] with all but the top-p nucleus at -inf: the fewest most likely tokens whose probabilities reach p."""
     if p >= 1:
         return logits
     ordered, order = logits.sort(descending=True)
     probabilities = ordered.softmax(-1)
     mass_before = probabilities.cumsum(-1) - probabilities
-    mass_before[..., 0] = 0  # rounding must never drop the likeliest token
+    mass_before[..., 0] = 0  # rounding must never drop the most likely token
     dropped = torch.empty_like(mass_before, dtype=torch.bool).scatter(-1, order, mass_before >= p)
     return logits.masked_fill(dropped, -torch.inf)
 
 
-def draw_race(generators: list[torch.Generator], codes: int, sampling: Sampling) -> Tensor | None:
-    """The numbers that decide one token of every item: float32 [B, codes], Exponential(1), each row from its own generator.
+def draw_sampling_noise(generators: list[torch.Generator], codebook_size: int, sampling: Sampling) -> Tensor | None:
+    """Exp(1) noise that decides one token of every item: float32 [B, codebook size], each row from its own generator.
 
-    A call draws the same numbers whatever was drawn around it, so that ways of decoding can be compared; greedy needs none.
+    A call draws the same numbers whatever was drawn before it, so that ways of decoding can be compared; greedy needs none.
     """
     if sampling.top_k == 1:
         return None
-    race = torch.empty(len(generators), codes, device=generators[0].device)
-    for row, generator in zip(race, generators):
+    noise = torch.empty(len(generators), codebook_size, device=generators[0].device)
+    for row, generator in zip(noise, generators):
         row.exponential_(generator=generator)
-    return race
+    return noise
 
 
-def first_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
-    """The best score [...] among the fewest most likely tokens whose mass reaches p: tries the best ones, and sorts nothing."""
+def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
+    """Index [...] of the highest-scoring token inside the top-p nucleus, found without sorting; both tensors are [..., V]."""
     while True:
         best = score.argmax(-1, keepdim=True)
-        heavier = probabilities > probabilities.gather(-1, best)
-        outside = torch.where(heavier, probabilities, 0).sum(-1, keepdim=True) >= p
-        if not outside.any():
+        is_likelier = probabilities > probabilities.gather(-1, best)
+        is_outside = torch.where(is_likelier, probabilities, 0).sum(-1, keepdim=True) >= p
+        if not is_outside.any():
             return best[..., 0]
-        score = score.scatter(-1, best, torch.where(outside, -1, score.gather(-1, best)))
+        score = score.scatter(-1, best, torch.where(is_outside, -1, score.gather(-1, best)))
 
 
-def sample(logits: Tensor, sampling: Sampling, race: Tensor | None) -> Tensor:
-    """Ids [...] from logits [..., V] and their ``race``; on other devices than the CPU without a sync, which is why it sorts there.
+def sample(logits: Tensor, sampling: Sampling, noise: Tensor | None) -> Tensor:
+    """Ids [...] from logits [..., V] and noise [..., V] of ``draw_sampling_noise``.
 
-    argmax(p / Exponential(1)) draws from p (the exponential race of gpt-fast). A tiny difference of the logits
-    then changes a token only at a near tie, which keeps plans the same over batch sizes and programs.
+    argmax(p / Exp(1)) draws from p (Gumbel-max trick, as in gpt-fast). A tiny difference of the logits then changes a token only at
+    a near tie, which keeps plans the same over batch sizes and programs. Off the CPU the nucleus is found by sorting, since the
+    search without sorting reads a number back in every round.
     """
-    if sampling.top_k == 1:
+    if sampling.top_k == 1 or noise is None:
         return logits.argmax(-1)
     logits = keep_top_k(logits.float() / sampling.temperature, sampling.top_k)
     if logits.device.type != "cpu":
-        return (keep_top_p(logits, sampling.top_p).softmax(-1) / race).argmax(-1)
+        return (keep_top_p(logits, sampling.top_p).softmax(-1) / noise).argmax(-1)
     probabilities = logits.softmax(-1)
     if sampling.top_p >= 1:
-        return (probabilities / race).argmax(-1)
-    return first_in_nucleus(probabilities, probabilities / race, sampling.top_p)
+        return (probabilities / noise).argmax(-1)
+    return best_in_nucleus(probabilities, probabilities / noise, sampling.top_p)

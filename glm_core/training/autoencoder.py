@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..decoder import AutoencoderKL
-from ..plan import TOKEN_PIXELS
-from .held_out import WORDS
-from .posters import SIDE, Item, mixed_posters, shape_cells, to_pixels, word_cells
+from ..geometry import TOKEN_PIXELS
+from ..posters.held_out import WORDS
+from ..posters.scene import SIDE, Item, mixed_posters, shape_cells, to_pixels, word_cells
 
 CROP = SIDE // 2
 KL_WEIGHT = 1e-4

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from ..decoder import AutoencoderKL, GLMImageDiT, network_timestep, resolution_shift
 from ..decoder.vae import latent_statistics
 from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
-from ..plan import prior_map
-from .edits import random_edit, random_letters
-from .held_out import WORDS
-from .posters import (
+from ..plans import prior_map
+from ..posters.edits import random_edit, random_letters
+from ..posters.held_out import WORDS
+from ..posters.scene import (
     GRID,
     LARGE_LETTERS,
     SIDE,
@@ -21,10 +21,10 @@ from .posters import (
     Style,
     caption,
     cell_codes,
+    random_dense_page,
     random_poster,
-    random_sign,
+    random_short_text,
     random_style,
-    random_wall,
     to_pixels,
 )
 
@@ -76,22 +76,22 @@ def draw_group(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random,
     return prompted(vae, posters, [caption(poster) for poster in posters], device)
 
 
-def draw_walls(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
+def draw_dense_pages(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
     """Of a quarter of a poster's size, and without glyphs, as they have no caption."""
-    walls = [random_wall(rng, random_style(rng, serif), WORDS, GRID // 2) for _ in range(batch)]
+    walls = [random_dense_page(rng, random_style(rng, serif), WORDS, GRID // 2) for _ in range(batch)]
     return prompted(vae, walls, [""] * batch, device)
 
 
-def draw_signs(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
+def draw_short_texts(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
     """Short texts, from which the glyphs' part is learned soonest."""
     lengths = tuple(rng.randint(1, GRID // 2) for _ in range(rng.choice((1, 2))))
     style = random_style(rng, serif)
-    signs = [random_sign(rng, lengths, WORDS, style) for _ in range(batch)]
+    signs = [random_short_text(rng, lengths, WORDS, style) for _ in range(batch)]
     return prompted(vae, signs, [" ".join(f'"{word.text}"' for word in sign.words) for sign in signs], device)
 
 
-def draw_walls_or_signs(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
-    return rng.choice((draw_walls, draw_signs))(vae, batch, serif, rng, device)
+def draw_pages_or_texts(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
+    return rng.choice((draw_dense_pages, draw_short_texts))(vae, batch, serif, rng, device)
 
 
 def draw_posters(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:

@@ -16,19 +16,19 @@ from ..checkpoint.write import write_index, write_part, write_tokenizer
 from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
+from ..posters.scene import CELL_CODES, PAIR, SIDE, coarser
+from ..posters.tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
 from ..vision import SemanticVQ, VisionConfig
 from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
-from .decoder import Renderer, decoder_loss, draw_posters, draw_signs, draw_walls, draw_walls_or_signs
+from .decoder import Renderer, decoder_loss, draw_dense_pages, draw_pages_or_texts, draw_posters, draw_short_texts
 from .loop import Stage, draw_curves, initialise, run_stage
-from .planner import PREVIEW, Mix, planner_loss, teacher_forced_accuracy
-from .posters import CELL_CODES, PAIR, SIDE, coarser
-from .tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
+from .planner import COARSE, Mix, planner_loss, teacher_forced_accuracy
 from .vision import code_accuracy, vision_loss
 
 ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
 SMALL = 6  # cells of the side of the planner's first posters
 EDITS, LAST_EDITS = 0.5, 0.25  # shares of edits in the planner's mixed stage and in its last
-BARE = 0.1  # share of plans without preview in both
+NO_COARSE = 0.1  # share of plans without preview in both
 PLANNED_FREE = 0.65  # share of free posters in both, which are harder than those on the grid
 PAIRS = 0.8  # share of posters with both letters of a pair in the planner's last stage
 LETTER_WEIGHT = 5.0  # of a letter's token in that stage's loss
@@ -77,7 +77,7 @@ class Recipe:
         return {
             "model_type": "glm_image", "architectures": ["GlmImageForConditionalGeneration"],
             "image_start_token_id": IMAGE_START, "image_end_token_id": IMAGE_END,
-            "preview_tokens": PREVIEW[0] * PREVIEW[1], "trained_sides": [SIDE, SIDE],
+            "preview_tokens": COARSE[0] * COARSE[1], "trained_sides": [SIDE, SIDE],
             "text_config": {
                 "hidden_size": self.planner_width, "num_hidden_layers": self.planner_layers,
                 "num_attention_heads": self.planner_heads, "num_key_value_heads": self.planner_heads // 3,
@@ -199,11 +199,11 @@ class Training:
         def learn(stage: Stage, mix: Mix) -> None:
             self.stage(stage, module, lambda rng: planner_loss(module, self.tokenizer, stage.batch, mix, rng, self.device))
 
-        learn(self.recipe.planner_small, Mix(cells=SMALL, bare=1.0, fine=False))
-        learn(self.recipe.planner, Mix(fine=False))
+        learn(self.recipe.planner_small, Mix(cells=SMALL, no_coarse=1.0, full_codebook=False))
+        learn(self.recipe.planner, Mix(full_codebook=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
-        learn(self.recipe.planner_mixed, Mix(free=PLANNED_FREE, edits=EDITS, bare=BARE, serif=SERIF))
-        last = Mix(free=PLANNED_FREE, edits=LAST_EDITS, bare=BARE, pairs=PAIRS, serif=SERIF, letters=LETTER_WEIGHT)
+        learn(self.recipe.planner_mixed, Mix(free=PLANNED_FREE, edits=EDITS, no_coarse=NO_COARSE, serif=SERIF))
+        last = Mix(free=PLANNED_FREE, edits=LAST_EDITS, no_coarse=NO_COARSE, pairs=PAIRS, serif=SERIF, letters=LETTER_WEIGHT)
         learn(self.recipe.planner_last, last)
         return module
 
@@ -220,11 +220,11 @@ class Training:
             group = cache(lambda i: draw(vae, stage.batch, serif, random.Random(f"group {i} of {stage.name}"), self.device))
             self.stage(stage, module, lambda rng: decoder_loss(module, group(rng.randrange(recipe.groups)), rng, self.device))
 
-        learn(recipe.decoder, draw_walls, 0)
+        learn(recipe.decoder, draw_dense_pages, 0)
         join_pairs(dit.prior_token_embedding)
-        learn(recipe.decoder_signs, draw_signs, 0)
+        learn(recipe.decoder_signs, draw_short_texts, 0)
         learn(recipe.decoder_posters, draw_posters, 0)
-        learn(recipe.decoder_serif, draw_walls_or_signs, SERIF)
+        learn(recipe.decoder_serif, draw_pages_or_texts, SERIF)
         learn(recipe.decoder_last, draw_posters, SERIF)
         return module
 

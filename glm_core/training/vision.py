@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..images import resize
+from ..posters.held_out import WORDS
+from ..posters.scene import SIDE, cell_codes, coarse_grid_codes, draw_poster, mixed_posters, random_dense_page, random_style, to_tensor
 from ..vision import SemanticVQ
-from .held_out import WORDS
-from .posters import SIDE, cell_codes, draw_poster, mixed_posters, preview_codes, random_style, random_wall, to_tensor
 
 SHARPNESS = 20.0  # of the softmax over cosines
 
@@ -34,9 +34,9 @@ def code_logits(model: SemanticVQ, pixels: Tensor) -> Tensor:
 def vision_loss(model: SemanticVQ, batch: int, serif: float, rng: random.Random, device) -> Tensor:
     """Of the target's cells of posters and walls, and of the preview's of posters."""
     posters = mixed_posters(rng, batch // 2, WORDS, serif)
-    walls = [random_wall(rng, random_style(rng, serif), WORDS) for _ in posters]
+    walls = [random_dense_page(rng, random_style(rng, serif), WORDS) for _ in posters]
     images = to_tensor([draw_poster(poster) for poster in posters + walls])
-    target, preview = [cell_codes(poster) for poster in posters + walls], [preview_codes(poster) for poster in posters]
+    target, preview = [cell_codes(poster) for poster in posters + walls], [coarse_grid_codes(poster) for poster in posters]
     return reading_loss(model, images, SIDE // 2, target, device) + reading_loss(model, images[: len(posters)], SIDE // 4, preview, device)
 
 

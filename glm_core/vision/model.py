@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import read_config
-from ..images import LONGEST, SHORTEST
+from ..config import read_config
+from ..geometry import LONGEST, SHORTEST
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class VisionConfig:
     longest_side: int = LONGEST
 
     @classmethod
-    def from_json(cls, config: dict, where: str) -> VisionConfig:
-        return read_config(cls, {**config.get("vq_config", {}), **config.get("vision_config", {})}, where)
+    def from_json(cls, config: dict, source: str) -> VisionConfig:
+        return read_config(cls, {**config.get("vq_config", {}), **config.get("vision_config", {})}, source)
 
 
 class PatchEmbed(nn.Module):

@@ -4,8 +4,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..images import reference_size, resize, to_rgb
-from ..plan import Plan
+from ..geometry import reference_size
+from ..images import resize, to_rgb
+from ..plans import Plan, Read
 from .model import SemanticVQ, VisionConfig
 
 
@@ -20,6 +21,6 @@ def encoder_pixels(image: Tensor, config: VisionConfig) -> Tensor:
 
 @torch.inference_mode()
 def tokenize(model: SemanticVQ, image: Tensor, device="cpu", dtype=torch.float32) -> Plan:
-    """A plan of the picture's own tokens, one item for each picture of the batch, of its ``reference_size``."""
+    """A plan of the image's own tokens, one item for each image of the batch, of its ``reference_size``."""
     ids = torch.cat([model(item[None].to(device, dtype)) for item in encoder_pixels(image, model.config)])
-    return Plan(ids, source=(image.shape[2], image.shape[1]))
+    return Plan(ids, origins=(Read((image.shape[2], image.shape[1])),) * len(ids))

@@ -8,7 +8,7 @@ import torch
 from glm_core.checkpoint import EMBEDDED
 from glm_core.evaluation.tasks import read_tasks
 from glm_core.pipeline import Place, default_side, load_planner
-from glm_core.planner import make_plan
+from glm_core.planner import plan_prompt
 
 from .report import Measure
 from .sizes import Size
@@ -33,7 +33,7 @@ class PlannerAhead:
 
     def plan(self, prompts: list[str], ahead: int) -> list[torch.Tensor]:
         self.passes = 0
-        return [make_plan(self.planner, self.tokenizer, prompt, self.side, self.side, seed=i, ahead=ahead, device=self.place.device,
+        return [plan_prompt(self.planner, self.tokenizer, prompt, self.side, self.side, seed=i, ahead=ahead, device=self.place.device,
                           dtype=self.place.dtype).ids for i, prompt in enumerate(prompts)]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from glm_core.checkpoint import DIFFUSION, VAE
 from glm_core.pipeline import Place, draw_noise, render_latent
-from glm_core.plan import LATENT_PIXELS, TOKEN_PIXELS, Plan, prior_map
+from glm_core.plans import LATENT_PIXELS, TOKEN_PIXELS, Plan, prior_map
 
 from .models import make_pair, make_pipeline
 from .report import Measure

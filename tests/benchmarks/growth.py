@@ -9,9 +9,9 @@ import torch
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Place
 from glm_core.planner import Sampling, prepare
-from glm_core.planner.generate import decode_n_tokens
-from glm_core.planner.run import Job, Run
+from glm_core.planner.decode import decode_n_tokens
 from glm_core.planner.sampling import seeded_generators
+from glm_core.planner.session import Job, Run
 
 from .decoder import DiTPair, VAEPair
 from .models import make_ours, prompt_tokenizer

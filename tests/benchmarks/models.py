@@ -18,7 +18,7 @@ from glm_core.pipeline import MODULES, Place, build
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
 from glm_core.planner.model import fuse_qkv
 from tests.reference.cases import NOT_CODES
-from tests.tiny import CHAT_TEMPLATE, PREPROCESSOR, SCHEDULER, TOKENIZER_CONFIG, make_tokenizer
+from tests.support.tiny import CHAT_TEMPLATE, PREPROCESSOR, SCHEDULER, TOKENIZER_CONFIG, make_tokenizer
 
 from .sizes import Models
 

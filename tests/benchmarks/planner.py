@@ -12,9 +12,9 @@ from transformers.generation.streamers import BaseStreamer
 
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Place
-from glm_core.planner import Sampling, make_plan, prepare
+from glm_core.planner import Sampling, plan_prompt, prepare
 from glm_core.planner.model import KVCache
-from glm_core.planner.run import Capture, Job, cuda_graph
+from glm_core.planner.session import Capture, Job, record_cuda_graph
 
 from .models import make_pair, prompt_tokenizer
 from .report import Measure
@@ -50,7 +50,7 @@ class PlannerPair:
         self.job: Job = prepare(self.tokenizer, self.ours.config, PROMPT, self.width, self.height)
 
     def plan_ours(self, batch: int, **options):
-        return make_plan(self.ours, self.tokenizer, PROMPT, self.width, self.height, batch=batch, device=self.place.device,
+        return plan_prompt(self.ours, self.tokenizer, PROMPT, self.width, self.height, batch=batch, device=self.place.device,
                          dtype=self.place.dtype, **options)
 
     def plan_reference(self, batch: int, **options) -> torch.Tensor:
@@ -115,7 +115,7 @@ def planner_measures(size: Size, place: Place, bandwidth: float, note) -> Iterat
                 target = TOKEN_TARGETS.get(models.planner_name) if batch == 1 else None
                 yield from batch_measures(name, pair, batch, first, rest, bandwidth, target)
                 if place.device.type == "cuda":
-                    captured = partial(pair.time_ours, batch, cuda_graph)
+                    captured = partial(pair.time_ours, batch, record_cuda_graph)
                     captured()
                     yield from captured_measures(f"{name}, batch {batch}", pair, batch, race(captured, ours, repeats).T[1], bandwidth)
         del pair, ours, reference

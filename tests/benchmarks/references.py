@@ -12,7 +12,7 @@ import torch
 
 from glm_core import ops
 from glm_core.decoder import DiTConfig, GLMImageDiT
-from glm_core.plan import prior_map
+from glm_core.plans import prior_map
 
 SIZES = {  # target and reference grids in tokens of 32 pixels
     "cpu": (DiTConfig(num_layers=6, num_attention_heads=8, attention_head_dim=64, text_embed_dim=1472, time_embed_dim=512,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.tiny import Tiny
+from tests.support.tiny import Tiny
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from transformers import ByT5Tokenizer
 
 from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, Part
 from glm_core.pipeline import Place, decode_pixels, draw_noise, encode_glyphs, render_latent
-from glm_core.planner import make_plan
-from tests.tiny import write_checkpoint
+from glm_core.planner import plan_prompt
+from tests.support.tiny import write_checkpoint
 
 from .decoder import GUIDANCE
 from .models import PARTS, config_of, make_ours, make_pipeline, make_processor, make_reference, prompt_tokenizer, release, share_weights
@@ -31,7 +31,7 @@ IMAGE_TARGET, MEMORY_TARGET = 1.4, 0.6
 @torch.inference_mode()
 def draw_ours(part_of: Callable[[Part], torch.nn.Module], tokenizer, side: int, steps: int, place: Place) -> Tensor:
     """Pixels [1, side, side, 3]; ``part_of`` is asked for each part when its turn comes, and the part is not held after it."""
-    plan = make_plan(part_of(PLANNER), tokenizer, PROMPT, side, side, device=place.device, dtype=place.dtype)
+    plan = plan_prompt(part_of(PLANNER), tokenizer, PROMPT, side, side, device=place.device, dtype=place.dtype)
     encoder = part_of(GLYPH)
     glyphs, no_glyphs = (encode_glyphs(encoder, prompt, place) for prompt in (PROMPT, ""))
     del encoder

@@ -6,11 +6,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glm_core.checkpoint import DIFFUSION, PLANNER, QUANTISED, convert_folder, dequantise, locate, read_part
-from glm_core.checkpoint.quantise import FORMATS, from_tiles, to_tiles
+from glm_core.checkpoint.formats import FORMATS, from_tiles, to_tiles
 from glm_core.errors import GLMImageError
 from glm_core.pipeline import Place, build, load, load_planner
 from glm_core.planner import PlannerConfig, PlannerModel
-from tests.tiny import Tiny, write_checkpoint
+from tests.support.tiny import Tiny, write_checkpoint
 
 CPU = Place(torch.device("cpu"), torch.float32)
 INSIDE = {PLANNER: "language_model.layers.", DIFFUSION: "transformer_blocks."}

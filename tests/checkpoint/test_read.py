@@ -13,7 +13,7 @@ from glm_core.errors import GLMImageError
 from glm_core.pipeline import Place, build
 from glm_core.planner import PlannerConfig, PlannerModel
 from glm_core.vision import VisionConfig
-from tests.tiny import Tiny, write_checkpoint
+from tests.support.tiny import Tiny, write_checkpoint
 
 # heads of 128, as shapes alone cannot tell them
 SHAPELY = Tiny(planner_hidden=256, planner_heads=2, planner_kv_heads=1, mrope_section=(8, 12, 12), dit_heads=1, dit_head_dim=128,

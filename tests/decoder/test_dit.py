@@ -3,8 +3,8 @@ import torch
 
 from glm_core import ops
 from glm_core.decoder import DiTConfig, GLMImageDiT
-from glm_core.plan import prior_map
-from tests.tiny import Tiny, random_part
+from glm_core.plans import prior_map
+from tests.support.tiny import Tiny, random_part
 
 
 @pytest.fixture(scope="module")

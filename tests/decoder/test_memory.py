@@ -6,7 +6,7 @@ import torch
 from glm_core import ops
 from glm_core.decoder import DiTConfig, GLMImageDiT
 from glm_core.decoder.dit import STREAMS_IN_MEMORY
-from tests.live_bytes import LiveBytes
+from tests.support.live_bytes import LiveBytes
 
 RELEASED = DiTConfig(num_layers=2, num_attention_heads=32, attention_head_dim=128, text_embed_dim=1472, time_embed_dim=512,
                      condition_dim=256, prior_vq_quantizer_codebook_size=16384)

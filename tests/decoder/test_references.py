@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from glm_core import ops
 from glm_core.decoder import DiTConfig, GLMImageDiT
 from glm_core.decoder.dit import gelu_tanh, modulate, rotary_table, rotate
-from glm_core.plan import prior_map
-from tests.tiny import Tiny, random_part
+from glm_core.plans import prior_map
+from tests.support.tiny import Tiny, random_part
 
 HEAD_DIM = 16
 

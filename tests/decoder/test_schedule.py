@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glm_core.decoder import network_timestep, official_sigmas, resolution_shift
-from tests.tiny import SCHEDULER
+from tests.support.tiny import SCHEDULER
 
 SIZES = [(512, 512), (1024, 1024), (2048, 2048), (1152, 1024), (1920, 1088)]
 

@@ -7,7 +7,7 @@ from glm_core import ops
 from glm_core.glyph import GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens
 from glm_core.glyph.encoder import position_buckets
 from glm_core.glyph.tokens import LONGEST, byt5_ids
-from tests.tiny import Tiny, random_part
+from tests.support.tiny import Tiny, random_part
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from glm_core.checkpoint import QUANTISED, convert_folder
-from tests.host.servers import find_hosts, host_version, serve
-from tests.tiny import Tiny, write_checkpoint
+from tests.support.servers import find_hosts, host_version, serve
+from tests.support.tiny import Tiny, write_checkpoint
 
 HOSTS = find_hosts()
 

@@ -118,7 +118,7 @@ def recorders() -> dict[str, bool]:
     cuda = torch.device("cuda")
     found = {"other": planners.recorder(cuda) is not None}
     with patch.object(comfy.model_management, "is_nvidia", lambda: True):
-        found |= {"nvidia": planners.recorder(cuda) is planners.cuda_graph_if_possible, "cpu": planners.recorder(CPU) is not None}
+        found |= {"nvidia": planners.recorder(cuda) is planners.record_cuda_graph_if_possible, "cpu": planners.recorder(CPU) is not None}
         with patch.object(args, "disable_cuda_graphs", True, create=True):
             return found | {"told not to": planners.recorder(cuda) is not None}
 

@@ -21,8 +21,8 @@ import websocket
 from PIL import Image
 
 from glm_core.checkpoint import convert_folder
-from tests.host.servers import PACK, find_hosts, free_port, host_version, load_workflow, serve
-from tests.tiny import write_checkpoint
+from tests.support.servers import PACK, find_hosts, free_port, host_version, load_workflow, serve
+from tests.support.tiny import write_checkpoint
 
 WORKFLOWS = PACK / "workflows"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -11,7 +11,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from glm_core.pipeline import draw_noise
-from tests.host.servers import PACK, RunFailed
 from tests.host.test_host import (
     cache_node,
     close,
@@ -24,6 +23,7 @@ from tests.host.test_host import (
     small,
     with_model,
 )
+from tests.support.servers import PACK, RunFailed
 
 EDITS = ("edit_image", "edit_multi_image", "inpaint", "image_variation")
 STEPS = 4

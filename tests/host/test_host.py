@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, resolution_shift
-from glm_core.evaluation.shapes import seen_kinds
+from glm_core.evaluation.suites.shapes import seen_kinds
 from glm_core.pipeline import draw_noise
-from glm_core.training.posters import Item
-from tests.host.servers import PACK, RunFailed, load_workflow
+from glm_core.posters.scene import Item
+from tests.support.servers import PACK, RunFailed, load_workflow
 
 NODES = {
     "GLMImageDiffusionModelLoader", "GLMImagePlannerLoader", "GLMImageGlyphEncoderLoader", "GLMImageVAELoader", "GLMImageFolderLoader",

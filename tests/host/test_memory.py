@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 from glm_core.checkpoint import DIFFUSION, PLANNER
 from tests.host.conftest import HOSTS
-from tests.host.servers import PACK, host_python, host_version
+from tests.support.servers import PACK, host_python, host_version
 
 
 @pytest.fixture(scope="module", params=HOSTS, ids=host_version)

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 from PIL import Image
 
-from tests.host.servers import PACK, load_workflow
+from tests.support.servers import PACK, load_workflow
 
 WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
 TITLE_BAR = 30

@@ -3,7 +3,7 @@ import torch
 
 from glm_core import ops
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
-from tests.tiny import Tiny, make_tokenizer, random_part
+from tests.support.tiny import Tiny, make_tokenizer, random_part
 
 
 @pytest.fixture(scope="module")

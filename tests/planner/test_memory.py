@@ -6,10 +6,10 @@ import torch.nn.functional as F
 
 from glm_core import ops
 from glm_core.planner import PlannerConfig, PlannerModel
-from glm_core.planner.generate import bytes_in_memory
+from glm_core.planner.decode import session_bytes
 from glm_core.planner.model import KVCache
-from glm_core.planner.run import Job, Run
-from tests.live_bytes import LiveBytes
+from glm_core.planner.session import Job, Run
+from tests.support.live_bytes import LiveBytes
 
 RELEASED = PlannerConfig(hidden_size=4096, num_hidden_layers=2, num_attention_heads=32, num_key_value_heads=2, intermediate_size=13696,
                          vocab_size=168064, vision_vocab_size=16512, codebook_size=16384, image_start_token_id=16384,
@@ -28,4 +28,4 @@ def test_the_estimate_is_close_to_what_is_alive_at_once(monkeypatch, batch, prom
         rotary = tuple(torch.empty(job.length, RELEASED.head_size, **made) for _ in range(2))
         codes = torch.empty(RELEASED.codebook_size, RELEASED.hidden_size, **made)  # on a device a copy, on meta a view of the table
         Run(model, rotary, KVCache(RELEASED, batch, job.length, **made), codes).prefill(job.prompt_ids)
-    assert live.peak == pytest.approx(bytes_in_memory(RELEASED, job, batch, 1, dtype), rel=0.15)
+    assert live.peak == pytest.approx(session_bytes(RELEASED, job, batch, 1, dtype), rel=0.15)

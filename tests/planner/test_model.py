@@ -3,9 +3,9 @@ import torch
 
 from glm_core import ops
 from glm_core.checkpoint import PLANNER, fill
-from glm_core.checkpoint.quantise import quantise
+from glm_core.checkpoint.formats import quantise
 from glm_core.errors import GLMImageError
-from glm_core.planner import PlannerModel, make_plan
+from glm_core.planner import PlannerModel, plan_prompt
 from glm_core.planner.model import fuse_qkv
 
 PROMPT = "two cats on a red sofa"
@@ -21,7 +21,7 @@ def fuse(planner: PlannerModel) -> PlannerModel:
 def test_queries_keys_and_values_in_one_matrix_write_the_same_plan(planner, tokenizer):
     fused = fuse(planner)
     assert len(list(fused.parameters())) == len(list(planner.parameters())) - 4 * planner.config.num_hidden_layers
-    plain, together = (make_plan(model, tokenizer, PROMPT, 96, 64, batch=2, seed=3) for model in (planner, fused))
+    plain, together = (plan_prompt(model, tokenizer, PROMPT, 96, 64, batch=2, seed=3) for model in (planner, fused))
     assert torch.equal(plain.ids, together.ids) and torch.equal(plain.preview, together.preview)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from glm_core.errors import GLMImageError
 from glm_core.planner import PromptTokenizer
-from tests.tiny import CONTROLS, VISUAL_IDS, make_tokenizer
+from tests.support.tiny import CONTROLS, VISUAL_IDS, make_tokenizer
 
 SOP, EOP = CONTROLS["<sop>"], CONTROLS["<eop>"]
 

@@ -3,7 +3,7 @@ import torch
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 from glm_core.errors import GLMImageError
-from glm_core.planner.sampling import Sampling, draw_race, keep_top_k, keep_top_p, sample, seeded_generators
+from glm_core.planner.sampling import Sampling, draw_sampling_noise, keep_top_k, keep_top_p, sample, seeded_generators
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def logits():
 
 
 def draw(logits, generators):
-    return sample(logits, Sampling(), draw_race(generators, logits.shape[-1], Sampling()))
+    return sample(logits, Sampling(), draw_sampling_noise(generators, logits.shape[-1], Sampling()))
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.75, 0.99, 1.0])
@@ -30,7 +30,7 @@ def test_top_k_keeps_what_transformers_keeps(logits, k):
 def test_what_is_drawn_without_sorting_is_what_is_drawn_from_the_kept(logits, p):
     for seed in range(20):
         sampling = Sampling(top_p=p)
-        race = draw_race(seeded_generators(seed, 8, "cpu"), 500, sampling)
+        race = draw_sampling_noise(seeded_generators(seed, 8, "cpu"), 500, sampling)
         kept = keep_top_p(logits / sampling.temperature, p).softmax(-1)
         assert torch.equal(sample(logits, sampling, race), (kept / race).argmax(-1))
 
@@ -43,7 +43,7 @@ def test_a_certain_token_survives_a_tiny_top_p():
 def test_draws_follow_the_probabilities():
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(20000, 1)
     sampling = Sampling(temperature=1.0, top_p=1.0)
-    ids = sample(logits, sampling, draw_race([torch.Generator().manual_seed(0)] * len(logits), 4, sampling))
+    ids = sample(logits, sampling, draw_sampling_noise([torch.Generator().manual_seed(0)] * len(logits), 4, sampling))
     frequency = torch.bincount(ids, minlength=4) / len(ids)
     assert (frequency - logits[0].softmax(-1)).abs().max() < 0.01
 
@@ -52,7 +52,7 @@ def test_greedy_takes_the_first_of_the_best_and_draws_nothing():
     generator = torch.Generator().manual_seed(3)
     before = generator.get_state()
     greedy = Sampling(top_k=1)
-    assert sample(torch.tensor([[0.0, 5.0, 5.0]]), greedy, draw_race([generator], 3, greedy)).tolist() == [1]
+    assert sample(torch.tensor([[0.0, 5.0, 5.0]]), greedy, draw_sampling_noise([generator], 3, greedy)).tolist() == [1]
     assert torch.equal(before, generator.get_state())
 
 

@@ -9,7 +9,7 @@ import torch
 
 from glm_core.checkpoint import DIFFUSION, GLYPH, VAE, VISION
 from glm_core.pipeline import Place, load, load_planner
-from tests.tiny import Tiny
+from tests.support.tiny import Tiny
 
 STEPS, GUIDANCE = 8, 1.5
 FLOAT32 = Place(torch.device("cpu"), torch.float32)

@@ -6,7 +6,7 @@ import pytest
 
 from glm_core.pipeline import draw_noise
 from tests.reference.cases import CASES, load_ours, load_reference, run_reference
-from tests.tiny import write_checkpoint
+from tests.support.tiny import write_checkpoint
 
 
 @pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)

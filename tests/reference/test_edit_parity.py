@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from glm_core.pipeline import draw_noise, encode_glyphs, encode_images, render_latent
-from glm_core.planner import Sampling, make_plan
+from glm_core.planner import Sampling, plan_prompt
 from glm_core.vision import tokenize
 from tests.reference.cases import FLOAT32, GUIDANCE, NOT_CODES, STEPS, load_ours, load_reference
-from tests.tiny import Tiny, write_checkpoint
+from tests.support.tiny import Tiny, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def test_tokens_of_the_pictures_are_identical(both):
 
 
 def test_greedy_target_plan_is_identical(both):
-    plan = make_plan(both.ours.planner, both.ours.tokenizer, both.edit.prompt, both.edit.width, both.edit.height,
+    plan = plan_prompt(both.ours.planner, both.ours.tokenizer, both.edit.prompt, both.edit.width, both.edit.height,
                      batch=both.edit.batch, sampling=Sampling(top_k=1), references=both.tokens)
     assert plan.preview is None
     assert torch.equal(doubled(plan.ids), both.ref.prior)
@@ -100,7 +100,7 @@ def test_greedy_target_plan_is_identical(both):
 @torch.inference_mode()
 def test_latents_after_eight_guided_steps(both):
     edit = both.edit
-    plan = make_plan(both.ours.planner, both.ours.tokenizer, edit.prompt, edit.width, edit.height, batch=edit.batch,
+    plan = plan_prompt(both.ours.planner, both.ours.tokenizer, edit.prompt, edit.width, edit.height, batch=edit.batch,
                      sampling=Sampling(top_k=1), references=both.tokens)
     glyphs, no_glyphs = (encode_glyphs(both.ours.glyph, prompt, FLOAT32) for prompt in (edit.prompt, ""))
     latents = encode_images(both.ours.vae, both.images, both.tokens, FLOAT32)

@@ -3,12 +3,12 @@
 import torch
 
 from glm_core.decoder import network_timestep, resolution_shift
+from glm_core.geometry import positions, preview_grid, token_grid
 from glm_core.glyph import NATURAL, REFERENCE, quoted_texts
 from glm_core.pipeline import decode_pixels, encode_glyphs, render_latent
-from glm_core.plan import Plan, prior_map
-from glm_core.planner import Sampling, make_plan
-from glm_core.planner.grids import positions, preview_grid, token_grid
+from glm_core.planner import Sampling, plan_prompt
 from glm_core.planner.model import KVCache, rotary_table
+from glm_core.plans import Plan, prior_map
 from tests.reference.cases import FLOAT32, GUIDANCE, STEPS
 
 SHIFTED = torch.tensor([0.93])
@@ -48,7 +48,7 @@ def test_logits_over_a_whole_teacher_forced_sequence(both):
 
 
 def test_greedy_plans_are_identical_in_both_grids(both):
-    plan = make_plan(both.ours.planner, both.ours.tokenizer, both.case.prompt, both.case.width, both.case.height,
+    plan = plan_prompt(both.ours.planner, both.ours.tokenizer, both.case.prompt, both.case.width, both.case.height,
                      sampling=Sampling(top_k=1))
     expected = reference_plan(both)
     assert torch.equal(plan.preview, expected.preview)

@@ -2,7 +2,7 @@ import pytest
 from PIL import ImageFont
 
 from glm_core.training import posters
-from tests.fonts import is_installed
+from tests.support.fonts import is_installed
 
 
 @pytest.fixture(autouse=not all(map(is_installed, posters.CHINESE_FONTS.values())))

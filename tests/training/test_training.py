@@ -7,14 +7,14 @@ from torch import nn
 
 from glm_core import ops
 from glm_core.__main__ import main
+from glm_core.geometry import positions
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
-from glm_core.planner.grids import positions
 from glm_core.planner.model import KVCache, rotary_table
+from glm_core.posters.scene import CELL_CODES
+from glm_core.posters.tokenizer import make_tokenizer
 from glm_core.training.loop import Muon, Stage, initialise, orthogonalise, run_stage
 from glm_core.training.planner import Mix, code_logits, draw_lessons, token_weights
-from glm_core.training.posters import CELL_CODES
 from glm_core.training.recipe import SHORT, train
-from glm_core.training.tokenizer import make_tokenizer
 
 CPU = torch.device("cpu")
 

@@ -3,7 +3,7 @@ import torch
 
 from glm_core import ops
 from glm_core.vision import SemanticVQ, VisionConfig, tokenize
-from tests.tiny import Tiny, random_part
+from tests.support.tiny import Tiny, random_part
 
 
 @pytest.fixture(scope="module")

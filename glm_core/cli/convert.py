@@ -1,0 +1,21 @@
+"""convert: the released folder → one file per part."""
+
+import argparse
+from pathlib import Path
+
+from ..checkpoint import QUANTISED, convert_folder
+
+
+def add_command(commands) -> None:
+    command = commands.add_parser("convert", help="released folder → one file per part, for ComfyUI's models folder")
+    add = command.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="the released folder")
+    add("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
+    add("--quantise", choices=QUANTISED, help="write the large matrices of planner and diffusion model in fewer bits: fp8 or int8 (8 bits; "
+        "int8 is for cards without fp8), nvfp4 (4 bits, for Blackwell cards)")
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    for path in convert_folder(args.folder, args.out, args.quantise):
+        print(f"{path}: {path.stat().st_size / 1e9:.2f} GB")

@@ -1,0 +1,78 @@
+"""Options that commands share, and what their values become."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..checkpoint import EMBEDDED
+from ..errors import GLMImageError
+from ..glyph import NATURAL, REFERENCE
+from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
+from ..planner import Sampling
+
+EMBEDDED_NAME = "embedded"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def model_folder(name: str) -> Path:
+    return EMBEDDED if name == EMBEDDED_NAME else Path(name)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
+                         help="released folder, what 'convert' wrote, or 'embedded' for the small model that comes with the pack")
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
+
+
+def add_drawing(command: argparse.ArgumentParser) -> None:
+    """What every command that draws pictures takes: sizes, seed, the planner's settings and the decoder's."""
+    add = command.add_argument
+    for side in ("--width", "--height"):
+        add(side, type=int, help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
+    add("--seed", type=int, default=PlanRequest.seed, help="of plan and noise; a command's first picture has this seed, each further "
+        "one the next")
+    for entry in fields(Sampling):
+        add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default, help=entry.metadata["help"])
+    add("--look-ahead", type=int, default=PlanRequest.look_ahead, metavar="N",
+        help="tokens that the planner tries in one pass; more is faster where they are easy to guess, the plan is the same")
+    add("--steps", type=int, default=RenderSettings.steps, help="sampling steps")
+    add("--guidance", type=float, default=RenderSettings.guidance, help="guidance scale; 1 or less turns guidance off")
+    add("--reference-quotes", action="store_true", help="take any two apostrophes for quotation marks, as diffusers does")
+    add("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
+    add_device(command)
+
+
+def choose_compute(device: str, dtype: str) -> Compute:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GLMImageError("--device must be cpu or auto, since torch sees no GPU (got cuda)")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    automatic = torch.bfloat16 if device == "cuda" else torch.float32
+    return Compute(torch.device(device), DTYPES.get(dtype, automatic))
+
+
+def plan_request(args: argparse.Namespace, prompt: str, **more) -> PlanRequest:
+    """``more``: fields of the request that are not options."""
+    width, height = (default_side(args.model) if side is None else side for side in (args.width, args.height))
+    sampling = Sampling(**{entry.name: getattr(args, entry.name) for entry in fields(Sampling)})
+    return PlanRequest(prompt, width, height, seed=args.seed, sampling=sampling, look_ahead=args.look_ahead, **more)
+
+
+def render_settings(args: argparse.Namespace) -> RenderSettings:
+    return RenderSettings(args.steps, args.guidance, args.seed, REFERENCE if args.reference_quotes else NATURAL)
+
+
+@contextmanager
+def bar(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
+    """A progress bar on standard error; messages are written above it."""
+    with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as shown:
+        yield shown.update

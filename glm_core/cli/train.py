@@ -1,0 +1,19 @@
+"""train: the embedded model from scratch."""
+
+import argparse
+from pathlib import Path
+
+from ..training.recipe import Recipe, train
+from .options import add_device, choose_compute
+
+
+def add_command(commands) -> None:
+    command = commands.add_parser("train", help="train a small GLM-Image on posters that the program draws; resumes an interrupted run",
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("out", type=Path, metavar="OUT", help="gets the checkpoint, its curves, and in training/ states and logs")
+    add_device(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    train(Recipe(), args.out, choose_compute(args.device, "float32").device)

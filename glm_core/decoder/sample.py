@@ -1,0 +1,56 @@
+"""Noise → latent: Euler's method over the official schedule, with guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..geometry import latent_shape
+from ..plans import Plan, prior_map
+from .dit import GLMImageDiT
+from .schedule import network_timestep, official_sigmas, resolution_shift
+
+OnStep = Callable[[int], object]  # called with i once step i is done
+
+
+def draw_noise(seed: int, batch: int, width: int, height: int, channels: int = 16) -> Tensor:
+    """float32 [B, 16, H/8, W/8], drawn on the CPU: the same numbers as ComfyUI's samplers draw for this seed."""
+    return torch.randn(latent_shape(batch, channels, width, height), generator=torch.Generator().manual_seed(seed))
+
+
+def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, on_step: OnStep) -> Tensor:
+    """Integrate from noise x [B, ...] at sigmas[0] to the latent at sigmas[-1] = 0."""
+    for i, (sigma, following) in enumerate(zip(sigmas[:-1], sigmas[1:])):
+        x = x + (following - sigma) * velocity(x, sigma)
+        on_step(i)
+    return x
+
+
+def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, noise: Tensor, *, steps: int, guidance: float,
+                  references: Sequence[tuple[Tensor, Plan]] = (), device="cpu", dtype=torch.float32,
+                  on_step: OnStep = lambda i: None) -> Tensor:
+    """Normalised latent, float32 [B, 16, H/8, W/8]. With guidance 1 or less the unconditional branch is not run.
+
+    glyphs, no_glyphs: embeddings [1, n, width] of the quoted texts, and of no text. noise: float32 [B, 16, H/8, W/8].
+    references: latent [b, 16, h, w] (normalised) and tokens of each reference image; the unconditional branch does not see them.
+    device, dtype: those of the activations. Raises GLMImageError when plan and noise are of different sizes, or when an id of the
+    plan is not in the decoder's codebook.
+    """
+    plan.check_codes(dit.config.prior_vq_quantizer_codebook_size)
+    prior = prior_map(plan.ids, *noise.shape[-2:]).to(device)
+    shift = resolution_shift(plan.width, plan.height)
+    keys_values = [list(dit.reference_keys_values(latent, prior_map(tokens.ids, *latent.shape[-2:]).to(device)))
+                   for latent, tokens in references]
+
+    def velocity(x: Tensor, sigma: Tensor) -> Tensor:
+        timestep = network_timestep(sigma, shift).to(device).expand(len(x))
+        x = x.to(dtype)
+        conditional = dit(x, timestep, glyphs.expand(len(x), -1, -1), prior, references=keys_values).float()
+        if guidance <= 1:
+            return conditional
+        unconditional = dit(x, timestep, no_glyphs.expand(len(x), -1, -1)).float()
+        return unconditional + guidance * (conditional - unconditional)
+
+    return euler(velocity, noise.to(device), official_sigmas(steps, shift), on_step)

@@ -1,0 +1,84 @@
+"""The parts of a model: one table of what each is built from, and how it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from .. import geometry, ops
+from ..checkpoint import (
+    DIFFUSION,
+    GLYPH,
+    PLANNER,
+    VAE,
+    VISION,
+    Part,
+    Weights,
+    dequantise,
+    fill,
+    fingerprint,
+    locate,
+    read_config_alone,
+    read_part,
+)
+from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
+from ..glyph import GlyphConfig, GlyphEncoder
+from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
+from ..planner.model import released_names
+from ..vision import SemanticVQ, VisionConfig
+
+MODULES: dict[Part, tuple[Any, Any, dict[str, Any]]] = {  # part → its module, its config, and options of the module
+    PLANNER: (PlannerModel, PlannerConfig, {"fused": True}),
+    VISION: (SemanticVQ, VisionConfig, {}),
+    GLYPH: (GlyphEncoder, GlyphConfig, {}),
+    DIFFUSION: (GLMImageDiT, DiTConfig, {}),
+    VAE: (AutoencoderKL, VAEConfig, {}),
+}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device that computes, and the type that it computes in."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+class LoadedPlanner(NamedTuple):
+    model: PlannerModel
+    tokenizer: PromptTokenizer
+    fingerprint: str = ""
+
+
+def build(part: Part, weights: Weights, compute: Compute) -> Any:
+    """A module of plain torch layers that holds the part's weights, moved, cast and restored where they are quantised."""
+    module_class, config_class, options = MODULES[part]
+    config = config_class.from_json(weights.config, weights.source)
+    with torch.device("meta"):
+        module: nn.Module = module_class(config, dtype=compute.dtype, operations=ops, **options)
+    wanted = weights.tensors.keys() & released_names(module)
+    tensors = {name: dequantise(weights.tensors, name, weights.source).to(compute.device, compute.dtype) for name in wanted}
+    fill(module, tensors, weights.source, assign=True)
+    return module.eval()
+
+
+def load(model: Path, part: Part, compute: Compute) -> Any:
+    """One part of a released or converted folder, ready to compute."""
+    return build(part, read_part(locate(model, part), part), compute)
+
+
+def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
+    """The planner's text model with its tokenizer."""
+    weights = read_part(locate(model, PLANNER), PLANNER)
+    assert weights.tokenizer_json is not None  # read_part refuses a planner without one
+    return LoadedPlanner(build(PLANNER, weights, compute), PromptTokenizer(weights.tokenizer_json), fingerprint(weights.tensors))
+
+
+def default_side(model: Path) -> int:
+    """Pixels of a side where none is given: 1024 for the released model."""
+    config = read_config_alone(locate(model, PLANNER), PLANNER)
+    return geometry.default_side(config.get("trained_sides", PlannerConfig.trained_sides))

@@ -1,0 +1,107 @@
+"""What a user asks for, checked when it is made: requests for plans and for pictures, and the settings of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from torch import Tensor
+
+from ..errors import GLMImageError
+from ..geometry import check_size
+from ..glyph import NATURAL, QUOTE_RULES
+from ..images import to_rgb
+from ..planner import Sampling
+from ..plans import Plan
+
+
+def check_count(name: str, count: int) -> None:
+    if count < 1:
+        raise GLMImageError(f"--{name} must be at least 1 (got {count})")
+
+
+@dataclass(frozen=True)
+class ReferenceImage:
+    """An image to edit or to take something from: float32 [b, H, W, 3] in 0...1, and its tokens, which the vision tower read."""
+
+    image: Tensor
+    tokens: Plan
+
+    def __post_init__(self):
+        object.__setattr__(self, "image", to_rgb(self.image))
+        if len(self.image) != self.tokens.batch:
+            raise GLMImageError(f"reference image: images and tokens must be of the same batch (got {len(self.image)} and "
+                                f"{self.tokens.batch})")
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """Plans of ``batch`` pictures of width x height pixels for one prompt; item i is planned with seed + i.
+
+    references: in the order that the prompt refers to them, each of one image or of ``batch``. look_ahead: tokens that the planner
+    tries in one pass. coarse: whether a coarse grid is written first; with references there is none.
+    Raises GLMImageError on a value out of range.
+    """
+
+    prompt: str
+    width: int
+    height: int
+    batch: int = 1
+    seed: int = 0
+    sampling: Sampling = Sampling()
+    references: tuple[ReferenceImage, ...] = ()
+    look_ahead: int = 1
+    coarse: bool = True
+
+    def __post_init__(self):
+        check_size(self.width, self.height)
+        check_count("batch", self.batch)
+        check_count("look-ahead", self.look_ahead)
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How a plan is drawn: sampling steps, guidance scale (1 or less turns guidance off), the noise's seed, and the rule that finds
+    quoted texts. Raises GLMImageError on a value out of range."""
+
+    steps: int = 50
+    guidance: float = 1.5
+    seed: int = 0
+    quotes: str = NATURAL
+
+    def __post_init__(self):
+        check_count("steps", self.steps)
+        if not isfinite(self.guidance):
+            raise GLMImageError(f"--guidance must be a finite number (got {self.guidance})")
+        if self.quotes not in QUOTE_RULES:
+            raise GLMImageError(f"quotes must be one of {', '.join(QUOTE_RULES)} (got {self.quotes!r})")
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """Pictures of one plan. prompt: whose quoted texts are lettered. noise: float32 [B, 16, H/8, W/8] instead of the seed's.
+
+    Raises GLMImageError when the noise is not of the plan's size.
+    """
+
+    plan: Plan
+    prompt: str
+    settings: RenderSettings = RenderSettings()
+    references: tuple[ReferenceImage, ...] = ()
+    noise: Tensor | None = None
+
+    def __post_init__(self):
+        expected = self.plan.batch, 16, self.plan.height // 8, self.plan.width // 8
+        if self.noise is not None and tuple(self.noise.shape) != expected:
+            raise GLMImageError(f"noise must be {list(expected)}, as the plan has it (got {list(self.noise.shape)})")
+
+    @classmethod
+    def of(cls, request: PlanRequest, plan: Plan, settings: RenderSettings) -> RenderRequest:
+        """Draw a request's plan: its prompt, its references, and noise of its seed, which KSampler draws alike."""
+        return cls(plan, request.prompt, replace(settings, seed=request.seed), request.references)
+
+
+def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
+    """The one seed rule of a command: request j gets seed + j * batch, so that no two pictures share a seed."""
+    return [replace(request, seed=seed + j * request.batch) for j, request in enumerate(requests)]
+

@@ -1,0 +1,138 @@
+"""The one way from requests to pictures without a host, part by part, so that one part is in memory at a time.
+
+requests → ``plan`` → plans → ``render`` → latents and pictures. What an experiment changes (another's plan, no texts) it changes
+between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import DIFFUSION, GLYPH, VAE, VISION
+from ..decoder import AutoencoderKL, draw_noise, latent_statistics, sample_latent
+from ..glyph import NATURAL, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
+from ..images import fit_image
+from ..planner import generate_plan, lay_out_prompt, warn_of_untrained_size
+from ..plans import Plan
+from ..vision import tokenize
+from .parts import Compute, load, load_planner
+from .requests import PlanRequest, ReferenceImage, RenderRequest
+
+Progress = Callable[[str, int, str], AbstractContextManager[Callable[[], object]]]  # what, how many, of what → call once for each
+
+
+@contextmanager
+def no_progress(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
+    yield lambda: None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What became of a request: normalised latent, float32 [B, 16, H/8, W/8], and pictures, float32 [B, H, W, 3] in 0...1."""
+
+    latent: Tensor
+    pictures: Tensor
+
+
+def read_references(model: Path, images: Sequence[Sequence[Tensor]], compute: Compute,
+                    progress: Progress = no_progress) -> list[tuple[ReferenceImage, ...]]:
+    """Every request's images [b, H, W, channels] with their tokens; without any image, the vision tower is not loaded."""
+    if not any(images):
+        return [() for _ in images]
+    vision = load(model, VISION, compute)
+    with progress("tokenize", sum(map(len, images)), "image") as advance:
+        references = []
+        for of_request in images:
+            references.append(tuple(ReferenceImage(image, tokenize(vision, image, compute.device, compute.dtype)) for image in of_request))
+            for _ in of_request:
+                advance()
+    return references
+
+
+def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute, progress: Progress = no_progress) -> list[Plan]:
+    """A plan of each request. Raises GLMImageError on references of another batch."""
+    planner = load_planner(model, compute)
+    layouts = [lay_out_prompt(planner.tokenizer, planner.model.config, request.prompt, request.width, request.height,
+                              [reference.tokens for reference in request.references], request.coarse) for request in requests]
+    for width, height in dict.fromkeys((request.width, request.height) for request in requests):
+        warn_of_untrained_size(planner.model.config, width, height)
+    with progress("plan", sum(layout.new_tokens for layout in layouts), "token") as advance:
+        return [generate_plan(planner.model, layout, batch=request.batch, seed=request.seed, sampling=request.sampling,
+                              lookahead=request.look_ahead, device=compute.device, dtype=compute.dtype,
+                              on_token=lambda i, tokens: advance(), fingerprint=planner.fingerprint)
+                for request, layout in zip(requests, layouts)]
+
+
+def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress = no_progress) -> Iterator[Rendered]:
+    """Latent and pictures of each request: all latents first, then picture by picture as they are decoded."""
+    glyphs, no_glyphs = encode_prompts(model, requests, compute, progress)
+    latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress)
+    vae = load(model, VAE, compute)
+    with progress("decode", len(latents), "picture") as advance:
+        for latent in latents:
+            yield Rendered(latent, decode_pixels(vae, latent, compute))
+            advance()
+
+
+@torch.inference_mode()
+def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress) -> tuple[list[Tensor], Tensor]:
+    """Glyph embeddings of every request's quoted texts, and those of no text, [1, n, width] each."""
+    encoder = load(model, GLYPH, compute)
+    glyphs = []
+    with progress("encode", len(requests), "prompt") as advance:
+        for request in requests:
+            glyphs.append(encode_glyphs(encoder, request.prompt, compute, request.settings.quotes))
+            advance()
+    return glyphs, encode_glyphs(encoder, "", compute)
+
+
+@torch.inference_mode()
+def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Sequence[Tensor], no_glyphs: Tensor, compute: Compute,
+                   progress: Progress) -> list[Tensor]:
+    """Normalised latents, float32 [B, 16, H/8, W/8]."""
+    references = encode_references(model, requests, compute)
+    dit = load(model, DIFFUSION, compute)
+    latents = []
+    with progress("draw", sum(request.settings.steps for request in requests), "step") as advance:
+        for request, texts, images in zip(requests, glyphs, references, strict=True):
+            plan, settings = request.plan, request.settings
+            noise = draw_noise(settings.seed, plan.batch, plan.width, plan.height) if request.noise is None else request.noise
+            latents.append(sample_latent(dit, plan, texts, no_glyphs, noise, steps=settings.steps, guidance=settings.guidance,
+                                         references=images, device=compute.device, dtype=compute.dtype, on_step=lambda i: advance()))
+    return latents
+
+
+def encode_references(model: Path, requests: Sequence[RenderRequest], compute: Compute) -> list[list[tuple[Tensor, Plan]]]:
+    """Normalised latent and tokens of every request's images; without any, the VAE is not loaded."""
+    if not any(request.references for request in requests):
+        return [[] for _ in requests]
+    vae = load(model, VAE, compute)
+    return [[(encode_image(vae, reference, compute), reference.tokens) for reference in request.references] for request in requests]
+
+
+@torch.inference_mode()
+def encode_image(vae: AutoencoderKL, reference: ReferenceImage, compute: Compute) -> Tensor:
+    """Normalised latent [b, 16, H/8, W/8] of a reference image at the size of its tokens."""
+    fitted = fit_image(reference.image, reference.tokens.width, reference.tokens.height)
+    latent = vae.encode(fitted.movedim(-1, 1).to(compute.device, compute.dtype) * 2 - 1)
+    mean, std = latent_statistics(vae.config, latent)
+    return (latent - mean) / std
+
+
+def encode_glyphs(encoder: GlyphEncoder, prompt: str, compute: Compute, quotes: str = NATURAL) -> Tensor:
+    """Glyph embeddings [1, n, width] of a prompt's quoted texts."""
+    return encode_texts(encoder, glyph_tokens(quoted_texts(prompt, quotes)), compute.device, compute.dtype)
+
+
+@torch.inference_mode()
+def decode_pixels(vae: AutoencoderKL, latent: Tensor, compute: Compute) -> Tensor:
+    """Normalised latent [B, 16, H/8, W/8] → pictures, float32 [B, H, W, 3] in 0...1, on the CPU."""
+    mean, std = latent_statistics(vae.config, latent)
+    pixels = torch.cat([vae.decode((item[None] * std + mean).to(compute.dtype)) for item in latent])
+    return (pixels.float() / 2 + 0.5).clamp(0, 1).movedim(1, -1).cpu()

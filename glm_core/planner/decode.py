@@ -1,0 +1,130 @@
+"""Prompt → plan: prefill once, then one token after the other, the coarse grid first and the target grid after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import GLMImageError
+from ..geometry import Grid
+from ..plans import DROPPED, Drawn, Plan
+from .layout import PromptLayout, lay_out_prompt
+from .model import PlannerModel
+from .prompt import PromptTokenizer
+from .sampling import Sampling, draw_sampling_noise, sample, seeded_generators
+from .session import DecodeSession, GraphRecorder, GraphSession
+
+OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] once token i is there; the rest is DROPPED
+
+
+@dataclass(frozen=True)
+class TokenSampler:
+    """How each item's next token is drawn; one generator an item. Only rows of the codebook can be drawn: upstream may also draw
+    the 128 ids above them or the end token inside a grid, and then fails."""
+
+    sampling: Sampling
+    generators: list[torch.Generator]
+    codebook_size: int
+
+    def draw_noise(self) -> Tensor | None:
+        """The numbers that decide one token of every item, see ``draw_sampling_noise``."""
+        return draw_sampling_noise(self.generators, self.codebook_size, self.sampling)
+
+    def sample(self, logits: Tensor, noise: Tensor | None) -> Tensor:
+        """Ids [B, ...] from logits [1 or B, ..., V]."""
+        codes = logits[..., : self.codebook_size]
+        return sample(codes.expand(len(self.generators), *codes.shape[1:]), self.sampling, noise)
+
+
+def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler, on_token: OnToken) -> None:
+    """Fill tokens [B, n], which stand from position ``first``, starting from the prompt's ``logits`` [1 or B, V]."""
+    for i in range(tokens.shape[1]):
+        if i:
+            logits = session.decode(tokens[:, i - 1 : i], first + i - 1)[:, 0]
+        tokens[:, i] = sampler.sample(logits, sampler.draw_noise())
+        on_token(i, tokens)
+
+
+def draft_sources(grids: list[Grid]) -> list[int]:
+    """For every token the earlier one that it most likely repeats: its left neighbour, in the first column the one above."""
+    sources = []
+    for rows, columns in grids:
+        start = len(sources)
+        sources += [start + i - (1 if i % columns else columns) for i in range(rows * columns)]
+    return [max(source, 0) for source in sources]
+
+
+def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler, on_token: OnToken,
+                  sources: list[int], lookahead: int) -> None:
+    """The tokens that ``decode_n_tokens`` writes, in fewer passes: each pass also verifies drafts of the next ``lookahead - 1`` tokens.
+
+    The numbers that decide a token are drawn beforehand, so a token is a function of its logits alone, and a draft that is drawn
+    again from the logits that it led to is that token, bit for bit but for rounding of the logits (Jacobi decoding, Song et al.
+    2021, with the sampling coupled as in Teng et al. 2024). First drafts repeat ``sources``, later ones are what the last pass drew.
+    All items advance by the number of drafts accepted in every item.
+    """
+    n = tokens.shape[1]
+    noise = [sampler.draw_noise()]
+    tokens[:, 0] = sampler.sample(logits, noise[0])
+    on_token(0, tokens)
+    drafts, drafted, known = tokens.clone(), 1, 1
+    while known < n:
+        end = min(known + lookahead, n)
+        for i in range(drafted, end):
+            drafts[:, i] = drafts[:, sources[i]]
+        noise += [sampler.draw_noise() for _ in range(len(noise), end)]
+        pass_noise = None if sampler.sampling.top_k == 1 else torch.stack(noise[known:end], dim=1)
+        drawn = sampler.sample(session.decode(drafts[:, known - 1 : end - 1], first + known - 1), pass_noise)
+        matches = (drawn == drafts[:, known:end]).all(0)[:-1]
+        accepted = 1 + int(matches.cumprod(0).sum())
+        drafts[:, known:end] = drawn
+        tokens[:, known : known + accepted] = drawn[:, :accepted]
+        for i in range(known, known + accepted):
+            noise[i] = None
+            on_token(i, tokens)
+        known, drafted = known + accepted, end
+
+
+def plan_prompt(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *,
+                references: tuple[Plan, ...] | list[Plan] = (), coarse: bool = True, **options) -> Plan:
+    """Plan pictures of width x height pixels: ``lay_out_prompt`` and ``generate_plan``, whose ``options`` and errors it has."""
+    return generate_plan(model, lay_out_prompt(tokenizer, model.config, prompt, width, height, references, coarse), **options)
+
+
+@torch.inference_mode()
+def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, seed: int = 0, sampling: Sampling = Sampling(),
+                  lookahead: int = 1, device="cpu", dtype=torch.float32, on_token: OnToken = lambda i, tokens: None,
+                  recorder: GraphRecorder | None = None, fingerprint: str = "") -> Plan:
+    """Write ``batch`` plans of one layout; item i is drawn from its own generator, seeded seed + i.
+
+    ``lookahead``: tokens of one pass, see ``decode_jacobi``. ``device`` and ``dtype`` are those of the activations.
+    ``recorder``: what records a token's pass to replay it, see ``GraphSession``; the weights must stay where they are.
+    ``on_token``: what it raises ends the run. ``fingerprint``: of the planner's weights, for the plan's origins.
+    Raises GLMImageError when the references' batch is neither 1 nor ``batch``.
+    """
+    if len(layout.prompt_ids) not in (1, batch):
+        raise GLMImageError(f"references: the batch must be 1 or {batch}, the number of plans (got {len(layout.prompt_ids)})")
+    session = DecodeSession.start(model, layout, batch, device, dtype)
+    tokens = torch.full((batch, layout.new_tokens), DROPPED, device=device)
+    first = layout.prompt_ids.shape[1]
+    logits = session.prefill(layout.prompt_ids)
+    if recorder:
+        session = GraphSession.record(session, first, recorder)
+    sampler = TokenSampler(sampling, seeded_generators(seed, batch, device), model.config.codebook_size)
+    if lookahead > 1:
+        decode_jacobi(session, logits, tokens, first, sampler, on_token, draft_sources(layout.grids), lookahead)
+    else:
+        decode_n_tokens(session, logits, tokens, first, sampler, on_token)
+    *coarse, target = split_grids(tokens, layout.grids)
+    origins = tuple(Drawn(layout.prompt, (seed + i) % 2**64, layout.size, sampling.temperature, sampling.top_p, sampling.top_k, fingerprint)
+                    for i in range(batch))
+    return Plan(target, coarse[0] if coarse else None, origins)
+
+
+def split_grids(tokens: Tensor, grids: list[Grid]) -> list[Tensor]:
+    """Tokens [B, n] → [B, rows, columns] for each of the grids."""
+    parts = tokens.split([rows * columns for rows, columns in grids], dim=1)
+    return [part.unflatten(1, grid) for part, grid in zip(parts, grids)]

@@ -1,0 +1,88 @@
+"""A request as the planner's tokens: reference images, prompt, and the grids to write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import GLMImageError
+from ..geometry import TOKEN_PIXELS, Grid, plan_grids
+from ..plans import Plan
+from .model import PlannerConfig
+from .prompt import PromptTokenizer
+
+
+@dataclass(frozen=True)
+class PromptLayout:
+    """What a planner reads, and the grids that it writes after it.
+
+    prompt: what the user wrote. prompt_ids: int64 [1 or B, P], on the CPU. segments: what these P tokens are, in order: a number
+    of text tokens, or the grid of a reference image. grids: rows and columns of each grid in the order of writing, the target last.
+    """
+
+    prompt: str
+    prompt_ids: Tensor
+    segments: list[int | Grid]
+    grids: list[Grid]
+
+    @property
+    def new_tokens(self) -> int:
+        return sum(rows * columns for rows, columns in self.grids)
+
+    @property
+    def length(self) -> int:
+        """Of prompt and grids together, in tokens."""
+        return self.prompt_ids.shape[1] + self.new_tokens
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels."""
+        rows, columns = self.grids[-1]
+        return columns * TOKEN_PIXELS, rows * TOKEN_PIXELS
+
+
+def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: str, width: int, height: int,
+                   references: Sequence[Plan] = (), coarse: bool = True) -> PromptLayout:
+    """The layout of a prompt for a picture of width x height pixels.
+
+    ``references``: the tokens of reference images, one item for all plans or one a plan.
+
+    Text to image: told target and coarse grid, the model writes the coarse one first (transformers lists the grids so and
+    walks them backwards). With references: each image's tokens between start and end, then the text, and no coarse grid.
+    ``coarse`` False leaves it out without references too, which the released model was not trained for.
+    Raises GLMImageError on a size that is not accepted, on references of unequal batches, and on tokens outside the codebook.
+    """
+    target, small = plan_grids(width, height, config.coarse_tokens)
+    grids = [target, small] if coarse and not references else [target]
+    text = tokenizer.layout(prompt, grids, config.image_start_token_id)
+    batch = common_batch(references)
+    images = [image_ids(config, reference, batch) for reference in references]
+    prompt_ids = torch.cat([*images, torch.tensor([text]).expand(batch, -1)], dim=1)
+    image_segments = [segment for reference in references for segment in (1, tuple(reference.ids.shape[1:]), 1)]
+    return PromptLayout(prompt, prompt_ids, [*image_segments, len(text)], grids[::-1])
+
+
+def common_batch(references: Sequence[Plan]) -> int:
+    """The batch size that all references have, or 1. Raises GLMImageError when two sizes above 1 differ."""
+    batch = max((reference.batch for reference in references), default=1)
+    for i, reference in enumerate(references, 1):
+        if reference.batch not in (1, batch):
+            raise GLMImageError(f"reference {i}: the batch must be 1 or {batch}, as another reference has it (got {reference.batch})")
+    return batch
+
+
+def image_ids(config: PlannerConfig, reference: Plan, batch: int) -> Tensor:
+    """Tokens of a reference image between start and end: int64 [batch, rows * columns + 2]."""
+    reference.check_codes(config.codebook_size)
+    start, end = (torch.full((batch, 1), token) for token in (config.image_start_token_id, config.image_end_token_id))
+    return torch.cat([start, reference.ids.cpu().flatten(1).expand(batch, -1), end], dim=1)
+
+
+def warn_of_untrained_size(config: PlannerConfig, width: int, height: int) -> None:
+    smallest, largest = config.trained_sides
+    if min(width, height) < smallest or max(width, height) > largest:
+        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)

@@ -1,0 +1,26 @@
+"""The three-axis positions of a planner's tokens."""
+
+import torch
+from torch import Tensor
+
+from ..geometry import Grid
+
+
+def positions(segments: list[int | Grid]) -> Tensor:
+    """Positions (time, row, column) of consecutive segments: int64 [3, tokens].
+
+    A number stands for so many tokens of text, which count up on all three axes; a grid keeps the time it starts at,
+    and what follows it starts max(rows, columns) later (transformers, GlmImageModel.get_rope_index).
+    """
+    parts, start = [], 0
+    for segment in segments:
+        if isinstance(segment, int):
+            parts.append((start + torch.arange(segment)).expand(3, -1))
+            start += segment
+        else:
+            rows, columns = segment
+            row = torch.arange(rows).repeat_interleave(columns)
+            column = torch.arange(columns).repeat(rows)
+            parts.append(start + torch.stack((torch.zeros_like(row), row, column)))
+            start += max(rows, columns)
+    return torch.cat(parts, dim=1)

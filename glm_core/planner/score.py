@@ -1,0 +1,73 @@
+"""How likely a planner finds given tokens: one differentiable pass over prompt and tokens, for training and for choosing plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import GLMImageError
+from ..plans import Plan
+from .layout import PromptLayout
+from .model import PlannerConfig, PlannerModel, rotary_table
+from .positions import positions
+
+
+class NoCache:
+    """Takes the place of a KV cache where a whole sequence is run at once and must stay differentiable."""
+
+    @staticmethod
+    def write(layer: int, position: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        return k, v
+
+
+def batched_rotary(layouts: Sequence[PromptLayout], length: int, config: PlannerConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Tables [B, 1, length, head size]: each item's own positions, with zeros behind its end."""
+    tables = [positions([*layout.segments, *layout.grids]) for layout in layouts]
+    padded = torch.stack([F.pad(table, (0, length + 1 - table.shape[1]))[:, :length] for table in tables], dim=1)
+    cos, sin = rotary_table(padded.flatten(1), config, dtype)
+    return cos.view(len(layouts), 1, length, -1), sin.view(len(layouts), 1, length, -1)
+
+
+def token_logits(model: PlannerModel, layouts: Sequence[PromptLayout], tokens: Tensor, device="cpu", dtype=torch.float32) -> Tensor:
+    """Logits [B, n, V] for tokens [B, n] in the order of writing, each given its prompt and the tokens before it.
+
+    One layout an item, with a prompt of its own ([1, P]); shorter rows are padded at the end, which nothing attends to.
+    """
+    n = tokens.shape[1]
+    prompts = [layout.prompt_ids[0] for layout in layouts]
+    length = max(map(len, prompts)) + n - 1
+    ids = torch.zeros(len(prompts), length, dtype=torch.int64)
+    for row, prompt, written in zip(ids, prompts, tokens):
+        row[: len(prompt)] = prompt
+        row[len(prompt) : len(prompt) + n - 1] = written[:-1]
+    cos, sin = batched_rotary(layouts, length, model.config, dtype)
+    hidden = model(model.embed(ids, device, dtype), (cos.to(device), sin.to(device)), NoCache(), 0)
+    last = torch.tensor([len(prompt) - 1 for prompt in prompts])[:, None] + torch.arange(n)
+    return model.lm_head(hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]).to(device)))
+
+
+def written_tokens(plan: Plan) -> Tensor:
+    """Tokens [B, n] in the order of writing: the coarse grid, then the target."""
+    grids = [plan.ids] if plan.coarse is None else [plan.coarse, plan.ids]
+    return torch.cat([grid.flatten(1) for grid in grids], dim=1)
+
+
+def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device="cpu", dtype=torch.float32) -> Tensor:
+    """Log-probabilities, float32 [B, n], of a plan's tokens in the order of writing, as Plan.log_probs holds them.
+
+    Of the full softmax over the codebook at temperature 1, before top-k and top-p. Differentiable unless the caller turns gradients
+    off. Raises GLMImageError when the plan's grids are not those of the layout or its batch is not the references'.
+    """
+    grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
+    if grids != layout.grids:
+        raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
+    if len(layout.prompt_ids) not in (1, plan.batch):
+        raise GLMImageError(f"references: the batch must be 1 or {plan.batch}, the number of plans (got {len(layout.prompt_ids)})")
+    prompts = layout.prompt_ids.expand(plan.batch, -1)
+    layouts = [PromptLayout(layout.prompt, prompt[None], layout.segments, layout.grids) for prompt in prompts]
+    tokens = written_tokens(plan).to(device)
+    logits = token_logits(model, layouts, tokens.cpu(), device, dtype)[..., : model.config.codebook_size].float()
+    return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]

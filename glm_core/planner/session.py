@@ -1,0 +1,128 @@
+"""A planner's decode session: the prompt is run once, then token after token, over one static KV cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .layout import PromptLayout
+from .model import KVCache, PlannerConfig, PlannerModel, StaticKVCache, rotary_table
+from .positions import positions
+
+GraphRecorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a pass; what it returns replays it
+
+
+@dataclass(frozen=True)
+class DecodeSession:
+    """A model, the cache that it fills for one layout, and the tables it reads.
+
+    rotary: cosines and sines [tokens, head size] of all tokens. code_embeddings: [codebook size, hidden]. Written tokens are
+    looked up there, so that the table of the whole vocabulary, ten times as large, is not touched between one token and the next
+    and need not be on the device.
+    """
+
+    model: PlannerModel
+    rotary: tuple[Tensor, Tensor]
+    cache: KVCache
+    code_embeddings: Tensor
+
+    @classmethod
+    def start(cls, model: PlannerModel, layout: PromptLayout, batch: int, device, dtype: torch.dtype) -> DecodeSession:
+        cos, sin = rotary_table(positions([*layout.segments, *layout.grids]), model.config, dtype)
+        cache = KVCache(model.config, batch, layout.length, device, dtype)
+        return cls(model, (cos.to(device), sin.to(device)), cache, model.code_embeddings(device, dtype))
+
+    def prefill(self, prompt_ids: Tensor) -> Tensor:
+        """Run the prompt [1 or B, P] through the model once; logits [1 or B, V] for the first new token."""
+        x = self.model.embed(prompt_ids, self.code_embeddings.device, self.code_embeddings.dtype)
+        return self.model.lm_head(self.hidden(x, 0)[:, -1])
+
+    def decode(self, ids: Tensor, position: int) -> Tensor:
+        """Logits [B, n, V] for what follows each of the codes ids [B, n], which stand from ``position`` of the cache."""
+        return self.model.lm_head(self.hidden(F.embedding(ids, self.code_embeddings), position))
+
+    def hidden(self, x: Tensor, position: int) -> Tensor:
+        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden] that stand from ``position``."""
+        cos, sin = (table[position : position + x.shape[1]] for table in self.rotary)
+        return self.model(x, (cos, sin), self.cache, position)
+
+
+@dataclass(frozen=True)
+class GraphSession(DecodeSession):
+    """A session whose passes of one token are recorded once and replayed from then on, without Python and kernel launches.
+
+    All that changes from token to token is in tensors: ids [B, 1] (the token), position [1], and the cache's mask. So is the
+    result, logits [B, 1, V], which the following pass overwrites.
+    """
+
+    ids: Tensor
+    position: Tensor
+    logits: Tensor
+    replay: Callable[[], None]
+
+    @classmethod
+    def record(cls, session: DecodeSession, first: int, recorder: GraphRecorder) -> GraphSession:
+        """``first``: position of the first new token. Recording may run the pass, which then writes the cache there; the first
+        token overwrites that."""
+        model, embeddings = session.model, session.code_embeddings
+        ids = torch.zeros(session.cache.keys.shape[1], 1, dtype=torch.int64, device=embeddings.device)
+        position = torch.full((1,), first, device=embeddings.device)
+        logits = embeddings.new_empty(len(ids), 1, model.config.vision_vocab_size)
+        for unwritten in (session.cache.keys[..., first:, :], session.cache.values[..., first:, :]):
+            unwritten.zero_()  # masked positions get weight 0, but 0 * NaN is NaN, so clear uninitialised memory
+        cache = StaticKVCache(session.cache.layers)
+
+        def decode_one_token() -> None:
+            cache.set_position(position)
+            cos, sin = (table.index_select(0, position) for table in session.rotary)
+            logits.copy_(model.lm_head(model(F.embedding(ids, embeddings), (cos, sin), cache, position)))
+
+        return cls(model, session.rotary, session.cache, embeddings, ids, position, logits, recorder(decode_one_token))
+
+    def decode(self, ids: Tensor, position: int) -> Tensor:
+        if ids.shape[1] > 1:
+            return super().decode(ids, position)
+        self.ids.copy_(ids)
+        self.position.fill_(position)
+        self.replay()
+        return self.logits
+
+
+def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, lookahead: int, dtype: torch.dtype) -> int:
+    """Peak bytes of a session beyond the weights: KV cache + code embeddings + the larger of the prompt's activations (at most in the
+    feed-forward) and the logits while sorting."""
+    cache = KVCache.size_in_bytes(config, batch, layout.length, dtype)
+    embeddings = config.codebook_size * config.hidden_size * dtype.itemsize
+    prompt = layout.prompt_ids.numel() * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
+    logits = 8 * batch * lookahead * config.vision_vocab_size * torch.float32.itemsize
+    return cache + embeddings + max(prompt, logits)
+
+
+def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
+    """A GraphRecorder for CUDA. The first pass is not recorded, since libraries initialise themselves in it.
+
+    "thread_local": CUDA calls of other threads do not break the capture. ComfyUI 0.33 records blocks of its own text models in
+    this way (comfy/model_prefetch.py).
+    """
+    aside, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        step()
+        with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    return graph.replay
+
+
+def record_cuda_graph_if_possible(step: Callable[[], None]) -> Callable[[], None]:
+    """``record_cuda_graph``; where a library or too little memory prevents that, a warning and the pass itself."""
+    try:
+        return record_cuda_graph(step)
+    except RuntimeError as error:
+        logging.warning("the planner's pass is not recorded as a CUDA graph, so tokens may take longer: %s", error)
+        return step

@@ -1,0 +1,24 @@
+"""Pictures of a plan's token grids."""
+
+import torch
+from torch import Tensor
+
+from .plan import DROPPED
+
+
+def colours(ids: Tensor) -> Tensor:
+    """A fixed colour for every id, float32 [..., 3] in 0...1; DROPPED is black.
+
+    Hues lie a golden angle apart (saturation and value likewise, by other irrational steps), so that neighbouring ids differ.
+    """
+    hue, saturation, value = (ids.double() * step % 1 for step in (0.6180339887, 0.7548776662, 0.5698402910))
+    saturation, value = 0.35 + 0.5 * saturation, 0.45 + 0.5 * value
+    channel = (torch.tensor([5.0, 3.0, 1.0], dtype=torch.float64, device=ids.device) + 6 * hue[..., None]) % 6
+    shade = torch.minimum(channel, 4 - channel).clamp(0, 1)  # the usual HSV to RGB, all sectors at once
+    rgb = value[..., None] * (1 - saturation[..., None] * shade)
+    return (rgb * (ids != DROPPED)[..., None]).float()
+
+
+def draw_grid(ids: Tensor, cell: int) -> Tensor:
+    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1."""
+    return colours(ids).repeat_interleave(cell, 1).repeat_interleave(cell, 2)

@@ -1,0 +1,74 @@
+"""Where an item of a plan comes from, and its form in a file's metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import GLMImageError
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A planner wrote the item.
+
+    prompt: what the user wrote. seed: the item's own. size: width and height of the target in pixels.
+    temperature, top_p, top_k: the sampling, None where the plan file does not say.
+    planner: fingerprint of the planner's weights, "" where unknown.
+    """
+
+    prompt: str
+    seed: int
+    size: tuple[int, int]
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    planner: str = ""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The vision tower read the item off an image. size: width and height of that image in pixels."""
+
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """An operation made the item of others. sources: origins of these, as far as they are known."""
+
+    operation: str
+    sources: tuple[Origin, ...] = ()
+
+
+Origin = Drawn | Read | Edited
+KINDS: dict[str, type] = {"drawn": Drawn, "read": Read, "edited": Edited}
+NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def to_json(origins: tuple[Origin, ...]) -> str:
+    return json.dumps([to_dict(origin) for origin in origins], ensure_ascii=False)
+
+
+def to_dict(origin: Origin) -> dict[str, Any]:
+    if isinstance(origin, Edited):
+        return {"kind": "edited", "operation": origin.operation, "sources": [to_dict(source) for source in origin.sources]}
+    return {"kind": NAMES[type(origin)], **asdict(origin)}
+
+
+def from_json(text: str, source: str) -> tuple[Origin, ...]:
+    """What ``to_json`` wrote. Raises GLMImageError naming ``source`` on anything else."""
+    try:
+        return tuple(from_dict(values) for values in json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GLMImageError(f"{source}: its origins cannot be read ({error!r})") from error
+
+
+def from_dict(values: dict[str, Any]) -> Origin:
+    values = dict(values)
+    kind = KINDS[values.pop("kind")]
+    if kind is Edited:
+        return Edited(values["operation"], tuple(from_dict(source) for source in values["sources"]))
+    width, height = map(int, values.pop("size"))
+    return kind(size=(width, height), **values)

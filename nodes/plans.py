@@ -1,0 +1,30 @@
+"""A look at plans, and what can be done to them without a model."""
+
+from comfy_api.latest import io, ui
+
+from ..glm_core.plans import draw_grid
+from .types import CATEGORY, Plan
+
+
+class GLMImagePlanPreview(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImagePlanPreview",
+            display_name="GLM-Image Plan Preview",
+            category=CATEGORY,
+            description="Draws the token grid: each token is a square, and the same token always has the same colour.",
+            inputs=[
+                Plan.Input("plan", tooltip="The plan to look at."),
+                io.Combo.Input("grid", options=["target", "preview"], default="target",
+                               tooltip="target: one token for 32x32 pixels. preview: the small grid that was written first."),
+                io.Int.Input("cell", default=16, min=1, max=64, tooltip="Side of a token's square in pixels."),
+            ],
+            outputs=[io.Image.Output()],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, plan, grid, cell):
+        image = draw_grid(plan.grid(grid), cell)
+        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

@@ -1,0 +1,158 @@
+"""Real ComfyUI servers with this pack attached, run beside the tests in processes of their own."""
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import websocket
+
+PACK = Path(__file__).resolve().parents[2]
+SUPPORT_NODES = PACK / "tests" / "host" / "support_nodes"
+START_SECONDS = 120
+RUN_SECONDS = 120
+
+
+def find_hosts() -> list[Path]:
+    """ComfyUI folders: those in COMFYUI_PATH (several are separated as in PATH), ~/ComfyUI and ~/ComfyUI-*,
+    and the one in whose custom_nodes this pack lies."""
+    named = [Path(path) for path in os.environ.get("COMFYUI_PATH", "").split(os.pathsep) if path]
+    home = [Path.home() / "ComfyUI", *sorted(Path.home().glob("ComfyUI-*"))]
+    candidates = [*named, *home, PACK.parent.parent]
+    return list(dict.fromkeys(path.resolve() for path in candidates if (path / "main.py").is_file() and (path / "comfy").is_dir()))
+
+
+def host_version(host: Path) -> str:
+    return (host / "comfyui_version.py").read_text().split('"')[-2]
+
+
+def host_python(host: Path) -> str:
+    """The interpreter of the host's own virtual environment, else the one that runs the tests."""
+    for candidate in (host / ".venv/bin/python", host / "venv/bin/python"):
+        if candidate.exists():
+            return str(candidate)
+    return sys.executable
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def load_workflow(name: str) -> dict:
+    """A shipped workflow in API form."""
+    return json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+class RunFailed(AssertionError):
+    """A prompt that the server refused or could not finish; ``details`` is its answer."""
+
+    def __init__(self, details):
+        super().__init__(json.dumps(details, indent=1)[:4000])
+        self.details = details
+
+
+@dataclass
+class Server:
+    url: str
+    output: Path
+    inputs: Path
+    models: Path
+    log: Path
+    host: Path
+
+    def get(self, path: str):
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, data=None):
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(data or {}).encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            raise RunFailed(json.loads(error.read())) from error
+        return json.loads(body) if body else None
+
+    @contextmanager
+    def listen(self):
+        """A client id and its websocket."""
+        client = uuid.uuid4().hex
+        connection = websocket.create_connection(f"{self.url.replace('http', 'ws')}/ws?clientId={client}", timeout=RUN_SECONDS)
+        try:
+            yield client, connection
+        finally:
+            connection.close()
+
+    def run(self, prompt: dict, on_message=lambda message: None) -> dict:
+        """Queue an API prompt and wait; its outputs by node id. ``on_message`` gets every JSON message (binary ones as bytes)."""
+        with self.listen() as (client, connection):
+            prompt_id = self.post("/prompt", {"prompt": prompt, "client_id": client})["prompt_id"]
+            while True:
+                message = connection.recv()
+                message = message if isinstance(message, bytes) else json.loads(message)
+                on_message(message)
+                if isinstance(message, bytes):
+                    continue
+                if message["type"] in ("execution_error", "execution_interrupted"):
+                    raise RunFailed(message["data"])
+                if message["type"] == "executing" and message["data"]["node"] is None and message["data"]["prompt_id"] == prompt_id:
+                    return self.get(f"/history/{prompt_id}")[prompt_id]["outputs"]
+
+
+def write_paths(folder: Path, models: Path) -> Path:
+    """extra_model_paths.yaml that adds this pack, the tests' own nodes and the tiny models."""
+    attached = folder / "custom_nodes"
+    attached.mkdir()
+    (attached / "glm-image-native").symlink_to(PACK, target_is_directory=True)
+    (attached / "glm_test_support").symlink_to(SUPPORT_NODES, target_is_directory=True)
+    lines = ["glm:", f"  base_path: {folder}", "  custom_nodes: custom_nodes"]
+    lines += [f"  {kind}: {models / kind}" for kind in ("diffusion_models", "text_encoders", "vae", "loras", "diffusers")]
+    paths = folder / "extra_model_paths.yaml"
+    paths.write_text("\n".join(lines) + "\n")
+    return paths
+
+
+@contextmanager
+def serve(host: Path, folder: Path, models: Path):
+    """Start the host's ComfyUI on the CPU with everything it writes below ``folder``; stop it afterwards."""
+    places = {name: folder / name for name in ("output", "temp", "user", "input")}
+    for place in places.values():
+        place.mkdir()
+    port = free_port()
+    arguments = itertools.chain.from_iterable((f"--{name}-directory", str(place)) for name, place in places.items())
+    command = [host_python(host), "main.py", "--cpu", "--port", str(port), "--disable-api-nodes", "--disable-auto-launch",
+               "--extra-model-paths-config", str(write_paths(folder, models)), "--database-url", "sqlite:///:memory:", *arguments]
+    log = folder / "server.log"
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTHONPATH", None)
+    with log.open("w") as sink:
+        process = subprocess.Popen(command, cwd=host, stdout=sink, stderr=subprocess.STDOUT, env=environment)
+    server = Server(f"http://127.0.0.1:{port}", places["output"], places["input"], models, log, host)
+    try:
+        wait_until_up(server, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_until_up(server: Server, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            server.get("/system_stats")
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"ComfyUI did not come up:\n{server.log.read_text()[-3000:]}")

@@ -27,7 +27,7 @@ def test_queries_keys_and_values_in_one_matrix_write_the_same_plan(planner, toke
 
 @pytest.mark.parametrize("name", ["fp8", "int8"])
 def test_quantised_matrices_stay_apart(planner, name):
-    tensors = quantise(planner.state_dict(), PLANNER, name)
+    tensors = quantise(planner.state_dict(), PLANNER, name, "tiny")
     config, left = fuse_qkv(planner.config, tensors)
     assert not config.fused and left is tensors
 
@@ -42,5 +42,5 @@ def test_weights_kept_in_fp8_are_fused_as_they_are(planner):
 def test_a_missing_matrix_is_named_as_in_the_file(planner):
     missing = "language_model.layers.1.self_attn.k_proj.weight"
     config, tensors = fuse_qkv(planner.config, {name: tensor for name, tensor in planner.state_dict().items() if name != missing})
-    with pytest.raises(GLMImageError, match=f"1 tensors are missing, the first is {missing}"):
+    with pytest.raises(GLMImageError, match=f"missing tensors: {missing}"):
         fill(PlannerModel(config, operations=ops), tensors, "tiny")

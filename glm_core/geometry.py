@@ -20,7 +20,8 @@ def check_size(width: int, height: int) -> None:
     """Raise GLMImageError unless both sides are multiples of 32 from 32 to 4096 pixels."""
     for name, side in (("width", width), ("height", height)):
         if side % TOKEN_PIXELS or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-            raise GLMImageError(f"{name} must be a multiple of {TOKEN_PIXELS} from {SMALLEST_SIDE} to {LARGEST_SIDE} (got {side})")
+            raise GLMImageError(f"{name} must be a multiple of {TOKEN_PIXELS} from {SMALLEST_SIDE} to {LARGEST_SIDE} "
+                                f"(got {side})")
 
 
 def default_side(trained_sides: tuple[int, int]) -> int:
@@ -66,9 +67,11 @@ def reference_size(width: int, height: int, shortest: int = SHORTEST, longest: i
     """
     short, long = min(width, height), max(width, height)
     if short < LEAST_REFERENCE_SIDE:
-        raise GLMImageError(f"reference image: both sides must be at least {LEAST_REFERENCE_SIDE} pixels (got {width}x{height})")
+        raise GLMImageError(f"reference image: both sides must be at least {LEAST_REFERENCE_SIDE} pixels "
+                            f"(got {width}x{height})")
     if long > MOST_REFERENCE_ASPECT * short:
-        raise GLMImageError(f"reference image: the aspect ratio must be at most {MOST_REFERENCE_ASPECT} (got {width}x{height} pixels)")
+        raise GLMImageError(f"reference image: the aspect ratio must be at most {MOST_REFERENCE_ASPECT} "
+                            f"(got {width}x{height} pixels)")
     scale = max(1.0, shortest / short)
     if long * scale > longest:
         scale = longest / long

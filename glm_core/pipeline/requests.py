@@ -22,7 +22,7 @@ def check_count(name: str, count: int) -> None:
 
 @dataclass(frozen=True)
 class ReferenceImage:
-    """An image to edit or to take something from: float32 [b, H, W, 3] in 0...1, and its tokens, which the vision tower read."""
+    """An image to edit or to take something from, float32 [b, H, W, 3] in 0...1, and the tokens read off it."""
 
     image: Tensor
     tokens: Plan
@@ -30,17 +30,17 @@ class ReferenceImage:
     def __post_init__(self):
         object.__setattr__(self, "image", to_rgb(self.image))
         if len(self.image) != self.tokens.batch:
-            raise GLMImageError(f"reference image: images and tokens must be of the same batch (got {len(self.image)} and "
-                                f"{self.tokens.batch})")
+            raise GLMImageError("reference image: images and tokens must be of the same batch "
+                                f"(got {len(self.image)} and {self.tokens.batch})")
 
 
 @dataclass(frozen=True)
 class PlanRequest:
     """Plans of ``batch`` pictures of width x height pixels for one prompt; item i is planned with seed + i.
 
-    references: in the order that the prompt refers to them, each of one image or of ``batch``. look_ahead: tokens that the planner
-    tries in one pass. coarse: whether a coarse grid is written first; with references there is none.
-    Raises GLMImageError on a value out of range.
+    references: in the order that the prompt refers to them, each of one image or of ``batch``. look_ahead: tokens that
+    the planner tries in one pass. coarse: whether a coarse grid is written first; with references there is none. Raises
+    GLMImageError on a value out of range.
     """
 
     prompt: str
@@ -61,8 +61,8 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How a plan is drawn: sampling steps, guidance scale (1 or less turns guidance off), the noise's seed, and the rule that finds
-    quoted texts. Raises GLMImageError on a value out of range."""
+    """How a plan is drawn: sampling steps, guidance scale (1 or less turns guidance off), the noise's seed, and the
+    rule that finds quoted texts. Raises GLMImageError on a value out of range."""
 
     steps: int = 50
     guidance: float = 1.5
@@ -79,8 +79,9 @@ class RenderSettings:
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """Pictures of one plan. prompt: whose quoted texts are lettered. noise: float32 [B, 16, H/8, W/8] instead of the seed's.
+    """Pictures of one plan.
 
+    prompt: its quoted texts are lettered. noise: float32 [B, 16, H/8, W/8], to start from instead of the seed's.
     Raises GLMImageError when the noise is not of the plan's size.
     """
 

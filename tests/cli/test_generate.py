@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from glm_core.cli import main
 from glm_core.checkpoint import PARTS
+from glm_core.cli import main
 from glm_core.images import read_image
 from glm_core.pipeline import default_side
 from tests.support.tiny import write_checkpoint
@@ -20,13 +20,15 @@ def model(tmp_path_factory):
 
 
 def generate(model, out, *options):
-    return main(["generate", "--model", str(model), "--prompt", "a 'sign'", "--width", "96", "--height", "64", "--steps", "2",
+    return main(["generate", "--model", str(model), "--prompt", "a 'sign'", "--width", "96", "--height", "64",
+                 "--steps", "2",
                  "--out", str(out), *map(str, options)])
 
 
 def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
     files = {name: tmp_path / f"{name}.safetensors" for name in ("plan", "latent")}
-    assert generate(model, tmp_path / "a.png", "--batch", 2, "--plan-out", files["plan"], "--latent-out", files["latent"]) == 0
+    assert generate(model, tmp_path / "a.png", "--batch", 2, "--plan-out", files["plan"], "--latent-out",
+                    files["latent"]) == 0
     pictures = [np.asarray(Image.open(tmp_path / name)) for name in ("a.png", "a-1.png")]
     assert all(picture.shape == (64, 96, 3) for picture in pictures) and (pictures[0] != pictures[1]).any()
     plan, latent = load_file(files["plan"]), load_file(files["latent"])["latent"]
@@ -51,7 +53,8 @@ def test_every_prompt_is_drawn_as_if_it_were_alone(model, tmp_path, capsys):
 def test_prompt_j_has_the_seeds_that_follow_those_of_prompt_j_minus_1(model, tmp_path):
     """Prompt 1 of a command with batches of 2 is what its own command draws with seed + 2: plan and noise."""
     assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--batch", 2, "--seed", 5) == 0
-    assert main(["generate", "--model", str(model), "--prompt", "another 'sign'", "--width", "96", "--height", "64", "--steps", "2",
+    assert main(["generate", "--model", str(model), "--prompt", "another 'sign'", "--width", "96", "--height", "64",
+                 "--steps", "2",
                  "--seed", "7", "--batch", "2", "--out", str(tmp_path / "alone.png")]) == 0
     for together, alone in (("a-2.png", "alone.png"), ("a-3.png", "alone-1.png")):
         pictures = [np.asarray(Image.open(tmp_path / name)).astype(int) for name in (together, alone)]
@@ -67,7 +70,8 @@ def test_sides_are_those_the_model_was_trained_for(model, tmp_path):
     assert default_side(model) == 1024
     config = model / "vision_language_encoder" / "config.json"
     copy = shutil.copytree(model, tmp_path / "small")
-    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(json.loads(config.read_text()) | {"trained_sides": [64, 256]}))
+    values = json.loads(config.read_text()) | {"trained_sides": [64, 256]}
+    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
     assert default_side(copy) == 128
 
 
@@ -76,14 +80,16 @@ def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
     assert generate(model, tmp_path / "a.png", "--seed", 3, "--plan-out", plan, "--latent-out", first) == 0
     noise = torch.randn(1, 16, 8, 12, generator=torch.Generator().manual_seed(3))
     save_file({"noise": noise}, tmp_path / "noise.safetensors")
-    assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--noise-in", tmp_path / "noise.safetensors",
+    assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--noise-in",
+                    tmp_path / "noise.safetensors",
                     "--latent-out", second) == 0
     assert torch.equal(load_file(first)["latent"], load_file(second)["latent"])
 
 
 def test_greedy_plans_do_not_depend_on_the_seed(model, tmp_path):
     for seed in (1, 2):
-        assert generate(model, tmp_path / "a.png", "--seed", seed, "--top-k", 1, "--plan-out", tmp_path / f"{seed}.safetensors") == 0
+        assert generate(model, tmp_path / "a.png", "--seed", seed, "--top-k", 1, "--plan-out",
+                        tmp_path / f"{seed}.safetensors") == 0
     assert torch.equal(load_file(tmp_path / "1.safetensors")["ids"], load_file(tmp_path / "2.safetensors")["ids"])
 
 
@@ -97,7 +103,7 @@ def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
     for name, source in (("folder", model), ("parts", tmp_path / "parts")):
         assert generate(source, tmp_path / "a.png", "--latent-out", tmp_path / f"{name}.safetensors") == 0
     folder, parts = (load_file(tmp_path / f"{name}.safetensors")["latent"] for name in ("folder", "parts"))
-    assert (folder - parts).abs().max() <= 1e-4  # mapped files lie at other addresses, and matrix kernels round by alignment
+    assert (folder - parts).abs().max() <= 1e-4  # mapped files lie at other addresses; kernels round by alignment
 
 
 @pytest.mark.parametrize("options, message", [
@@ -161,7 +167,8 @@ def test_pictures_to_edit_change_plan_and_latent(model, picture, tmp_path):
 
 def test_transparent_grey_and_turned_pictures_are_read(model, picture, tmp_path):
     image = Image.open(picture)
-    for name, variant in (("alpha", image.convert("RGBA")), ("grey", image.convert("L")), ("palette", image.convert("P"))):
+    for name, variant in (("alpha", image.convert("RGBA")), ("grey", image.convert("L")),
+                          ("palette", image.convert("P"))):
         variant.save(tmp_path / f"{name}.png")
         assert generate(model, tmp_path / "a.png", "--image", tmp_path / f"{name}.png") == 0
     turned = Image.Exif()
@@ -170,7 +177,8 @@ def test_transparent_grey_and_turned_pictures_are_read(model, picture, tmp_path)
     assert read_image(tmp_path / "turned.jpg").shape == (1, 320, 200, 3)
 
 
-@pytest.mark.parametrize("size, message", [((900, 100), "the aspect ratio must be at most 4"), ((8, 20), "both sides must be at least 16 pixels")])
+@pytest.mark.parametrize("size, message", [((900, 100), "the aspect ratio must be at most 4"),
+                                           ((8, 20), "both sides must be at least 16 pixels")])
 def test_pictures_that_the_model_cannot_read_are_named(model, tmp_path, capsys, size, message):
     Image.new("RGB", size).save(tmp_path / "bad.png")
     assert generate(model, tmp_path / "a.png", "--image", tmp_path / "bad.png") == 1

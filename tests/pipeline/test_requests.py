@@ -40,7 +40,8 @@ def test_a_plan_is_drawn_with_its_requests_seed_and_prompt():
 
 
 def test_noise_of_another_size_is_refused():
-    with pytest.raises(GLMImageError, match=r"noise must be \[2, 16, 8, 12\], as the plan has it \(got \[1, 16, 8, 12\]\)"):
+    with pytest.raises(GLMImageError,
+                       match=r"noise must be \[2, 16, 8, 12\], as the plan has it \(got \[1, 16, 8, 12\]\)"):
         RenderRequest(PLAN, "", noise=torch.zeros(1, 16, 8, 12))
 
 

@@ -22,7 +22,8 @@ def test_grids_are_full_and_hold_only_codes(planner, tokenizer):
 
 def test_every_item_says_how_it_was_drawn(planner, tokenizer):
     sampling = Sampling(1.0, 0.9, 50)
-    plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=2**64 - 1, sampling=sampling, fingerprint="abc")
+    plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=2**64 - 1, sampling=sampling,
+                       fingerprint="abc")
     assert plan.origins == tuple(Drawn(PROMPT, seed, (96, 64), 1.0, 0.9, 50, "abc") for seed in (2**64 - 1, 0))
 
 
@@ -50,7 +51,8 @@ def test_two_runs_on_one_model_do_not_disturb_each_other(planner, tokenizer):
         if i == 100:
             assert torch.equal(plan_prompt(planner, tokenizer, "x", 64, 64, seed=1).ids, expected[1].ids)
 
-    assert torch.equal(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1, on_token=interleave).ids, expected[0].ids)
+    assert torch.equal(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1, on_token=interleave).ids,
+                       expected[0].ids)
 
 
 def test_no_token_is_computed_too_many(planner, tokenizer):
@@ -79,7 +81,9 @@ class Started(TorchDispatchMode):
 @pytest.mark.parametrize("fused", [True, False])
 @torch.inference_mode()
 def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokenizer, fused):
-    """4 products, 4 norms, 2 sums, 2 for the gate, 3 for the rotation, 2 for the cache, attention; apart, q, k and v take 3 more."""
+    """4 products, 4 norms, 2 sums, 2 for the gate, 3 for the rotation, 2 for the cache, attention; apart, q, k and v
+    take 3 more.
+    """
     planner = fuse(planner) if fused else planner
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 64, 64)
     session = DecodeSession.start(planner, layout, 1, "cpu", torch.float32)
@@ -106,7 +110,8 @@ def test_what_the_callback_raises_ends_the_run_within_a_token(planner, tokenizer
 
 def test_sampling_settings_reach_the_tokens(planner, tokenizer):
     greedy = plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=1)
-    assert torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=2).ids)
+    assert torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1),
+                                               seed=2).ids)
     assert not torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1).ids)
 
 
@@ -127,8 +132,10 @@ def test_looking_ahead_writes_the_same_tokens(planner, tokenizer, lookahead, sam
 
 
 def test_looking_ahead_at_an_edit_writes_the_same_tokens(planner, tokenizer):
-    reference = Plan(torch.randint(0, planner.config.codebook_size, (1, 3, 2), generator=torch.Generator().manual_seed(0)))
-    plain, looked = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, lookahead=n) for n in (1, 7))
+    reference = Plan(torch.randint(0, planner.config.codebook_size, (1, 3, 2),
+                                   generator=torch.Generator().manual_seed(0)))
+    plain, looked = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, lookahead=n)
+                     for n in (1, 7))
     assert torch.equal(plain.ids, looked.ids)
 
 

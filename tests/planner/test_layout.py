@@ -18,7 +18,8 @@ def test_a_prompt_is_followed_by_the_coarse_grid_and_the_target(planner, tokeniz
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64)
     coarse, target = layout.grids
     assert target == (2, 3) and layout.segments == [layout.prompt_ids.shape[1]] and layout.size == (96, 64)
-    assert layout.new_tokens == coarse[0] * coarse[1] + 6 and layout.length == layout.prompt_ids.shape[1] + layout.new_tokens
+    assert layout.new_tokens == coarse[0] * coarse[1] + 6
+    assert layout.length == layout.prompt_ids.shape[1] + layout.new_tokens
     assert layout.prompt_ids[0, -1] == planner.config.image_start_token_id
 
 

@@ -46,7 +46,8 @@ def test_quantised_matrices_cannot_be_fused(planner, name):
 
 
 def test_weights_kept_in_fp8_are_fused_as_they_are(planner):
-    tensors = {name: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor for name, tensor in planner.state_dict().items()}
+    tensors = {name: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor for name,
+               tensor in planner.state_dict().items()}
     model = PlannerModel(planner.config, operations=ops, fused=True)
     fill(model, tensors, "tiny", assign=True)
     fused = model.state_dict()[FUSED]

@@ -30,7 +30,8 @@ def test_saving_keeps_everything(plan, parts, tmp_path):
 
 def write_old_file(path, **metadata: str):
     """As 0.1 wrote plans: one prompt, seed and source for all items."""
-    save_file({"ids": torch.zeros(2, 2, 3, dtype=torch.int64), "preview": torch.zeros(2, 2, 2, dtype=torch.int64)}, path,
+    save_file({"ids": torch.zeros(2, 2, 3, dtype=torch.int64), "preview": torch.zeros(2, 2, 2, dtype=torch.int64)},
+              path,
               metadata={"prompt": "", **metadata})
 
 
@@ -44,7 +45,8 @@ def test_files_of_0_1_still_load(tmp_path):
     assert Plan.load(path).origins == () and Plan.load(path).coarse.shape == (2, 2, 2)
 
 
-@pytest.mark.parametrize("origins", ["[", "5", "[5]", '[{"kind": "found"}]', '[{"kind": "read"}]', '[{"kind": "read", "size": [1]}]',
+@pytest.mark.parametrize("origins", ["[", "5", "[5]", '[{"kind": "found"}]', '[{"kind": "read"}]',
+                                     '[{"kind": "read", "size": [1]}]',
                                      '[{"kind": "drawn", "size": [1, 2], "colour": "red"}]', '[{"kind": "edited"}]'])
 def test_origins_that_cannot_be_read_are_refused(origins, tmp_path):
     path = tmp_path / "plan.safetensors"
@@ -55,7 +57,8 @@ def test_origins_that_cannot_be_read_are_refused(origins, tmp_path):
 
 def test_tensors_are_normal_ones(tmp_path):
     with torch.inference_mode():
-        plan = Plan(torch.zeros(1, 2, 3, dtype=torch.int64), torch.zeros(1, 2, 2, dtype=torch.int64), log_probs=torch.zeros(1, 10))
+        plan = Plan(torch.zeros(1, 2, 3, dtype=torch.int64), torch.zeros(1, 2, 2, dtype=torch.int64),
+                    log_probs=torch.zeros(1, 10))
         moved = plan.to("cpu")
     for tensor in (plan.ids, plan.coarse, plan.log_probs, moved.ids):
         assert not tensor.is_inference()
@@ -108,7 +111,8 @@ def test_other_shapes_and_types_are_refused(ids):
 
 
 @pytest.mark.parametrize("parts, message", [
-    ({"coarse": torch.zeros(1, 2, 2, dtype=torch.int64)}, r"coarse grid and ids must be of the same batch \(got 1 and 2\)"),
+    ({"coarse": torch.zeros(1, 2, 2, dtype=torch.int64)},
+     r"coarse grid and ids must be of the same batch \(got 1 and 2\)"),
     ({"origins": (DRAWN,)}, r"origins and ids must be of the same batch \(got 1 and 2\)"),
     ({"log_probs": torch.zeros(1, 6)}, r"log-probabilities and ids must be of the same batch \(got 1 and 2\)"),
     ({"log_probs": torch.zeros(2, 5)}, r"there must be 6 log-probabilities an item \(got \[5\]\)"),
@@ -121,7 +125,8 @@ def test_parts_of_another_batch_are_refused(plan, parts, message):
 def test_files_that_are_no_plans_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    for name, found in (("x", r"must hold 'ids'.*\(got the tensors \['x'\]\)"), ("text", "not a complete safetensors file"),
+    for name, found in (("x", r"must hold 'ids'.*\(got the tensors \['x'\]\)"),
+                        ("text", "not a complete safetensors file"),
                         ("missing", "not a complete safetensors file")):
         with pytest.raises(GLMImageError, match=f"{name}.safetensors.*{found}"):
             Plan.load(tmp_path / f"{name}.safetensors")

@@ -2,9 +2,9 @@ import pytest
 
 from glm_core.errors import GLMImageError
 from glm_core.planner import PromptTokenizer
-from tests.support.tiny import CONTROLS, VISUAL_IDS, make_tokenizer
+from tests.support.tiny import RELEASED, make_tokenizer
 
-SOP, EOP = CONTROLS["<sop>"], CONTROLS["<eop>"]
+SOP, EOP = RELEASED.controls["<sop>"], RELEASED.controls["<eop>"]
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def test_empty_prompt(tokenizer):
                                   "a <|dit_token_16384|> b"])
 def test_control_tokens_in_a_prompt_are_text(tokenizer, text):
     ids = tokenizer.encode(text)
-    assert min(ids) >= VISUAL_IDS
-    assert not set(ids) & set(CONTROLS.values())
+    assert min(ids) >= RELEASED.visual
+    assert not set(ids) & set(RELEASED.control_ids)
     assert tokenizer.tokenizer.decode(ids).replace(" ", "") != ""
 
 

@@ -7,6 +7,7 @@ from .errors import GLMImageError
 TOKEN_PIXELS = 32  # one token of the target grid covers 32 x 32 pixels
 LATENT_PIXELS = 8
 TOKEN_LATENTS = TOKEN_PIXELS // LATENT_PIXELS
+LATENT_CHANNELS = 16
 SMALLEST_SIDE, LARGEST_SIDE = 32, 4096  # of a picture to draw, in pixels
 COARSE_TOKENS = 256  # of the released model
 SHORTEST, LONGEST = 512, 2048  # sides of a reference image in the released model, in pixels
@@ -53,9 +54,9 @@ def plan_grids(width: int, height: int, coarse_tokens: int = COARSE_TOKENS) -> t
     return target, coarse_grid(*target, coarse_tokens)
 
 
-def latent_shape(batch: int, channels: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """[B, channels, H/8, W/8] of a picture's latent; width and height are in pixels."""
-    return batch, channels, height // LATENT_PIXELS, width // LATENT_PIXELS
+def latent_shape(batch: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """[B, 16, H/8, W/8] of the latents of pictures of width x height pixels."""
+    return batch, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS
 
 
 def reference_size(width: int, height: int, shortest: int = SHORTEST, longest: int = LONGEST) -> tuple[int, int]:

@@ -15,9 +15,9 @@ from .schedule import network_timestep, official_sigmas, resolution_shift
 OnStep = Callable[[int], object]  # called with i once step i is done
 
 
-def draw_noise(seed: int, batch: int, width: int, height: int, channels: int = 16) -> Tensor:
+def draw_noise(seed: int, batch: int, width: int, height: int) -> Tensor:
     """float32 [B, 16, H/8, W/8], drawn on the CPU: the same numbers as ComfyUI's samplers draw for this seed."""
-    return torch.randn(latent_shape(batch, channels, width, height), generator=torch.Generator().manual_seed(seed))
+    return torch.randn(latent_shape(batch, width, height), generator=torch.Generator().manual_seed(seed))
 
 
 def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, on_step: OnStep) -> Tensor:

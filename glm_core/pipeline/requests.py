@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import isfinite
 
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..geometry import check_size
+from ..geometry import check_size, latent_shape
 from ..glyph import NATURAL, QUOTE_RULES
 from ..images import to_rgb
 from ..planner import Sampling
@@ -92,7 +93,7 @@ class RenderRequest:
     noise: Tensor | None = None
 
     def __post_init__(self):
-        expected = self.plan.batch, 16, self.plan.height // 8, self.plan.width // 8
+        expected = latent_shape(self.plan.batch, self.plan.width, self.plan.height)
         if self.noise is not None and tuple(self.noise.shape) != expected:
             raise GLMImageError(f"noise must be {list(expected)}, as the plan has it (got {list(self.noise.shape)})")
 
@@ -103,6 +104,9 @@ class RenderRequest:
 
 
 def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
-    """The one seed rule of a command: request j gets seed + j * batch, so that no two pictures share a seed."""
-    return [replace(request, seed=seed + j * request.batch) for j, request in enumerate(requests)]
+    """The one seed rule of a command: each request's seeds follow those of the one before, so that no two pictures of a
+    command share one. With batches of n, request j gets seed + j * n.
+    """
+    offsets = accumulate((request.batch for request in requests), initial=0)
+    return [replace(request, seed=seed + offset) for request, offset in zip(requests, offsets)]
 

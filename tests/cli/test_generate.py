@@ -11,12 +11,12 @@ from glm_core.checkpoint import PARTS
 from glm_core.cli import main
 from glm_core.images import read_image
 from glm_core.pipeline import default_side
-from tests.support.tiny import write_checkpoint
+from tests.support.tiny import small_checkpoint
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("model"))
+    return small_checkpoint(tmp_path_factory.mktemp("model"))
 
 
 def generate(model, out, *options):
@@ -32,7 +32,7 @@ def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
     pictures = [np.asarray(Image.open(tmp_path / name)) for name in ("a.png", "a-1.png")]
     assert all(picture.shape == (64, 96, 3) for picture in pictures) and (pictures[0] != pictures[1]).any()
     plan, latent = load_file(files["plan"]), load_file(files["latent"])["latent"]
-    assert plan["ids"].shape == (2, 2, 3) and plan["preview"].shape == (2, 13, 19) and plan["ids"].dtype == torch.int64
+    assert plan["ids"].shape == (2, 2, 3) and plan["preview"].shape == (2, 3, 4) and plan["ids"].dtype == torch.int64
     assert latent.shape == (2, 16, 8, 12) and latent.dtype == torch.float32
     printed = capsys.readouterr()
     assert "a-1.png: 96x64" in printed.out and "plan:" in printed.err and "draw:" in printed.err
@@ -132,9 +132,9 @@ def test_noise_of_another_size_is_refused(model, tmp_path, capsys):
 
 
 def test_plan_with_an_id_out_of_range_is_refused(model, tmp_path, capsys):
-    save_file({"ids": torch.full((1, 2, 3), 16385)}, tmp_path / "plan.safetensors")
+    save_file({"ids": torch.full((1, 2, 3), 65)}, tmp_path / "plan.safetensors")
     assert generate(model, tmp_path / "a.png", "--plan-in", tmp_path / "plan.safetensors") == 1
-    assert "plan: ids must be from 0 to 16383 (got 16385)" in capsys.readouterr().err
+    assert "plan: ids must be from 0 to 63 (got 65)" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -30,8 +30,8 @@ def test_settings_check_themselves(values, message):
 
 
 def test_no_two_pictures_of_a_command_share_a_seed():
-    requests = with_seeds([PlanRequest("a", 64, 64, batch=3), PlanRequest("b", 64, 64, batch=3)], 40)
-    assert [request.seed for request in requests] == [40, 43]
+    requests = with_seeds([PlanRequest("a", 64, 64, batch=batch) for batch in (3, 3, 1, 2)], 40)
+    assert [request.seed for request in requests] == [40, 43, 46, 47]
 
 
 def test_a_plan_is_drawn_with_its_requests_seed_and_prompt():

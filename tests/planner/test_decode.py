@@ -14,7 +14,7 @@ PROMPT = "two cats on a red sofa"
 
 def test_grids_are_full_and_hold_only_codes(planner, tokenizer):
     plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2)
-    assert plan.ids.shape == (2, 2, 3) and plan.coarse.shape == (2, 13, 19)
+    assert plan.ids.shape == (2, 2, 3) and plan.coarse.shape == (2, 3, 4)
     for grid in (plan.ids, plan.coarse):
         assert grid.min() >= 0 and grid.max() < planner.config.codebook_size
     assert (plan.width, plan.height, plan.batch) == (96, 64, 2)

@@ -50,7 +50,9 @@ def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, firs
 
 
 def draft_sources(grids: list[Grid]) -> list[int]:
-    """For every token the earlier one that it most likely repeats: the one to its left, in the first column above it."""
+    """For every token the earlier one that it most likely repeats: the one to its left, in the first column above
+    it.
+    """
     sources = []
     for rows, columns in grids:
         start = len(sources)
@@ -79,7 +81,8 @@ def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first:
         for i in range(drafted, end):
             drafts[:, i] = drafts[:, sources[i]]
         noise += [sampler.draw_noise() for _ in range(len(noise), end)]
-        pass_noise = None if sampler.sampling.top_k == 1 else torch.stack(noise[known:end], dim=1)
+        of_pass = [numbers for numbers in noise[known:end] if numbers is not None]  # greedy sampling has none
+        pass_noise = torch.stack(of_pass, dim=1) if of_pass else None
         drawn = sampler.sample(session.decode(drafts[:, known - 1 : end - 1], first + known - 1), pass_noise)
         matches = (drawn == drafts[:, known:end]).all(0)[:-1]
         accepted = 1 + int(matches.cumprod(0).sum())
@@ -101,8 +104,9 @@ def plan_prompt(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, wi
 @torch.inference_mode()
 def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, seed: int = 0,
                   sampling: Sampling = Sampling(),
-                  lookahead: int = 1, device="cpu", dtype=torch.float32, on_token: OnToken = lambda i, tokens: None,
-                  recorder: GraphRecorder | None = None, fingerprint: str = "") -> Plan:
+                  lookahead: int = 1, device: torch.device | str = "cpu", dtype=torch.float32,
+                  on_token: OnToken = lambda i, tokens: None, recorder: GraphRecorder | None = None,
+                  fingerprint: str = "") -> Plan:
     """Write ``batch`` plans of one layout; item i is drawn from its own generator, seeded seed + i.
 
     ``lookahead``: tokens of one pass, see ``decode_jacobi``. ``device`` and ``dtype`` are those of the activations.

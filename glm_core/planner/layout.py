@@ -63,8 +63,11 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
     batch = common_batch(references)
     images = [image_ids(config, reference, batch) for reference in references]
     prompt_ids = torch.cat([*images, torch.tensor([text]).expand(batch, -1)], dim=1)
-    image_segments = [segment for reference in references for segment in (1, tuple(reference.ids.shape[1:]), 1)]
-    return PromptLayout(prompt, prompt_ids, [*image_segments, len(text)], grids[::-1])
+    segments: list[int | Grid] = []
+    for reference in references:
+        rows, columns = reference.ids.shape[1:]
+        segments += [1, (rows, columns), 1]
+    return PromptLayout(prompt, prompt_ids, [*segments, len(text)], grids[::-1])
 
 
 def common_batch(references: Sequence[Plan]) -> int:

@@ -237,8 +237,9 @@ class Layer(nn.Module):
         kw = {"device": device, "dtype": dtype}
         self.self_attn = Attention(config, fused, operations=operations, **kw)
         self.mlp = MLP(config, operations=operations, **kw)
-        for name in ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm"):
-            self.add_module(name, operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw))
+        norms = [operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw) for _ in range(4)]
+        self.input_layernorm, self.post_self_attn_layernorm, *mlp_norms = norms
+        self.post_attention_layernorm, self.post_mlp_layernorm = mlp_norms
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int,
                 position: int | Tensor) -> Tensor:

@@ -32,8 +32,8 @@ def batched_rotary(layouts: Sequence[PromptLayout], length: int, config: Planner
     return cos.view(len(layouts), 1, length, -1), sin.view(len(layouts), 1, length, -1)
 
 
-def token_logits(model: PlannerModel, layouts: Sequence[PromptLayout], tokens: Tensor, device="cpu",
-                 dtype=torch.float32) -> Tensor:
+def token_logits(model: PlannerModel, layouts: Sequence[PromptLayout], tokens: Tensor,
+                 device: torch.device | str = "cpu", dtype=torch.float32) -> Tensor:
     """Logits [B, n, V] for tokens [B, n] in the order of writing, each given its prompt and the tokens before it.
 
     One layout an item, with a prompt of its own ([1, P]); shorter rows are padded at the end, which nothing attends to.
@@ -57,7 +57,8 @@ def written_tokens(plan: Plan) -> Tensor:
     return torch.cat([grid.flatten(1) for grid in grids], dim=1)
 
 
-def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device="cpu", dtype=torch.float32) -> Tensor:
+def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.device | str = "cpu",
+          dtype=torch.float32) -> Tensor:
     """Log-probabilities, float32 [B, n], of a plan's tokens in the order of writing, as Plan.log_probs holds them.
 
     Of the full softmax over the codebook at temperature 1, before top-k and top-p. Differentiable unless the caller

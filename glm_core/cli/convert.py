@@ -12,7 +12,8 @@ def add_command(commands) -> None:
     add("folder", type=Path, metavar="FOLDER", help="the released folder")
     add("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
     formats = "; ".join(f"{entry.name} ({entry.summary})" for entry in FORMATS.values())
-    add("--quantise", choices=FORMATS, help=f"write the large matrices of planner and diffusion model in fewer bits: {formats}")
+    add("--quantise", choices=FORMATS,
+        help=f"write the large matrices of planner and diffusion model in fewer bits: {formats}")
     command.set_defaults(run=run)
 
 

@@ -19,8 +19,8 @@ TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", s
 def read_config(cls: type[Config], values: dict, source: str) -> Config:
     """Build the config dataclass ``cls`` from ``values`` (a parsed config.json).
 
-    Unknown keys are ignored, and null stands for the default. Whole numbers must be at least 1 (token ids: 0), other
-    numbers above 0 unless they are in a list.
+    Unknown keys are ignored, and null stands for the default. Whole numbers must be at least 1 (token ids and those in
+    lists: 0), other numbers above 0 unless they are in a list.
 
     Raises GLMImageError, naming ``source`` and the key, where a key without a default is missing, or where a value has
     another type or is out of range.
@@ -43,7 +43,7 @@ def checked(value: Any, annotation: Any, name: str) -> Any:
     if expected is float and value <= 0:
         raise GLMImageError(f"{name} must be above 0 (got {value})")
     if expected is int:
-        check_whole_number(value, name)
+        check_at_least(0 if name.endswith("_id") else 1, value, name)
     return value
 
 
@@ -56,7 +56,7 @@ def checked_tuple(values: Any, types: tuple, name: str) -> tuple:
     for value in values:
         check_type(value, types[0], name)
         if types[0] is int:
-            check_whole_number(value, name)
+            check_at_least(0, value, name)
     return tuple(values)
 
 
@@ -69,7 +69,6 @@ def check_type(value: Any, expected: type, name: str) -> None:
         raise GLMImageError(f"{name} must be {TYPE_NAMES[expected]} (got {value!r})")
 
 
-def check_whole_number(value: int, name: str) -> None:
-    smallest = 0 if name.endswith("_id") else 1
+def check_at_least(smallest: int, value: int, name: str) -> None:
     if value < smallest:
         raise GLMImageError(f"{name} must be at least {smallest} (got {value})")

@@ -25,8 +25,9 @@ def add_command(commands) -> None:
         help="one JSON object per line: prompt, texts, and optionally shapes and images")
     add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and what each picture shows")
     add("--sheet", type=Path, metavar="FILE.png", help="put all pictures with their prompts on one sheet")
-    add("--without", choices=ABLATIONS, help="disables one component (an ablation): plan (each prompt is drawn from the plan "
-        "of the next one), glyphs (no quoted texts are encoded) or preview (plans have no preview grid)")
+    add("--without", choices=ABLATIONS,
+        help="disables one component (an ablation): plan (each prompt is drawn from the plan of the next one), glyphs (no "
+        "quoted texts are encoded) or preview (plans have no preview grid)")
     add("--limit", type=int, metavar="N", help="evaluate only the first N prompts")
     add_drawing(command)
     command.set_defaults(run=run)

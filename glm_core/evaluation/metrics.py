@@ -5,8 +5,8 @@ Wanted words and words that the OCR read are normalised (``normalise``), then pa
 - Word accuracy: the share of all wanted words that are paired with the very same word.
 - NED: the mean over all wanted words of the ``similarity`` to their partner, 0 for a word without one.
 
-Both are means over words, not over pictures; other words in a picture do not count against it. Unlike in CVTG-2K, the OCR
-is RapidOCR, 0 and O count as one letter, 1 and I likewise, and letters spaced out on a grid are one word
+Both are means over words, not over pictures; other words in a picture do not count against it. Unlike in CVTG-2K, the
+OCR is RapidOCR, 0 and O count as one letter, 1 and I likewise, and letters spaced out on a grid are one word
 (``ocr.line_words``).
 """
 

@@ -88,8 +88,8 @@ def read_words(boxes: Sequence[TextBox]) -> list[str]:
 def letter_centres(text: str, corners: np.ndarray, letters: Sequence) -> tuple[float, ...]:
     """The x in pixels of each character of ``text`` that is not a blank.
 
-    corners: of the text's box, [4, 2]. letters: the characters that the OCR located (character, score, corners); where they
-    do not spell the text, its characters are spread evenly over the box.
+    corners: of the text's box, [4, 2]. letters: the characters that the OCR located, each (character, score, corners).
+    Where they do not spell the text, its characters are spread evenly over the box.
     """
     if [letter[0] for letter in letters] == list("".join(text.split())):
         return tuple(float(np.mean([x for x, _ in letter[2]])) for letter in letters)

@@ -1,4 +1,4 @@
-"""The tasks to evaluate, one per line of a JSONL file: a prompt, the texts to show in the picture, and images to edit."""
+"""The tasks to evaluate, one per line of a JSONL file: a prompt, the texts that its picture should show, and images."""
 
 import json
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> Image.Image:
-    """Pictures at most 320 pixels wide and high, in about as many rows as columns, with their wrapped captions beneath."""
+    """Pictures at most 320 pixels wide and high, in about as many rows as columns, with wrapped captions beneath."""
     font = caption_font([caption for lines in captions for caption in lines])
     texts = [[line for caption in lines for line in wrap(caption, font)] for lines in captions]
     columns = ceil(sqrt(len(pictures)))

@@ -59,8 +59,8 @@ class PosterResult:
 def tasks(path: Path, limit: int | None = None) -> list[PosterTask]:
     """The first ``limit`` tasks of a JSONL file, all lines of which are checked.
 
-    A line is an object with "prompt", a text; "texts", a list of texts; optionally "shapes", a list of {"kind", "colour",
-    "zone": [row, column]}; and optionally "images", a list of file names relative to the JSONL file.
+    A line is an object with "prompt", a text; "texts", a list of texts; optionally "shapes", a list of objects
+    {"kind", "colour", "zone": [row, column]}; and optionally "images", a list of file names relative to the JSONL file.
     Raises GLMImageError, naming the file and the line, when a line is anything else.
     """
     return [parse_poster_task(values, source, path.parent) for source, values in read_lines(path)][:limit]

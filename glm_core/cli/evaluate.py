@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -26,8 +27,8 @@ def add_command(commands) -> None:
     add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and what each picture shows")
     add("--sheet", type=Path, metavar="FILE.png", help="put all pictures with their prompts on one sheet")
     add("--without", choices=ABLATIONS,
-        help="disables one component (an ablation): plan (each prompt is drawn from the plan of the next one), glyphs (no "
-        "quoted texts are encoded) or preview (plans have no preview grid)")
+        help="disables one component (an ablation): plan (each prompt is drawn from the plan of the next one), glyphs "
+        "(no quoted texts are encoded) or preview (plans have no preview grid)")
     add("--limit", type=int, metavar="N", help="evaluate only the first N prompts")
     add_drawing(command)
     command.set_defaults(run=run)
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         write_sheet(args.sheet, pictures, results)
 
 
-def table(figures: dict[str, int | float | None]) -> str:
+def table(figures: dict[str, Any]) -> str:
     """Two lines, the figures' names and their values."""
     names = [name_of(figure) for figure in figures]
     values = [format_value(value) for value in figures.values()]
@@ -65,7 +66,7 @@ def name_of(figure: str) -> str:
     return "NED" if figure == "ned" else figure.replace("_", " ")
 
 
-def format_value(value: int | float | None) -> str:
+def format_value(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)

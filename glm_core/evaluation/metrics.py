@@ -13,6 +13,7 @@ OCR is RapidOCR, 0 and O count as one letter, 1 and I likewise, and letters spac
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 INDISTINGUISHABLE = str.maketrans("01|", "OII")  # no OCR tells these apart in a word of random letters
 
@@ -70,8 +71,8 @@ def pair_words(wanted: Sequence[str], read: Sequence[str]) -> list[WordResult]:
     return results
 
 
-def word_figures(words: Sequence[WordResult]) -> dict[str, int | float | None]:
-    """Number of wanted words, word accuracy and NED, both in 0...1."""
+def word_figures(words: Sequence[WordResult]) -> dict[str, Any]:
+    """Number of wanted words, and word accuracy and NED in 0...1, None where no words were wanted."""
     return {
         "words": len(words),
         "word_accuracy": mean([word.right for word in words]),

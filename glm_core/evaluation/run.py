@@ -42,9 +42,9 @@ def draw_pictures(model: Path, tasks: Sequence[Task], template: PlanRequest, set
     without: the component that is disabled. Without "plan", each task is drawn from the plan of the next one.
     """
     images = [[read_image(path) for path in task.images] for task in tasks]
-    requests = plan_requests(tasks, template, read_references(model, images, compute, progress))
-    if without == "preview":
-        requests = [replace(request, coarse=False) for request in requests]
+    references = read_references(model, images, compute, progress)
+    template = replace(template, batch=1, coarse=template.coarse and without != "preview")
+    requests = plan_requests(tasks, template, references)
     plans = plan(model, requests, compute, progress)
     rendered = render(model, render_requests(requests, plans, settings, without), compute, progress)
     return [to_image(result.pictures[0]) for result in rendered]
@@ -52,8 +52,8 @@ def draw_pictures(model: Path, tasks: Sequence[Task], template: PlanRequest, set
 
 def plan_requests(tasks: Sequence[Task], template: PlanRequest,
                   references: Sequence[tuple[ReferenceImage, ...]]) -> list[PlanRequest]:
-    """A request for one plan of each task."""
-    requests = [replace(template, prompt=task.prompt, references=images, batch=1)
+    """One request for each task, with seeds that no two pictures share."""
+    requests = [replace(template, prompt=task.prompt, references=images)
                 for task, images in zip(tasks, references, strict=True)]
     return with_seeds(requests, template.seed)
 

@@ -111,7 +111,7 @@ def reward(task: PosterTask, picture: Image.Image, reader: Reader) -> float:
     return sum(right) / len(right) if right else 1.0
 
 
-def summary(results: Sequence[PosterResult]) -> dict[str, int | float | None]:
+def summary(results: Sequence[PosterResult]) -> dict[str, Any]:
     """Counts, and figures in 0...1 over the words and shapes of all pictures; None where none were wanted."""
     words = [word for result in results for word in result.words]
     shapes = [shape for result in results for shape in result.shapes]
@@ -121,7 +121,7 @@ def summary(results: Sequence[PosterResult]) -> dict[str, int | float | None]:
     }
 
 
-def plan_figures(tasks: Sequence[PosterTask], pictures: Sequence[Image.Image]) -> dict[str, float | None]:
+def plan_figures(tasks: Sequence[PosterTask], pictures: Sequence[Image.Image]) -> dict[str, Any]:
     """For pictures that were drawn from the next task's plan: the share of that task's shapes that they show."""
     followed = [measure_shapes(task, picture) for task, picture in zip(rotate(tasks), pictures, strict=True)]
     return {"plans_shape_accuracy": mean([shape.right for shapes in followed for shape in shapes])}

@@ -1,9 +1,9 @@
 """Finding the shapes that a prompt asks for: regions of one colour, compared with the shapes as posters draw them.
 
 A wanted shape is right if the largest region of its colour in its zone is of its kind. A region is in the zone (a ninth
-of the picture) in which its centre lies. Each pixel counts as the nearest of the posters' colours. A region counts if it
-covers at least 1/20 of a zone, is at most half as wide and high as the picture, and has an aspect ratio of at most 1.5.
-Its kind is the one whose outline overlaps with it most, if that is 0.7 or more (intersection over union).
+of the picture) in which its centre lies. Each pixel counts as the nearest of the posters' colours. A region counts if
+it covers at least 1/20 of a zone, is at most half as wide and high as the picture, and has an aspect ratio of at most
+1.5. Its kind is the one whose outline overlaps with it most, if that is 0.7 or more (intersection over union).
 """
 
 from collections.abc import Iterator, Sequence

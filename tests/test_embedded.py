@@ -45,7 +45,7 @@ FREE = [held_out_poster(random.Random(i), Style(free=True)) for i in range(8)]
 IN_CHINESE = [held_out_poster(random.Random(i), Style(free=i % 2 > 0, chinese=True)) for i in range(8)]
 WITH_SERIFS = [replace(poster, font="serif") for poster in (*ON_GRID[:6], *IN_CHINESE[:4:2])]
 TEMPLATE, SETTINGS = PlanRequest("", SIDE, SIDE), RenderSettings(steps=12, guidance=1.5)
-NAMES = list(CELL_CODES)
+NAMES: list[tuple[str, ...]] = list(CELL_CODES)  # what each code shows
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,8 @@ def placed_letters(ids: list[list[int]]) -> list[PlacedLetter]:
             name = NAMES[code]
             if name[0] == "letter":
                 _, letter, colour, size, part_y, part_x = name
-                letters.append(PlacedLetter(colour, size, 2 * row + 1 - int(part_y[1]), 2 * column + 1 - int(part_x[1]), letter))
+                y, x = 2 * row + 1 - int(part_y[1]), 2 * column + 1 - int(part_x[1])
+                letters.append(PlacedLetter(colour, size, y, x, letter))
     return sorted(letters)
 
 
@@ -205,7 +206,8 @@ def test_held_out_words_come_out_as_written_on_the_grid_and_with_serifs(pictures
 
 
 def figures_of(posters, drawn, reader) -> dict:
-    return summary([measure(task_of(poster), Image.fromarray(picture), reader) for poster, picture in zip(posters, drawn)])
+    images = [Image.fromarray(picture) for picture in drawn]
+    return summary([measure(task_of(poster), image, reader) for poster, image in zip(posters, images)])
 
 
 def assert_words_and_shapes(posters, drawn, reader, least: float) -> None:

@@ -128,7 +128,7 @@ def placed_letters(ids: list[list[int]]) -> list[PlacedLetter]:
         for column, code in enumerate(line):
             name = NAMES[code]
             if name[0] == "letter":
-                _, letter, colour, size, part_y, part_x = name
+                _, letter, colour, size, part_x, part_y = name
                 y, x = 2 * row + 1 - int(part_y[1]), 2 * column + 1 - int(part_x[1])
                 letters.append(PlacedLetter(colour, size, y, x, letter))
     return sorted(letters)

@@ -9,8 +9,8 @@ from .options import add_device, choose_compute
 
 def add_command(commands) -> None:
     command = commands.add_parser(
-        "train", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        help="train a small GLM-Image on posters that the program draws; an interrupted run resumes")
+        "train", help="train a small GLM-Image on posters that the program draws; an interrupted run resumes",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     command.add_argument("out", type=Path, metavar="OUT",
                          help="gets the checkpoint and its loss curves, and in training/ states and logs")
     add_device(command)

@@ -14,7 +14,7 @@ from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, resolution_shift
 from glm_core.evaluation.suites.shapes import seen_kinds
 from glm_core.pipeline import draw_noise
-from glm_core.posters.scene import Item
+from glm_core.posters import Item
 from tests.support.servers import PACK, RunFailed, load_workflow
 
 NODES = {

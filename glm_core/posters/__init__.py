@@ -44,7 +44,7 @@ from .scene import (
     word_cells,
 )
 from .tokenizer import IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
-from .words import PAIR, PAIRS, with_pair, with_words
+from .words import PAIR_OF, PAIRS, with_pair, with_words
 
 __all__ = [
     "BACKGROUNDS",
@@ -58,7 +58,7 @@ __all__ = [
     "IMAGE_END",
     "IMAGE_START",
     "LARGE_LETTERS",
-    "PAIR",
+    "PAIR_OF",
     "PAIRS",
     "REDUCED_CODES",
     "ROWS",

@@ -1,4 +1,4 @@
-"""The caption of a poster, in English or Chinese. On the token grid it says all there is to know about the poster."""
+"""The caption of a poster, in English or Chinese. For posters on the token grid it is complete."""
 
 from .scene import Item, Poster
 

@@ -1,7 +1,8 @@
 """The codebook of posters: what a cell of a plan can show, and the codes of a poster's cells.
 
 A code says what its cell shows, in which colour and size, and which part of it, so that a plan fixes its picture to
-half a token. Only which of two letters a cell shows can be ambiguous, where the texts that the prompt quotes tell.
+half a token. The only thing that it may leave ambiguous is which of two letters a cell shows, if the texts that the
+prompt quotes determine it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from .scene import (
     shape_cells,
     word_cells,
 )
-from .words import ALIKE, CHARACTERS, PAIR, PAIRS
+from .words import ALIKE, CHARACTERS, PAIR_OF, PAIRS
 
 # Parts of an item: x1 y2 is one that starts at the item's left edge and one step below its top edge
 X_PARTS, Y_PARTS = ("x1", "x2", "x3"), ("y1", "y2", "y3")
@@ -33,7 +34,7 @@ Code = tuple[str, ...]
 
 
 def letter_codes() -> list[Code]:
-    """Single letters, then pairs, which leave ambiguous which of their two letters the cell shows."""
+    """Single letters, then pairs of letters; a pair does not say which of its two letters the cell shows."""
     names = [*CHARACTERS, *PAIRS]
     parts = X_PARTS[:LETTER_PARTS], Y_PARTS[:LETTER_PARTS]
     return [("letter", *details) for details in product(names, COLOURS, WORD_PITCH, *parts)]
@@ -79,7 +80,7 @@ def reduced_code(code: Code) -> Code:
     """The code's counterpart in the reduced codebook: pairs of letters only, no sizes, only parts on the token grid."""
     match code:
         case "letter", letter, colour, _, _, _:
-            return "letter", PAIR[letter[0]], colour, "small", "x1", "y1"
+            return "letter", PAIR_OF[letter[0]], colour, "small", "x1", "y1"
         case "shape", kind, colour, _, x, y:
             return "shape", kind, colour, "large", part_on_grid(x), part_on_grid(y)
     return code
@@ -100,18 +101,18 @@ def part_shown(cell: Cell, left: int, top: int) -> tuple[str, str]:
 
 
 def ambiguous_letters(text: str, quoted: Sequence[str]) -> list[str]:
-    """The letters of a word. In a quoted word, pairs replace letters unless the quoted texts have both of the pair.
+    """The letters of a word. In a quoted word, a letter becomes its pair unless the quoted texts have both letters.
 
-    ``quoted``: all texts that the prompt quotes. The pairs in ALIKE never replace a letter.
+    ``quoted``: all texts that the prompt quotes. The pairs in ALIKE are never used.
     """
     if text not in quoted:
         return list(text)
     quoted_letters = set("".join(quoted))
     names = []
     for letter in text:
-        pair = PAIR[letter]
-        is_told_by_prompt = pair not in ALIKE and len(quoted_letters & set(pair)) == 1
-        names.append(pair if is_told_by_prompt else letter)
+        pair = PAIR_OF[letter]
+        is_determined = pair not in ALIKE and len(quoted_letters & set(pair)) == 1
+        names.append(pair if is_determined else letter)
     return names
 
 
@@ -149,9 +150,9 @@ def cell_codes(poster: Poster, quoted: Sequence[str] = ()) -> list[list[int]]:
 
 
 def coarse_grid_codes(poster: Poster) -> list[list[int]]:
-    """The code of every cell of the coarse grid, by rows; each covers 2 x 2 cells of the target grid.
+    """The code of every cell of the coarse grid, by rows. Each covers 2 x 2 cells of the target grid.
 
-    It shows the shape in these cells, if there is none the colour of their letters, else the background.
+    A cell shows the shape in these four cells, or else the colour of their letters, or else the background.
     """
     grid = empty_cells(poster, poster.cells // 2)
     for item in (*poster.words, *poster.shapes):

@@ -34,7 +34,7 @@ def rewrite(rng: random.Random, poster: Poster, new_word: Callable[[], str]) -> 
 
 
 def free_zones(poster: Poster, item: Item) -> list[tuple[str, str]]:
-    """Where an item can move: a word to rows without other items, a shape to empty zones in rows without words."""
+    """Zones to which an item can move: for a word, in rows without other items; for a shape, in rows without words."""
     others = [other for other in poster.items if other is not item]
     closed_rows = {other.zone[0] for other in others if not item.kind or not other.kind}
     taken = {other.zone for other in others} | {item.zone}
@@ -62,7 +62,7 @@ def repaint(rng: random.Random, poster: Poster) -> Edit:
 
 
 def edit_poster(rng: random.Random, poster: Poster, new_word: Callable[[], str] | None) -> Edit:
-    """One change: with ``new_word``, another word; otherwise another colour, zone or background, or an item less."""
+    """One change: with ``new_word``, of a word; otherwise of a colour, a zone or the background, or a removal."""
     if new_word:
         return rewrite(rng, poster, new_word)
     item = rng.choice(poster.items)
@@ -78,7 +78,7 @@ def edit_poster(rng: random.Random, poster: Poster, new_word: Callable[[], str] 
 
 def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(),
                 style: Style = Style()) -> Edit:
-    """An edit of a random poster: a new word of this many letters, or with 0 another change."""
+    """An edit of a random poster: a new word with this many letters, or, if 0, another kind of change."""
     poster = random_poster(rng, None, held_out, style)
 
     def new_word() -> str:

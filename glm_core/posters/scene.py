@@ -1,7 +1,7 @@
 """Posters as values: items, colours and zones, and which cells of the 8 x 8 token grid an item covers.
 
-Items stand in nine zones. On the token grid a word has one letter per cell and a shape covers 2 x 2 cells. On a free
-poster items start at any multiple of half a token and have one of two sizes.
+There are nine zones for items. On the token grid a word has one letter per cell and a shape covers 2 x 2 cells. On a
+free poster items start at any multiple of half a token and have one of two sizes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 ROWS, COLUMNS = ("top", "centre", "bottom"), ("left", "centre", "right")
 NO_ZONE = "", ""  # of items on pages without captions
 LUMA = np.array((0.299, 0.587, 0.114))
-CONTRAST = 60  # least difference in brightness between an item and its background; OCR misses most text below it
+CONTRAST = 60  # least difference in brightness between an item and its background; OCR misses most text with less
 WORD_PITCH = {"small": 2 * STEP, "large": 3 * STEP}
 SHAPE_PITCH = {"small": 3 * STEP // 2, "large": 2 * STEP}
 LARGE_LETTERS = SIDE // WORD_PITCH["large"]  # longest large word that fits on a poster
@@ -40,7 +40,7 @@ Cell = tuple[int, int]  # row, column
 
 
 class ItemBox(NamedTuple):
-    """Where an item stands, in pixels. A word is 1 pitch high and 1 pitch wide per letter, a shape 2 x 2 pitches."""
+    """Where an item is, in pixels. A word is 1 pitch high and 1 pitch wide per letter, a shape 2 x 2 pitches."""
 
     left: int
     top: int

@@ -9,7 +9,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ23456789"  # without 0 and 1, which OCR con
 CHINESE = "春日夏月秋山冬水火花木鸟风星雪雨天画地书茶酒门店"
 CHARACTERS = LETTERS + CHINESE
 PAIRS = [CHARACTERS[i : i + 2] for i in range(0, len(CHARACTERS), 2)]  # both letters of one are seldom in the same word
-PAIR = {letter: pair for pair in PAIRS for letter in pair}
+PAIR_OF = {letter: pair for pair in PAIRS for letter in pair}
 ALIKE = "CD", "EF"  # pairs that differ in too few pixels for the decoder to learn them from the glyphs
 VOWELS, VOWEL_SHARE = "AEIOU", 0.2  # vowels are drawn more often, so that words look like words
 
@@ -45,6 +45,6 @@ def with_pair(rng: random.Random, poster: Poster, held_out: frozenset[str]) -> P
     if len(letters) < 2:
         return poster
     (word, i), (other, j) = rng.sample(letters, 2)
-    partner = PAIR[other.text[j]].replace(other.text[j], "")
+    partner = PAIR_OF[other.text[j]].replace(other.text[j], "")
     changed = word.text[:i] + partner + word.text[i + 1 :]
     return poster if changed in held_out else replace_item(poster, word, replace(word, text=changed))

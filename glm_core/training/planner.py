@@ -107,8 +107,8 @@ def token_weights(codes: Tensor, mix: Mix) -> Tensor:
 def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random,
                  device: torch.device) -> Tensor:
     """Weighted mean of the cross-entropy of a batch's codes."""
-    layouts, wanted = zip(*draw_examples(model, tokenizer, batch, mix, rng))
-    codes = torch.tensor(wanted)
+    layouts, targets = zip(*draw_examples(model, tokenizer, batch, mix, rng))
+    codes = torch.tensor(targets)
     logits = token_logits(model, layouts, codes, device).float()
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten().to(device), reduction="none").view(codes.shape)
     weight = token_weights(codes, mix).to(device)
@@ -123,7 +123,7 @@ def teacher_forced_accuracy(model: PlannerModel, tokenizer: PromptTokenizer, rng
     Over ``count`` posters on the token grid.
     """
     examples = [training_example(model, tokenizer, random_poster(rng)) for _ in range(count)]
-    layouts, wanted = zip(*examples)
-    codes = torch.tensor(wanted)
+    layouts, targets = zip(*examples)
+    codes = torch.tensor(targets)
     best = token_logits(model, layouts, codes, device).argmax(-1).cpu()
     return (best == codes)[:, -GRID * GRID :].float().mean().item()

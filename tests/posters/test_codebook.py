@@ -85,7 +85,8 @@ def test_codes_say_all_there_is_to_know():
     for poster in (*ON_GRID[:40], *FREE[:80], *DENSE_PAGES[:80], *WITH_SERIFS[:40]):
         codes = cell_codes(poster)
         if any(code[0] == "empty" for code in names_of(codes)):
-            assert np.array_equal(draw_poster(poster_shown(codes)), draw_poster(poster)), poster
+            shown, drawn = (np.asarray(draw_poster(each)) for each in (poster_shown(codes), poster))
+            assert np.array_equal(shown, drawn), poster
 
 
 def test_the_reduced_codebook_keeps_colours_and_pairs_of_letters():
@@ -119,8 +120,8 @@ def test_pictures_have_the_colours_that_the_codes_name():
             for c, code in enumerate(row):
                 kind, *details = NAMES[code]
                 cell = pixels[32 * r : 32 * r + 32, 32 * c : 32 * c + 32].reshape(-1, 3)
-                wanted = BACKGROUNDS[details[0]] if kind == "empty" else COLOURS[details[1]]
-                share = (np.abs(cell - wanted).max(1) < 8).mean()
+                expected = BACKGROUNDS[details[0]] if kind == "empty" else COLOURS[details[1]]
+                share = (np.abs(cell - expected).max(1) < 8).mean()
                 assert share >= least_empty if kind == "empty" else share > 0.05, (poster, r, c)
 
 

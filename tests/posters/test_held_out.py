@@ -21,7 +21,8 @@ def test_held_out_edits_are_tasks_with_their_pictures(tmp_path):
 
 
 def assert_same_pictures(task, other) -> None:
-    assert np.array_equal(*(np.asarray(Image.open(each.images[0])) for each in (task, other)))
+    first, second = (np.asarray(Image.open(each.images[0])) for each in (task, other))
+    assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("name", ["grid", "free", "chinese", "serif", "edits"])

@@ -28,11 +28,12 @@ def test_items_do_not_overlap_and_lie_inside_the_poster():
 def test_free_items_lie_in_the_zones_that_captions_name():
     for poster in FREE:
         for shape in poster.shapes:
-            left, top, pitch = shape.box
+            left, top, pitch = shape.require_box()
             assert shape.zone == (ROWS[int((top + pitch) / SIDE * 3)], COLUMNS[int((left + pitch) / SIDE * 3)])
         for word in poster.words:
-            assert word.zone[0] == ROWS[int((word.box.top + word.box.pitch / 2) / SIDE * 3)]
-            assert word.box.left >= 0 and word.box.left + len(word.text) * word.box.pitch <= SIDE
+            left, top, pitch = word.require_box()
+            assert word.zone[0] == ROWS[int((top + pitch / 2) / SIDE * 3)]
+            assert left >= 0 and left + len(word.text) * pitch <= SIDE
 
 
 def test_held_out_words_never_appear():
@@ -56,7 +57,7 @@ def test_nothing_on_dense_pages_overlaps():
         side = page.cells * TOKEN_PIXELS
         covered = np.zeros((side, side), dtype=int)
         for item in page.items:
-            left, top, pitch = item.box
+            left, top, pitch = item.require_box()
             width, height = (len(item.text) * pitch, pitch) if item.text else (2 * pitch, 2 * pitch)
             assert 0 <= left <= side - width and 0 <= top <= side - height
             covered[top : top + height, left : left + width] += 1

@@ -45,9 +45,9 @@ def logits_of_generation(model: PlannerModel, layout, codes: list[int]) -> torch
 @torch.inference_mode()
 def test_padded_batches_give_the_logits_of_generation(planner, tokenizer, mix):
     """Training runs rows that are padded at the end, without a cache; generation runs step by step."""
-    layouts, wanted = zip(*draw_examples(planner, tokenizer, 3, mix, random.Random(0)))
-    batched = token_logits(planner, layouts, torch.tensor(wanted), CPU)
-    for layout, codes, logits in zip(layouts, wanted, batched):
+    layouts, targets = zip(*draw_examples(planner, tokenizer, 3, mix, random.Random(0)))
+    batched = token_logits(planner, layouts, torch.tensor(targets), CPU)
+    for layout, codes, logits in zip(layouts, targets, batched):
         assert (logits_of_generation(planner, layout, codes) - logits).abs().max() <= 1e-4
 
 

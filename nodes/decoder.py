@@ -12,7 +12,6 @@ from .planner import size_inputs
 from .types import CATEGORY, Plan
 
 
-
 class GLMImageApplyPlan(io.ComfyNode):
     @classmethod
     def define_schema(cls):

@@ -53,37 +53,40 @@ def test_every_module_of_nodes_is_registered():
     fail_on(f"nodes/{name}.py is not registered: add {name} to MODULES in nodes/__init__.py" for name in unregistered)
 
 
-def test_every_node_has_a_help_page():
-    fail_on(differences({path.stem for path in (PACK / HELP).iterdir()}, {node.node_id for node in NODES},
-                        "{0} has no help page: write " + HELP + "/{0}.md",
-                        HELP + "/{0}.md belongs to no node: delete or rename it"))
-
-
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.node_id)
-def test_help_names_every_input(node):
+def test_node_has_a_help_page_that_names_its_inputs(node):
+    page = f"{HELP}/{node.node_id}.md"
+    if not (PACK / page).exists():
+        fail_on([f"{node.node_id} has no help page: write {page}"])
     text = read_help(node.node_id)
-    fail_on(f"{HELP}/{node.node_id}.md does not describe {name}: add a line that begins with - **{name}**"
+    fail_on(f"{page} does not describe {name}: add a line that begins with - **{name}**"
             for name in node.inputs if f"**{name}**" not in text)
 
 
-def test_every_node_has_a_chinese_entry():
-    fail_on(differences(set(read_chinese()), {node.node_id for node in NODES},
-                        "{0} has no Chinese entry: add it to " + CHINESE,
-                        "{0} is no node, but has a Chinese entry: delete or rename it in " + CHINESE))
+def test_help_pages_belong_to_nodes():
+    stray = {path.stem for path in (PACK / HELP).iterdir()} - {node.node_id for node in NODES}
+    fail_on(f"{HELP}/{name}.md belongs to no node: delete or rename it" for name in sorted(stray))
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.node_id)
-def test_chinese_entry_is_complete(node):
-    entry = read_chinese()[node.node_id]
-    inputs = entry["inputs"]
-    problems = differences(set(inputs) - {CONTROL}, set(node.inputs),
+def test_node_has_a_complete_chinese_entry(node):
+    entry = read_chinese().get(node.node_id)
+    if entry is None:
+        fail_on([f"{node.node_id} has no Chinese entry: add it to {CHINESE}"])
+    problems = differences(set(entry["inputs"]) - {CONTROL}, set(node.inputs),
                            node.node_id + " has no Chinese text for the input {0}: add it to " + CHINESE,
                            node.node_id + " has no input {0}: delete or rename it in " + CHINESE)
     texts = {key: entry.get(key) for key in ("display_name", "description")}
-    for name in node.inputs:
-        texts |= {f"inputs.{name}.{key}": inputs.get(name, {}).get(key) for key in ("name", "tooltip")}
+    for name, spec in entry["inputs"].items():
+        keys = ("name",) if name == CONTROL else ("name", "tooltip")
+        texts |= {f"inputs.{name}.{key}": spec.get(key) for key in keys}
     problems += [f"{node.node_id} lacks {key} in {CHINESE}: write it" for key, text in texts.items() if not text]
     fail_on(problems)
+
+
+def test_chinese_entries_belong_to_nodes():
+    stray = set(read_chinese()) - {node.node_id for node in NODES}
+    fail_on(f"{name} is no node, but has a Chinese entry: delete or rename it in {CHINESE}" for name in sorted(stray))
 
 
 def test_readme_lists_every_node():

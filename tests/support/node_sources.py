@@ -32,7 +32,7 @@ def registered_modules() -> list[str]:
     """The names in MODULES of nodes/__init__.py."""
     for statement in ast.parse((NODES / "__init__.py").read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "MODULES":
-            return [name.id for name in statement.value.elts]
+            return [name.id for name in ast.walk(statement.value) if isinstance(name, ast.Name)]
     raise AssertionError("nodes/__init__.py has no tuple MODULES")
 
 
@@ -47,8 +47,9 @@ def schemas(module: ast.Module) -> list[ast.Call]:
 
 def read_node(schema: ast.Call, helpers: dict[str, ast.FunctionDef], module: str) -> NodeSource:
     values = {keyword.arg: keyword.value for keyword in schema.keywords}
-    inputs = input_names(values["inputs"], helpers)
-    return NodeSource(values["node_id"].value, values["display_name"].value, tuple(dict.fromkeys(inputs)), module)
+    node_id, display_name = (ast.literal_eval(values[name]) for name in ("node_id", "display_name"))
+    inputs = tuple(dict.fromkeys(input_names(values["inputs"], helpers)))
+    return NodeSource(node_id, display_name, inputs, module)
 
 
 def input_names(tree: ast.AST, helpers: dict[str, ast.FunctionDef]) -> list[str]:
@@ -57,7 +58,7 @@ def input_names(tree: ast.AST, helpers: dict[str, ast.FunctionDef]) -> list[str]
     for call in calls(tree):
         function = ast.unparse(call.func)
         if function.endswith(".Input"):
-            names.append(call.args[0].value)
+            names.append(ast.literal_eval(call.args[0]))
         elif function == SAMPLING_INPUTS:
             names += [field.name for field in fields(Sampling)]
         elif function in helpers:
@@ -66,4 +67,7 @@ def input_names(tree: ast.AST, helpers: dict[str, ast.FunctionDef]) -> list[str]
 
 
 def returned(function: ast.FunctionDef) -> ast.AST:
-    return next(statement.value for statement in function.body if isinstance(statement, ast.Return))
+    """What a function returns at its end."""
+    last = function.body[-1]
+    assert isinstance(last, ast.Return) and last.value, f"{function.name} of nodes/ must end with a return"
+    return last.value

@@ -34,7 +34,7 @@ def model_folder(name: str) -> Path:
 
 def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
-                         help="released folder, what 'convert' wrote, or 'embedded' for the small model of this pack")
+                         help="released or converted folder, or 'embedded' for the small model of this pack")
 
 
 def add_device(command: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..checkpoint import DIFFUSION, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
-from ..decoder.dit import STREAMS_IN_MEMORY, KeyValue
+from ..decoder.dit import STREAMS_IN_MEMORY
+from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
 from .loading import INFERENCE_DTYPES, choose_precision, is_dynamic, make_patcher, read_weights

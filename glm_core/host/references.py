@@ -11,7 +11,7 @@ import node_helpers
 import torch
 from torch import Tensor
 
-from ..decoder.dit import KeyValue
+from ..decoder.layers import KeyValue
 from ..errors import GLMImageError
 from ..images import fit_image
 from ..plans import Plan, Read, prior_map

@@ -1,4 +1,4 @@
-"""The decoder: a diffusion transformer that renders a plan as a latent, and the VAE that turns the latent into pixels."""
+"""The decoder: a diffusion transformer renders a plan as a latent, and a VAE turns the latent into pixels."""
 
 from .dit import DiTConfig, GLMImageDiT
 from .latents import LATENTS_MEAN, LATENTS_STD

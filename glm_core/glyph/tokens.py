@@ -6,7 +6,7 @@ LONGEST = 2048  # ids of one text, with the end token (diffusers, GlmImagePipeli
 
 
 def byt5_ids(text: str) -> list[int]:
-    """UTF-8 bytes + 3, then the end token; at most 2048 ids. A literal ``</s>`` is spelled out, not read as that token."""
+    """UTF-8 bytes + 3, then the end token; at most 2048 ids. A literal ``</s>`` is spelled out like any text."""
     return [byte + FIRST_BYTE for byte in text.encode()[: LONGEST - 1]] + [END]
 
 

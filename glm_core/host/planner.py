@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy.cli_args import args
 from PIL import Image
 from torch import Tensor, nn
 
@@ -30,7 +29,8 @@ from ..planner.model import has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
 from ..plans import DROPPED, Plan, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
-from .loading import choose_precision, is_dynamic, make_patcher, pages_weights, read_weights, stays_in_place
+from .compat import cuda_graphs_disabled, is_dynamic
+from .loading import choose_precision, make_patcher, pages_weights, read_weights, stays_in_place
 
 PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512

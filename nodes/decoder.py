@@ -11,7 +11,6 @@ from ..glm_core.host.diffusion import PLAN_KEY, patch_sampling
 from .planner import size_inputs
 from .types import CATEGORY, Plan
 
-LATENT_CHANNELS = 16
 
 
 class GLMImageApplyPlan(io.ComfyNode):
@@ -56,7 +55,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
         if plan is not None:
             width, height, batch_size = plan.width, plan.height, plan.batch
         check_size(width, height)
-        shape = latent_shape(batch_size, LATENT_CHANNELS, width, height)
+        shape = latent_shape(batch_size, width, height)
         return io.NodeOutput({"samples": torch.zeros(shape, device=comfy.model_management.intermediate_device())})
 
 

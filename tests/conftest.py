@@ -3,9 +3,12 @@
 import os
 
 import pytest
-import torch
 
-from tests.support.servers import find_hosts, host_version
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; spinning threads hold up the other process
+
+import torch  # noqa: E402
+
+from tests.support.servers import find_hosts, host_version  # noqa: E402
 
 CORES = 2
 torch.set_num_threads(CORES // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)

@@ -11,7 +11,8 @@ def add_command(commands) -> None:
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="the released folder")
     add("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
-    add("--quantise", choices=QUANTISED, help="write the large matrices of planner and diffusion model in fewer bits: fp8 or int8 (8 bits; "
+    add("--quantise", choices=QUANTISED,
+        help="write the large matrices of planner and diffusion model in fewer bits: fp8 or int8 (8 bits; "
         "int8 is for cards without fp8), nvfp4 (4 bits, for Blackwell cards)")
     command.set_defaults(run=run)
 

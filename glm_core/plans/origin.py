@@ -53,7 +53,8 @@ def to_json(origins: tuple[Origin, ...]) -> str:
 
 def to_dict(origin: Origin) -> dict[str, Any]:
     if isinstance(origin, Edited):
-        return {"kind": "edited", "operation": origin.operation, "sources": [to_dict(source) for source in origin.sources]}
+        return {"kind": "edited", "operation": origin.operation,
+                "sources": [to_dict(source) for source in origin.sources]}
     return {"kind": NAMES[type(origin)], **asdict(origin)}
 
 

@@ -23,7 +23,7 @@ def encoder_pixels(image: Tensor, config: VisionConfig) -> Tensor:
 
 
 @torch.inference_mode()
-def tokenize(model: SemanticVQ, image: Tensor, device="cpu", dtype=torch.float32) -> Plan:
+def tokenize(model: SemanticVQ, image: Tensor, device: torch.device | str = "cpu", dtype=torch.float32) -> Plan:
     """The tokens of images [B, H, W, channels] in 0...1: a plan of B items, of the images' ``reference_size``.
 
     device, dtype: those of the activations. Raises GLMImageError as ``encoder_pixels`` does.

@@ -1,35 +1,86 @@
-"""Tiny random checkpoints in the released layout: ``python -m tests.tiny OUT [--seed N]``.
+"""Tiny random checkpoints in the released layout: ``python -m tests.support.tiny OUT [--small] [--seed N]``.
 
-The folder has everything that transformers and diffusers want to load it, the vision tower included, so that the
-reference and this pack read the very same files.
+There are two kinds:
+
+- ``Tiny()`` has the released vocabulary, codebook and coarse grid. Its folder has everything that transformers and
+  diffusers want to load it, the vision tower included, so that upstream and this pack read the very same files.
+  Parity tests, host tests and benchmarks use it.
+- ``SMALL`` has 64 codes, a coarse grid of 16 tokens, and reference images of 64 to 256 pixels: a plan of 64 x 64 pixels
+  is 20 tokens and takes milliseconds. Unit tests use it, and tests of the command line that want no upstream sizes.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from torch import Tensor, nn
 
 from glm_core import ops
 from glm_core.checkpoint.write import MODEL_INDEX, write_json
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
+from glm_core.geometry import COARSE_TOKENS, LONGEST, SHORTEST
 from glm_core.glyph import GlyphConfig, GlyphEncoder
-from glm_core.planner import PlannerConfig, PlannerModel
+from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
 from glm_core.vision import SemanticVQ, VisionConfig
 
-VISUAL_IDS = 16512
-CONTROLS = {"<|endoftext|>": 167841, "<sop>": 167845, "<eop>": 167846, "<|image|>": 167855}
-VISUAL_CONTROLS = {"<|dit_token_16384|>": 16384, "<|dit_token_16385|>": 16385}
+CONTROLS = "<|endoftext|>", "<sop>", "<eop>", "<|image|>"
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a"), ("i", "n"), ("3", "2"), ("Ġ", "the")]
+TEXT_TOKENS = 256 + len(MERGES)  # every byte, and what is merged of them
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The planner's ids in their order: the codebook, start and end of an image, further visual ids, text, controls.
+
+    codes: rows of the codebook. visual: ids that the image head gives. size: rows of the embedding table.
+    control_ids: those of CONTROLS.
+    """
+
+    codes: int
+    visual: int
+    size: int
+    control_ids: tuple[int, ...]
+
+    @property
+    def image_start(self) -> int:
+        return self.codes
+
+    @property
+    def image_end(self) -> int:
+        return self.codes + 1
+
+    @property
+    def controls(self) -> dict[str, int]:
+        return dict(zip(CONTROLS, self.control_ids))
+
+
+def small_vocabulary(codes: int) -> Vocabulary:
+    """Nothing but the codebook, start and end of an image, bytes and controls."""
+    visual = codes + 2
+    first_control = visual + TEXT_TOKENS
+    size = first_control + len(CONTROLS)
+    return Vocabulary(codes, visual, size, tuple(range(first_control, size)))
+
+
+RELEASED = Vocabulary(16384, 16512, 168064, (167841, 167845, 167846, 167855))
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """Sizes of a tiny model; what the checkpoint fixes (vocabulary, codebook, channels) is not here."""
+    """Sizes of a tiny model.
+
+    coarse_tokens: of the coarse grid. shortest_side, longest_side: of reference images, in pixels.
+    """
 
     seed: int = 0
+    vocabulary: Vocabulary = RELEASED
+    coarse_tokens: int = COARSE_TOKENS
+    shortest_side: int = SHORTEST
+    longest_side: int = LONGEST
     planner_layers: int = 2
     planner_hidden: int = 64
     planner_heads: int = 4
@@ -47,67 +98,87 @@ class Tiny:
     vae_layers: int = 1
 
     def planner(self) -> dict:
-        return {
+        """What upstream does not know is there only where it differs from the released model."""
+        config = {
             "architectures": ["GlmImageForConditionalGeneration"],
             "model_type": "glm_image",
-            "image_start_token_id": 16384,
-            "image_end_token_id": 16385,
-            "image_token_id": 167855,
-            "text_config": {
-                "model_type": "glm_image_text",
-                "hidden_size": self.planner_hidden,
-                "num_hidden_layers": self.planner_layers,
-                "num_attention_heads": self.planner_heads,
-                "num_key_value_heads": self.planner_kv_heads,
-                "intermediate_size": 3 * self.planner_hidden,
-                "vocab_size": 168064,
-                "vision_vocab_size": VISUAL_IDS,
-                "rms_norm_eps": 1e-5,
-                "eos_token_id": 16385,
-                "pad_token_id": 167841,
-                "max_position_embeddings": 131072,
-                "rope_parameters": {"rope_type": "default", "rope_theta": 10000, "partial_rotary_factor": 0.5,
-                                    "mrope_section": list(self.mrope_section)},
+            "image_start_token_id": self.vocabulary.image_start,
+            "image_end_token_id": self.vocabulary.image_end,
+            "image_token_id": self.vocabulary.controls["<|image|>"],
+            "text_config": self.text(),
+            "vision_config": self.vision(),
+            "vq_config": {
+                "model_type": "glm_image_vqmodel", "embed_dim": 16, "num_embeddings": self.vocabulary.codes,
+                "latent_channels": self.vision_width, "in_channels": 3,
             },
-            "vision_config": {"model_type": "glm_image_vision", "hidden_size": self.vision_width, "depth": 2,
-                              "num_heads": self.vision_heads,
-                              "intermediate_size": 64, "patch_size": 16, "image_size": 2048, "in_channels": 3,
-                              "hidden_act": "gelu", "layer_norm_eps": 1e-6, "attention_bias": True, "spatial_merge_size": 1},
-            "vq_config": {"model_type": "glm_image_vqmodel", "embed_dim": 16, "num_embeddings": 16384, "latent_channels": self.vision_width,
-                          "in_channels": 3},
         }
+        if self.coarse_tokens != COARSE_TOKENS:
+            config["preview_tokens"] = self.coarse_tokens
+        return config
+
+    def text(self) -> dict:
+        return {
+            "model_type": "glm_image_text",
+            "hidden_size": self.planner_hidden,
+            "num_hidden_layers": self.planner_layers,
+            "num_attention_heads": self.planner_heads,
+            "num_key_value_heads": self.planner_kv_heads,
+            "intermediate_size": 3 * self.planner_hidden,
+            "vocab_size": self.vocabulary.size,
+            "vision_vocab_size": self.vocabulary.visual,
+            "rms_norm_eps": 1e-5,
+            "eos_token_id": self.vocabulary.image_end,
+            "pad_token_id": self.vocabulary.controls["<|endoftext|>"],
+            "max_position_embeddings": 131072,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000, "partial_rotary_factor": 0.5,
+                                "mrope_section": list(self.mrope_section)},
+        }
+
+    def vision(self) -> dict:
+        config = {
+            "model_type": "glm_image_vision", "hidden_size": self.vision_width, "depth": 2,
+            "num_heads": self.vision_heads, "intermediate_size": 64, "patch_size": 16, "image_size": self.longest_side,
+            "in_channels": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-6, "attention_bias": True,
+            "spatial_merge_size": 1,
+        }
+        if (self.shortest_side, self.longest_side) != (SHORTEST, LONGEST):
+            config |= {"shortest_side": self.shortest_side, "longest_side": self.longest_side}
+        return config
 
     def dit(self) -> dict:
         return {
             "_class_name": "GlmImageTransformer2DModel", "patch_size": 2, "in_channels": 16, "out_channels": 16,
-            "num_layers": self.dit_layers, "num_attention_heads": self.dit_heads, "attention_head_dim": self.dit_head_dim,
-            "text_embed_dim": self.glyph_width, "time_embed_dim": 32, "condition_dim": 16,
-            "prior_vq_quantizer_codebook_size": 16384,
+            "num_layers": self.dit_layers, "num_attention_heads": self.dit_heads,
+            "attention_head_dim": self.dit_head_dim, "text_embed_dim": self.glyph_width, "time_embed_dim": 32,
+            "condition_dim": 16, "prior_vq_quantizer_codebook_size": self.vocabulary.codes,
         }
 
     def glyph(self) -> dict:
         return {
-            "architectures": ["T5EncoderModel"], "model_type": "t5", "d_model": self.glyph_width, "d_ff": 2 * self.glyph_width,
-            "d_kv": 8, "num_heads": self.glyph_heads, "num_layers": self.glyph_layers, "vocab_size": 384,
-            "feed_forward_proj": "gated-gelu", "relative_attention_num_buckets": 32, "layer_norm_epsilon": 1e-6,
-            "is_encoder_decoder": False,
+            "architectures": ["T5EncoderModel"], "model_type": "t5", "d_model": self.glyph_width,
+            "d_ff": 2 * self.glyph_width, "d_kv": 8, "num_heads": self.glyph_heads, "num_layers": self.glyph_layers,
+            "vocab_size": 384, "feed_forward_proj": "gated-gelu", "relative_attention_num_buckets": 32,
+            "layer_norm_epsilon": 1e-6, "is_encoder_decoder": False,
         }
 
     def vae(self) -> dict:
-        stages = len(self.vae_blocks)
+        blocks = len(self.vae_blocks)
         return {
-            "_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_blocks), "layers_per_block": self.vae_layers,
-            "down_block_types": ["DownEncoderBlock2D"] * stages, "up_block_types": ["UpDecoderBlock2D"] * stages,
-            "latent_channels": 16, "norm_num_groups": 16, "mid_block_add_attention": False, "use_quant_conv": False,
-            "use_post_quant_conv": False, "latents_mean": list(LATENTS_MEAN), "latents_std": list(LATENTS_STD),
-            "sample_size": 1024, "scaling_factor": 0.18215,
+            "_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_blocks),
+            "layers_per_block": self.vae_layers, "down_block_types": ["DownEncoderBlock2D"] * blocks,
+            "up_block_types": ["UpDecoderBlock2D"] * blocks, "latent_channels": 16, "norm_num_groups": 16,
+            "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False,
+            "latents_mean": list(LATENTS_MEAN), "latents_std": list(LATENTS_STD), "sample_size": 1024,
+            "scaling_factor": 0.18215,
         }
 
 
+SMALL = Tiny(vocabulary=small_vocabulary(64), coarse_tokens=16, shortest_side=64, longest_side=256)
+
 SCHEDULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "use_dynamic_shifting": True,
-    "time_shift_type": "linear", "base_shift": 0.25, "max_shift": 0.75, "base_image_seq_len": 256, "max_image_seq_len": 4096,
-    "shift": 1.0,
+    "time_shift_type": "linear", "base_shift": 0.25, "max_shift": 0.75, "base_image_seq_len": 256,
+    "max_image_seq_len": 4096, "shift": 1.0,
 }
 PREPROCESSOR = {
     "image_processor_type": "GlmImageImageProcessor", "processor_class": "GlmImageProcessor", "min_pixels": 262144,
@@ -123,25 +194,32 @@ TOKENIZER_CONFIG = {
 }
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% for item in message['content'] %}"
-    "{% if item['type'] == 'image' %}<|dit_token_16384|><|image|><|dit_token_16385|>{% else %}{{ item['text'] }}{% endif %}"
-    "{% endfor %}{% endfor %}"
+    "{% if item['type'] == 'image' %}<|dit_token_16384|><|image|><|dit_token_16385|>{% else %}{{ item['text'] }}"
+    "{% endif %}{% endfor %}{% endfor %}"
 )
-BYT5_CONFIG = {"tokenizer_class": "ByT5Tokenizer", "extra_ids": 125, "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+BYT5_CONFIG = {"tokenizer_class": "ByT5Tokenizer", "extra_ids": 125, "eos_token": "</s>", "pad_token": "<pad>",
+               "unk_token": "<unk>"}
 
 
-def make_tokenizer() -> Tokenizer:
-    """Byte-pair encoding with the released id layout: visual ids first, then text, then controls."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = letters + [a + b for a, b in MERGES]
-    vocabulary = {f"<|dit_token_{i}|>": i for i in range(VISUAL_IDS)}
-    vocabulary |= {word: VISUAL_IDS + i for i, word in enumerate(words)} | CONTROLS
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=MERGES))
+def make_tokenizer(vocabulary: Vocabulary = RELEASED) -> Tokenizer:
+    """Byte-pair encoding with the ids of ``vocabulary``."""
+    words = sorted(pre_tokenizers.ByteLevel.alphabet()) + [a + b for a, b in MERGES]
+    ids = {f"<|dit_token_{i}|>": i for i in range(vocabulary.visual)}
+    ids |= {word: vocabulary.visual + i for i, word in enumerate(words)}
+    ids |= vocabulary.controls
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=MERGES))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in [*VISUAL_CONTROLS, *CONTROLS]])
+    image_marks = (f"<|dit_token_{i}|>" for i in (vocabulary.image_start, vocabulary.image_end))
+    special = [AddedToken(name, special=True, normalized=False) for name in (*image_marks, *CONTROLS)]
+    tokenizer.add_special_tokens(special)
     return tokenizer
 
 
-def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+def prompt_tokenizer(tiny: Tiny) -> PromptTokenizer:
+    return PromptTokenizer(make_tokenizer(tiny.vocabulary).to_str())
+
+
+def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Scaled so that signals keep their size and no branch is negligible."""
     noise = torch.randn(shape, generator=generator)
     if "norm" in name and name.endswith("weight") and len(shape) == 1:
@@ -153,16 +231,32 @@ def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator)
     return noise / torch.tensor(shape[1:]).prod().sqrt()
 
 
-def random_part(module, generator) -> dict[str, torch.Tensor]:
+def random_part(module: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+    """Random weights for a module, by name."""
     return {name: random_tensor(name, tuple(tensor.shape), generator) for name, tensor in module.state_dict().items()}
 
 
+def random_module(module_class: type[nn.Module], config: Any, seed: int = 0) -> Any:
+    """A module of plain torch layers with random weights."""
+    module = module_class(config, operations=ops)
+    module.load_state_dict(random_part(module, torch.Generator().manual_seed(seed)))
+    return module
+
+
+def random_planner(tiny: Tiny, seed: int = 0) -> PlannerModel:
+    """A random planner whose head likes nothing better than ids that are no codes."""
+    model = random_module(PlannerModel, PlannerConfig.from_json(tiny.planner(), "tiny"), seed)
+    model.lm_head.weight.data[tiny.vocabulary.codes:] *= 100
+    return model
+
+
 def unused_vision(tiny: Tiny) -> dict[str, tuple[int, ...]]:
-    """What the reference wants to find although it never uses it."""
-    return {"vqmodel.post_quant_conv.weight": (tiny.vision_width, 16, 1, 1), "vqmodel.post_quant_conv.bias": (tiny.vision_width,)}
+    """What upstream wants to find although it never uses it."""
+    return {"vqmodel.post_quant_conv.weight": (tiny.vision_width, 16, 1, 1),
+            "vqmodel.post_quant_conv.bias": (tiny.vision_width,)}
 
 
-def write_shards(folder: Path, tensors: dict[str, torch.Tensor], stem: str, shards: int) -> None:
+def write_shards(folder: Path, tensors: dict[str, Tensor], stem: str, shards: int) -> None:
     names = sorted(tensors)
     weight_map = {}
     for i in range(shards):
@@ -175,36 +269,56 @@ def write_shards(folder: Path, tensors: dict[str, torch.Tensor], stem: str, shar
 
 def write_checkpoint(folder: Path, tiny: Tiny = Tiny()) -> Path:
     """Write a random checkpoint with the sizes of ``tiny`` in the released layout, sharded like the released one."""
-    generator = torch.Generator().manual_seed(tiny.seed)
-    configs = {"vision_language_encoder": tiny.planner(), "transformer": tiny.dit(), "text_encoder": tiny.glyph(), "vae": tiny.vae()}
-    for name, config in configs.items():
-        write_json(folder / name / "config.json", config)
+    write_configs(folder, tiny)
+    write_processor(folder / "processor", tiny.vocabulary)
+    write_weights(folder, tiny)
+    return folder
+
+
+def small_checkpoint(folder: Path, seed: int = 0) -> Path:
+    """``write_checkpoint`` with the sizes of SMALL."""
+    return write_checkpoint(folder, replace(SMALL, seed=seed))
+
+
+def write_configs(folder: Path, tiny: Tiny) -> None:
     write_json(folder / "model_index.json", MODEL_INDEX)
+    write_json(folder / "vision_language_encoder" / "config.json", tiny.planner())
+    write_json(folder / "transformer" / "config.json", tiny.dit())
+    write_json(folder / "text_encoder" / "config.json", tiny.glyph())
+    write_json(folder / "vae" / "config.json", tiny.vae())
     write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(folder / "tokenizer" / "tokenizer_config.json", BYT5_CONFIG)
-    write_json(folder / "processor" / "preprocessor_config.json", PREPROCESSOR)
-    write_json(folder / "processor" / "tokenizer_config.json", TOKENIZER_CONFIG)
-    (folder / "processor" / "chat_template.jinja").write_text(CHAT_TEMPLATE)
-    make_tokenizer().save(str(folder / "processor" / "tokenizer.json"))
 
+
+def write_processor(folder: Path, vocabulary: Vocabulary) -> None:
+    """What upstream's GlmImageProcessor reads; its settings name the released ids."""
+    write_json(folder / "preprocessor_config.json", PREPROCESSOR)
+    write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    make_tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
+
+
+def write_weights(folder: Path, tiny: Tiny) -> None:
+    generator = torch.Generator().manual_seed(tiny.seed)
     planner = PlannerModel(PlannerConfig.from_json(tiny.planner(), "tiny"), operations=ops)
     vision = SemanticVQ(VisionConfig.from_json(tiny.planner(), "tiny"), operations=ops)
     tensors = random_part(planner, generator) | random_part(vision, generator)
     tensors |= {name: random_tensor(name, shape, generator) for name, shape in unused_vision(tiny).items()}
-    tensors = {name if name == "lm_head.weight" else f"model.{name}": tensor for name, tensor in tensors.items()}
+    outside = "lm_head.weight"
+    tensors = {name if name == outside else f"model.{name}": tensor for name, tensor in tensors.items()}
     write_shards(folder / "vision_language_encoder", tensors, "model", 3)
     dit = GLMImageDiT(DiTConfig.from_json(tiny.dit(), "tiny"), operations=ops)
     write_shards(folder / "transformer", random_part(dit, generator), "diffusion_pytorch_model", 2)
     glyph = GlyphEncoder(GlyphConfig.from_json(tiny.glyph(), "tiny"), operations=ops)
-    save_file(random_part(glyph, generator), folder / "text_encoder" / "model.safetensors", metadata={"format": "pt"})
     vae = AutoencoderKL(VAEConfig.from_json(tiny.vae(), "tiny"), operations=ops)
-    save_file(random_part(vae, generator), folder / "vae" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-    return folder
+    for file, module in (("text_encoder/model", glyph), ("vae/diffusion_pytorch_model", vae)):
+        save_file(random_part(module, generator), folder / f"{file}.safetensors", metadata={"format": "pt"})
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("out", type=Path)
+    arguments.add_argument("--small", action="store_true", help="64 codes instead of 16,384")
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()
-    write_checkpoint(options.out, Tiny(seed=options.seed))
+    write_checkpoint(options.out, replace(SMALL if options.small else Tiny(), seed=options.seed))

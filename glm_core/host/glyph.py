@@ -67,7 +67,7 @@ def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
     weights = read_weights(path, GLYPH)
     config = GlyphConfig.from_json(weights.config, weights.source)
     if config.vocab_size != VOCABULARY:
-        raise GLMImageError(f"{weights.source}: vocab_size must be {VOCABULARY}, that of ByT5 (got {config.vocab_size})")
+        raise GLMImageError(f"{weights.source}: vocab_size must be {VOCABULARY}, as in ByT5 (got {config.vocab_size})")
     target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer,
                              params={"config": config, "source": weights.source})
     clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(weights.tensors),

@@ -31,14 +31,14 @@ def read_weights(path: str, part: Part) -> Weights:
     known = comfy.quant_ops.QUANT_ALGOS.keys()
     unknown = marks(tensors) - known
     if unknown:
-        raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows, {', '.join(known)} "
-                            f"(got {', '.join(sorted(unknown))})")
+        raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows: "
+                            f"{', '.join(known)} (got {', '.join(sorted(unknown))})")
     return replace(weights, tensors=tensors, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Precision:
-    """storage: type of the weights. cast: type to compute in if that is another one. quantised: ComfyUI's quant config."""
+    """storage: type of the weights. cast: type to compute in, None for the same. quantised: ComfyUI's quant config."""
 
     storage: torch.dtype
     cast: torch.dtype | None
@@ -60,12 +60,16 @@ def choose_precision(weights: Weights, load_device: torch.device, dtype: torch.d
     ``dtype``: type of the weights where the user wants one.
     """
     quantised = comfy.utils.detect_layer_quantization(weights.tensors, "")
-    if dtype is None:
-        dtype = comfy.model_management.unet_dtype(
-            model_params=comfy.utils.calculate_parameters(weights.tensors), supported_dtypes=INFERENCE_DTYPES,
-            weight_dtype=None if quantised else comfy.utils.weight_dtype(weights.tensors))
-    cast = comfy.model_management.unet_manual_cast(None if quantised else dtype, load_device, INFERENCE_DTYPES)
-    return Precision(dtype, cast, quantised)
+    storage = storage_dtype(weights, quantised) if dtype is None else dtype
+    cast = comfy.model_management.unet_manual_cast(None if quantised else storage, load_device, INFERENCE_DTYPES)
+    return Precision(storage, cast, quantised)
+
+
+def storage_dtype(weights: Weights, quantised: dict | None) -> torch.dtype:
+    """ComfyUI's choice for weights of this type and number."""
+    return comfy.model_management.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(weights.tensors), supported_dtypes=INFERENCE_DTYPES,
+        weight_dtype=None if quantised else comfy.utils.weight_dtype(weights.tensors))
 
 
 def pages_weights(device: torch.device) -> bool:

@@ -72,7 +72,7 @@ def hide_from_manager(module: nn.Module, name: str) -> None:
 
 
 def graph_recorder(device: torch.device) -> GraphRecorder | None:
-    """What records a token's pass on this device: a CUDA graph, unless ComfyUI was started with --disable-cuda-graphs."""
+    """What records a token's pass on this device: a CUDA graph, unless ComfyUI runs with --disable-cuda-graphs."""
     is_possible = device.type == "cuda" and comfy.model_management.is_nvidia() and not cuda_graphs_disabled()
     return record_cuda_graph_if_possible if is_possible else None
 

@@ -46,7 +46,8 @@ class GLMImageVAE(comfy.sd.VAE):
         self.device = comfy.model_management.vae_device()
         self.output_device = comfy.model_management.intermediate_device()
         self.vae_dtype = comfy.model_management.vae_dtype(self.device, self.working_dtypes)
-        self.first_stage_model = AutoencoderKL(config, dtype=self.vae_dtype, operations=comfy.ops.disable_weight_init).eval()
+        operations = comfy.ops.disable_weight_init
+        self.first_stage_model = AutoencoderKL(config, dtype=self.vae_dtype, operations=operations).eval()
         self.patcher = make_patcher(self.first_stage_model, self.device, comfy.model_management.vae_offload_device())
         fill(self.first_stage_model, weights.tensors, weights.source, assign=is_dynamic(self.patcher))
         self.model_size()

@@ -14,7 +14,7 @@ import comfy.utils
 import torch
 from torch import nn
 
-from ..checkpoint import Part, Weights, marks, read_part
+from ..checkpoint import Part, Weights, format_names, read_part
 from ..errors import GLMImageError
 from .compat import core_patcher_class, is_dynamic, record_dtypes
 
@@ -29,7 +29,7 @@ def read_weights(path: str, part: Part) -> Weights:
     weights = read_part(Path(path), part, load=comfy.utils.load_torch_file)
     tensors, metadata = comfy.utils.convert_old_quants(weights.tensors, "", metadata=weights.metadata)
     known = comfy.quant_ops.QUANT_ALGOS.keys()
-    unknown = marks(tensors) - known
+    unknown = format_names(tensors) - known
     if unknown:
         raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows: "
                             f"{', '.join(known)} (got {', '.join(sorted(unknown))})")

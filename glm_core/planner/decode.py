@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -129,8 +129,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     else:
         decode_n_tokens(session, logits, tokens, first, sampler, on_token)
     *coarse, target = split_grids(tokens, layout.grids)
-    origins = tuple(Drawn(layout.prompt, (seed + i) % 2**64, layout.size, sampling.temperature, sampling.top_p,
-                          sampling.top_k, fingerprint)
+    origins = tuple(Drawn(layout.prompt, (seed + i) % 2**64, layout.size, asdict(sampling), fingerprint)
                     for i in range(batch))
     return Plan(target, coarse[0] if coarse else None, origins)
 

@@ -25,10 +25,11 @@ class Sampling:
     temperature: float = setting(0.9, 0.05, 2.0, 0.05,
                                  "Lower is safer, higher is more varied. The model was released with 0.9.")
     top_p: float = setting(0.75, 0.01, 1.0, 0.01,
-                           "Draw from the most likely tokens that reach this probability together. "
-                                                  "Released with 0.75.")
+                           "Sample from the most likely tokens whose probabilities add up to this value; 1 keeps all. "
+                           "The model was released with 0.75.")
     top_k: int = setting(16384, 1, 16384, 1,
-                         "Draw from this many of the most likely tokens; 1 is greedy, 16384 is all of them.")
+                         "Sample from this many of the most likely tokens. 1 always takes the most likely one; 16384 "
+                         "keeps all.")
 
     def __post_init__(self):
         for entry in fields(self):

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from glm_core.checkpoint import EMBEDDED
-from glm_core.evaluation.tasks import read_tasks
+from glm_core.evaluation.suites.posters import tasks as read_tasks
 from glm_core.pipeline import Place, default_side, load_planner
 from glm_core.planner import plan_prompt
 

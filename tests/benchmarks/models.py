@@ -75,7 +75,7 @@ def make_reference(part: Part, config: dict, place: Place) -> nn.Module:
 def share_weights(part: Part, reference: nn.Module, config: dict, place: Place) -> nn.Module:
     """Our module on the reference's tensors; the planner's queries, keys and values are a copy, as its loader fuses them."""
     module_class, config_class = OURS[part]
-    values, tensors = config_class.from_json(config, part.title), strip_prefix(reference.state_dict(), part, Path("random weights"))
+    values, tensors = config_class.from_json(config, part.title), strip_prefix(reference.state_dict(), part, f"{part.title} random weights")
     if part is PLANNER:
         values, tensors = fuse_qkv(values, tensors)
     return build(module_class, values, Weights(tensors, config, part.title, {}), place)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from glm_core.checkpoint import QUANTISED, convert_folder
+from glm_core.checkpoint import FORMATS, convert_folder
 from tests.support.servers import find_hosts, host_version, serve
 from tests.support.tiny import Tiny, write_checkpoint
 
@@ -16,7 +16,7 @@ def models(tmp_path_factory):
     """A models folder: the released layout under diffusers/, the converted files where ComfyUI looks for them."""
     folder = tmp_path_factory.mktemp("models")
     released = write_checkpoint(folder / "diffusers" / "GLM-Image", Tiny(seed=1))
-    for quantised in (None, *QUANTISED):
+    for quantised in (None, *FORMATS):
         list(convert_folder(released, folder, quantised))
     (folder / "loras").mkdir()
     return SimpleNamespace(folder=folder, released=released)

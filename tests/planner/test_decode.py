@@ -24,7 +24,8 @@ def test_every_item_says_how_it_was_drawn(planner, tokenizer):
     sampling = Sampling(1.0, 0.9, 50)
     plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=2**64 - 1, sampling=sampling,
                        fingerprint="abc")
-    assert plan.origins == tuple(Drawn(PROMPT, seed, (96, 64), 1.0, 0.9, 50, "abc") for seed in (2**64 - 1, 0))
+    settings = {"temperature": 1.0, "top_p": 0.9, "top_k": 50}
+    assert plan.origins == tuple(Drawn(PROMPT, item_seed, (96, 64), settings, "abc") for item_seed in (2**64 - 1, 0))
 
 
 def test_a_plan_can_be_trained_on(planner, tokenizer):

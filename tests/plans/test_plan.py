@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from glm_core.errors import GLMImageError
 from glm_core.plans import DROPPED, Drawn, Edited, Plan, Read, prior_map
 
-DRAWN = Drawn('a "sign"', 2**63 + 5, (96, 64), 0.9, 0.75, 16384, "0123456789ab")
+DRAWN = Drawn('a "sign"', 2**63 + 5, (96, 64), {"temperature": 0.9, "top_k": 16384}, "0123456789ab")
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from ..evaluation import ABLATIONS, draw_pictures, make_reader, measure_pictures
 from ..evaluation.suites import posters
 from ..pipeline import Compute, PlanRequest, contact_sheet
 from ..pipeline.requests import check_count
-from .options import add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
 
 NOT_SETTINGS = "command", "run", "json", "sheet"  # values of argparse that say nothing about what is evaluated
 
 
 def add_command(commands) -> None:
     command = commands.add_parser("evaluate", help="draw prompts, read the pictures and count correct words and shapes",
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                  formatter_class=HelpFormatter)
     add = command.add_argument
     add_model(command)
     add("--prompts", type=Path, required=True, metavar="FILE.jsonl",

@@ -14,14 +14,14 @@ from ..images import read_image
 from ..pipeline import PlanRequest, Rendered, RenderRequest, RenderSettings, plan, read_references, render, with_seeds
 from ..pipeline.sheet import contact_sheet
 from ..plans import Plan
-from .options import add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
 
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
 def add_command(commands) -> None:
     command = commands.add_parser("generate", help="draw pictures from a prompt",
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                  formatter_class=HelpFormatter)
     add = command.add_argument
     add_model(command)
     add("--prompt", action="append", required=True, metavar="TEXT",

@@ -53,3 +53,8 @@ def fit_mask(mask: Tensor, width: int, height: int) -> Tensor:
     """Masks [B, H, W] in 0...1 → float32 [B, height, width], bilinear with antialiasing."""
     with_channel = mask[:, None].float()
     return F.interpolate(with_channel, (height, width), mode="bilinear", antialias=True)[:, 0].clamp(0, 1)
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """An 8-bit image of pixels [H, W, 3] in 0...1."""
+    return Image.fromarray((pixels * 255).round().byte().cpu().numpy())

@@ -91,7 +91,7 @@ class GLMImage(comfy.model_base.BaseModel):
     def __init__(self, model_config: GLMImageConfig, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostDiT)
         self.references = ReferenceCache()
-        # the estimate has one factor for all shapes, so a reference's pixels are scaled by what its keys and values take
+        # the estimate has one factor for all shapes, so reference pixels are scaled by what their keys and values take
         per_pixel = self.elements_per_reference_pixel() / (self.memory_usage_factor * MEMORY_UNIT)
         self.memory_usage_factor_conds = ("references",)
         self.memory_usage_shape_process = {"references": lambda shape: [1, 1, shape[2] * per_pixel]}

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..decoder import AutoencoderKL, GLMImageDiT, network_timestep, resolution_shift
+from ..decoder.layers import KeyValue
 from ..decoder.vae import latent_statistics
 from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plans import prior_map
@@ -136,8 +137,8 @@ def codes_on_latent(codes: Tensor, latents: Tensor) -> Tensor:
     return prior_map(codes, *latents.shape[-2:]).to(latents.device)
 
 
-def reference_keys(dit: GLMImageDiT, group: Group, device: torch.device) -> list:
-    """Keys and values of the posters before the edit, one entry per layer, as the decoder's only reference image."""
+def reference_keys(dit: GLMImageDiT, group: Group, device: torch.device) -> list[list[KeyValue]]:
+    """Keys and values of each reference image and block: of the posters before the edit, the only reference there is."""
     if group.before is None:
         return []
     latents, codes = group.before

@@ -138,7 +138,7 @@ def codes_on_latent(codes: Tensor, latents: Tensor) -> Tensor:
 
 
 def reference_keys(dit: GLMImageDiT, group: Group, device: torch.device) -> list[list[KeyValue]]:
-    """Keys and values of each reference image and block: of the posters before the edit, the only reference there is."""
+    """Keys and values of each reference image, by block. The only one is the poster before the edit."""
     if group.before is None:
         return []
     latents, codes = group.before

@@ -173,6 +173,7 @@ def save(names: list[str], screenshots: Path | None) -> None:
             text = json.dumps(graph, indent=2, ensure_ascii=False)
             (WORKFLOWS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
             if screenshots:
+                screenshots.mkdir(parents=True, exist_ok=True)
                 (screenshots / f"{name}.png").write_bytes(photograph(page, graph))
 
 

@@ -10,7 +10,7 @@ ratios, which are ours ÷ upstream. The full size has the released config and wa
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,13 +23,12 @@ from .growth import growth_tables
 from .lookahead import lookahead_measures
 from .models import release
 from .planner import planner_measures
-from .report import Measure, heading, line, machine, write_json
+from .report import Measure, Note, heading, line, machine, write_json
 from .sizes import SIZES, Size
 from .timing import copy_bandwidth, matrix_rate
 from .whole import image_measures, memory_measures
 
 SECTIONS = "planner", "lookahead", "dit", "vae", "image", "memory"
-Note = Callable[[str], None]
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -47,7 +46,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def measures(name: str, size: Size, compute: Compute, speeds: dict[str, float], note: Note) -> Iterator[Measure]:
-    """Of one section; ``note`` takes remarks, which are printed below the table."""
+    """Of one section."""
     sections = {
         "planner": lambda: planner_measures(size, compute, speeds["copy bandwidth"], note),
         "lookahead": lambda: lookahead_measures(size, compute, note),

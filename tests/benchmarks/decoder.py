@@ -13,7 +13,7 @@ from glm_core.pipeline import Compute
 from glm_core.plans import Plan, prior_map
 
 from .models import make_pair, make_pipeline
-from .report import Measure
+from .report import Measure, Note
 from .sizes import Models, Size
 from .timing import compare_times, timed
 
@@ -91,7 +91,7 @@ class DiTPair:
         return layers * (24 * inner**2 * tokens + 4 * inner * tokens**2) + 4 * inner**2 * picture
 
 
-def dit_measures(size: Size, compute: Compute, rate: float, note) -> Iterator[Measure]:
+def dit_measures(size: Size, compute: Compute, rate: float, note: Note) -> Iterator[Measure]:
     """``rate``: floating-point operations a second that the machine can do."""
     for side, layers, repeats in size.dit_steps:
         pair = DiTPair(size.models, layers, compute)
@@ -105,7 +105,7 @@ def dit_measures(size: Size, compute: Compute, rate: float, note) -> Iterator[Me
     yield run_measure(size, compute, note)
 
 
-def run_measure(size: Size, compute: Compute, note) -> Measure:
+def run_measure(size: Size, compute: Compute, note: Note) -> Measure:
     side, steps, repeats = size.dit_run
     ours, upstream = DiTPair(size.models, size.models.dit_layers, compute).runs(side)
     note(f"DiT run {side}²: latents differ by {difference(lambda: ours(2), lambda: upstream(2))} after 2 steps")
@@ -130,7 +130,7 @@ class VAEPair:
         return lambda: self.ours.encode(pixels), lambda: self.upstream.encode(pixels).latent_dist.mode()
 
 
-def vae_measures(size: Size, compute: Compute, note) -> Iterator[Measure]:
+def vae_measures(size: Size, compute: Compute, note: Note) -> Iterator[Measure]:
     pair = VAEPair(size.models, compute)
     for side in size.vae_sides:
         for name, (ours, upstream) in (("decode", pair.decoders(side)), ("encode", pair.encoders(side))):

@@ -1,6 +1,6 @@
 """Several tokens a pass on the embedded checkpoint, against the same planner with one; the plans are the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -10,7 +10,7 @@ from glm_core.evaluation.tasks import read_tasks
 from glm_core.pipeline import Compute, default_side, load_planner
 from glm_core.planner import plan_prompt
 
-from .report import Measure
+from .report import Measure, Note
 from .sizes import Size
 from .timing import compare_times, seconds
 
@@ -40,7 +40,7 @@ class EmbeddedPlanner:
                 for i, prompt in enumerate(prompts)]
 
 
-def lookahead_measures(size: Size, compute: Compute, note: Callable[[str], None]) -> Iterator[Measure]:
+def lookahead_measures(size: Size, compute: Compute, note: Note) -> Iterator[Measure]:
     planner = EmbeddedPlanner(compute)
     for name in PROMPT_SETS:
         tasks = read_tasks(EMBEDDED / f"held_out_{name}.jsonl", size.lookahead_prompts)

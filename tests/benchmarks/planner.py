@@ -4,7 +4,7 @@ The roof is the time that the bytes of a decode step take at the copy bandwidth 
 a cache, as the weights of a very small planner do, can be read faster than that.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -23,7 +23,7 @@ from glm_core.plans import Plan
 from tests.support.tiny import prompt_tokenizer
 
 from .models import make_pair
-from .report import Measure
+from .report import Measure, Note
 from .sizes import PLANS, Models, Size
 from .timing import compare_times, now
 
@@ -106,14 +106,14 @@ class PlannerPair:
         return f"{same} of {len(ours)} tokens of the greedy plan are the same on both sides"
 
 
-def planner_measures(size: Size, compute: Compute, bandwidth: float, note: Callable[[str], None]) -> Iterator[Measure]:
+def planner_measures(size: Size, compute: Compute, bandwidth: float, note: Note) -> Iterator[Measure]:
     """``bandwidth``: bytes a second that the machine can read and write."""
     for models in size.planners:
         pair = PlannerPair(models, size, compute)
         name = f"planner {pair.name}"
         prompt_tokens, new_tokens = pair.layout.prompt_ids.shape[1], pair.layout.new_tokens
         note(f"{name}: {prompt_tokens} prompt and {new_tokens} new tokens; {pair.agreement()}")
-        alone = None
+        alone = np.full(2, np.nan)  # seconds of one plan, once batch 1 has run
         for batch, repeats in size.batches.items():
             first, rest = time_pair(pair, batch, repeats)
             if batch == PLANS:
@@ -130,7 +130,8 @@ def planner_measures(size: Size, compute: Compute, bandwidth: float, note: Calla
 def time_pair(pair: PlannerPair, batch: int, repeats: int) -> np.ndarray:
     """Median seconds to the first token and from there on, of ours and of upstream: [2, 2]."""
     ours, upstream = partial(pair.time_ours, batch), partial(pair.time_upstream, batch)
-    ours(), upstream()
+    ours()
+    upstream()
     return compare_times(ours, upstream, repeats).T
 
 

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +14,7 @@ import transformers
 from glm_core.pipeline import Compute
 
 WIDTHS = 52, 9, 9, 10, 5, 13
+Note = Callable[[str], None]  # takes a remark, which is printed below the table
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ def image_measures(size: Size, compute: Compute) -> Iterator[Measure]:
     def upstream(steps: int):
         return draw_upstream(pipe, side, steps)
 
-    ours(1), upstream(1)
+    ours(1)
+    upstream(1)
     times = compare_times(timed(lambda: ours(steps), compute.device), timed(lambda: upstream(steps), compute.device),
                           repeats)
     yield Measure(f"whole picture {side}², {steps} guided steps", *(60 / times), "per minute", target=IMAGE_TARGET)

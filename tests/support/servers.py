@@ -111,12 +111,11 @@ class Server:
         with self.listen() as (client, connection):
             prompt_id = self.post("/prompt", {"prompt": prompt, "client_id": client})["prompt_id"]
             while True:
-                message = connection.recv()
-                if isinstance(message, bytes):
-                    on_message(message)
-                    continue
-                message = json.loads(message)
+                received = connection.recv()
+                message = received if isinstance(received, bytes) else json.loads(received)
                 on_message(message)
+                if isinstance(message, bytes):
+                    continue
                 if message["type"] in ("execution_error", "execution_interrupted"):
                     raise RunFailed(message["data"])
                 if is_end(message, prompt_id):

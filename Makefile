@@ -2,21 +2,28 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 MODEL ?= embedded
-PROMPT_1 ?= A yellow poster. At the top, "COFFEE" in blue letters. At the bottom left, a red circle. At the bottom right, a purple diamond.
-PROMPT_2 ?= A blue poster. In the centre, "MUSEUM" in white letters. At the top left, a yellow triangle. At the bottom, an orange square.
-PROMPT_3 ?= A white poster. At the top left, "OPEN" in small purple serif letters. At the bottom, "RADIO" in small black serif letters. At the right, a large green cross.
+PROMPT_1 ?= A yellow poster. At the top, "COFFEE" in blue letters. At the bottom left, a red circle. \
+	At the bottom right, a purple diamond.
+PROMPT_2 ?= A blue poster. In the centre, "MUSEUM" in white letters. At the top left, a yellow triangle. \
+	At the bottom, an orange square.
+PROMPT_3 ?= A white poster. At the top left, "OPEN" in small purple serif letters. \
+	At the bottom, "RADIO" in small black serif letters. At the right, a large green cross.
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := passive
+# pyright must not look for a newer release of itself
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: demo test test-long clean
 
 demo: $(VENV)/installed
 	mkdir -p out
-	$(BIN)/python -m glm_core generate --model '$(MODEL)' --prompt '$(PROMPT_1)' --prompt '$(PROMPT_2)' --prompt '$(PROMPT_3)' \
+	$(BIN)/python -m glm_core generate --model '$(MODEL)' \
+		--prompt '$(PROMPT_1)' --prompt '$(PROMPT_2)' --prompt '$(PROMPT_3)' \
 		--width 256 --height 256 --out out/demo.png --sheet out/sheet.png
 
 test: $(VENV)/tests-installed
 	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadgroup
 
 test-long: $(VENV)/tests-installed

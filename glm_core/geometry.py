@@ -7,6 +7,7 @@ from .errors import GLMImageError
 TOKEN_PIXELS = 32  # one token of the target grid covers 32 x 32 pixels
 LATENT_PIXELS = 8
 TOKEN_LATENTS = TOKEN_PIXELS // LATENT_PIXELS
+LATENT_CHANNELS = 16
 SMALLEST_SIDE, LARGEST_SIDE = 32, 4096  # of a picture to draw, in pixels
 COARSE_TOKENS = 256  # of the released model
 SHORTEST, LONGEST = 512, 2048  # sides of a reference image in the released model, in pixels
@@ -20,7 +21,8 @@ def check_size(width: int, height: int) -> None:
     """Raise GLMImageError unless both sides are multiples of 32 from 32 to 4096 pixels."""
     for name, side in (("width", width), ("height", height)):
         if side % TOKEN_PIXELS or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-            raise GLMImageError(f"{name} must be a multiple of {TOKEN_PIXELS} from {SMALLEST_SIDE} to {LARGEST_SIDE} (got {side})")
+            raise GLMImageError(f"{name} must be a multiple of {TOKEN_PIXELS} from {SMALLEST_SIDE} to {LARGEST_SIDE} "
+                                f"(got {side})")
 
 
 def default_side(trained_sides: tuple[int, int]) -> int:
@@ -52,9 +54,9 @@ def plan_grids(width: int, height: int, coarse_tokens: int = COARSE_TOKENS) -> t
     return target, coarse_grid(*target, coarse_tokens)
 
 
-def latent_shape(batch: int, channels: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """[B, channels, H/8, W/8] of a picture's latent; width and height are in pixels."""
-    return batch, channels, height // LATENT_PIXELS, width // LATENT_PIXELS
+def latent_shape(batch: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """[B, 16, H/8, W/8] of the latents of pictures of width x height pixels."""
+    return batch, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS
 
 
 def reference_size(width: int, height: int, shortest: int = SHORTEST, longest: int = LONGEST) -> tuple[int, int]:
@@ -66,9 +68,11 @@ def reference_size(width: int, height: int, shortest: int = SHORTEST, longest: i
     """
     short, long = min(width, height), max(width, height)
     if short < LEAST_REFERENCE_SIDE:
-        raise GLMImageError(f"reference image: both sides must be at least {LEAST_REFERENCE_SIDE} pixels (got {width}x{height})")
+        raise GLMImageError(f"reference image: both sides must be at least {LEAST_REFERENCE_SIDE} pixels "
+                            f"(got {width}x{height})")
     if long > MOST_REFERENCE_ASPECT * short:
-        raise GLMImageError(f"reference image: the aspect ratio must be at most {MOST_REFERENCE_ASPECT} (got {width}x{height} pixels)")
+        raise GLMImageError(f"reference image: the aspect ratio must be at most {MOST_REFERENCE_ASPECT} "
+                            f"(got {width}x{height} pixels)")
     scale = max(1.0, shortest / short)
     if long * scale > longest:
         scale = longest / long

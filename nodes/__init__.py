@@ -1,12 +1,21 @@
-"""GLM-Image's nodes: each a schema and a few lines that hand over to glm_core."""
+"""GLM-Image's nodes: each is a schema and a few lines that call glm_core."""
+
+from types import ModuleType
 
 from comfy_api.latest import ComfyExtension, io
 
 from . import decoder, loaders, planner, plans, references
 
+MODULES = loaders, planner, plans, decoder, references
+
+
+def node_classes(module: ModuleType) -> list[type[io.ComfyNode]]:
+    """The nodes that ``module`` itself defines, without those that it imports."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    return [cls for cls in classes if issubclass(cls, io.ComfyNode) and cls.__module__ == module.__name__]
+
 
 class GLMImageExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """Every node class of the modules above; a new node needs no entry here."""
-        return [node for module in (loaders, planner, plans, decoder, references) for node in vars(module).values()
-                if isinstance(node, type) and issubclass(node, io.ComfyNode) and node.__module__ == module.__name__]
+        """Every node of MODULES; a new node needs no entry of its own."""
+        return [node for module in MODULES for node in node_classes(module)]

@@ -11,8 +11,6 @@ from ..glm_core.host.diffusion import PLAN_KEY, patch_sampling
 from .planner import size_inputs
 from .types import CATEGORY, Plan
 
-LATENT_CHANNELS = 16
-
 
 class GLMImageApplyPlan(io.ComfyNode):
     @classmethod
@@ -21,22 +19,28 @@ class GLMImageApplyPlan(io.ComfyNode):
             node_id="GLMImageApplyPlan",
             display_name="GLM-Image Apply Plan",
             category=CATEGORY,
-            description="Attaches the plan to the positive conditioning and takes any plan off the negative one, as the model was trained.",
+            description="Attaches the plan to the positive conditioning and removes any plan from the negative "
+                        "conditioning, matching how the model was trained.",
             inputs=[
-                io.Conditioning.Input("positive", tooltip="CLIP Text Encode of the prompt with the glyph encoder."),
+                io.Conditioning.Input("positive", tooltip="CLIP Text Encode of the prompt, with the glyph encoder."),
                 Plan.Input("plan", tooltip="The plan to render."),
                 io.Conditioning.Input("negative", optional=True,
-                                      tooltip="CLIP Text Encode of an empty prompt. Without it the negative is a single zero vector."),
+                                      tooltip="CLIP Text Encode of an empty prompt, with the glyph encoder. If nothing "
+                                              "is connected, the negative conditioning is a single zero vector."),
             ],
-            outputs=[io.Conditioning.Output(display_name="positive"), io.Conditioning.Output(display_name="negative")],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+            ],
         )
 
     @classmethod
     def execute(cls, positive, plan, negative=None):
         if negative is None:
             negative = [[torch.zeros_like(positive[0][0][:, :1]), {}]]
-        return io.NodeOutput(node_helpers.conditioning_set_values(positive, {PLAN_KEY: plan.ids}),
-                             node_helpers.conditioning_set_values(negative, {PLAN_KEY: None}))
+        with_plan = node_helpers.conditioning_set_values(positive, {PLAN_KEY: plan.ids})
+        without_plan = node_helpers.conditioning_set_values(negative, {PLAN_KEY: None})
+        return io.NodeOutput(with_plan, without_plan)
 
 
 class EmptyGLMImageLatent(io.ComfyNode):
@@ -46,8 +50,11 @@ class EmptyGLMImageLatent(io.ComfyNode):
             node_id="EmptyGLMImageLatent",
             display_name="Empty GLM-Image Latent",
             category=CATEGORY,
-            description="An empty latent for the sampler. A connected plan gives size and batch size.",
-            inputs=[*size_inputs(), Plan.Input("plan", optional=True, tooltip="Takes the place of width, height and batch_size.")],
+            description="Creates an empty latent for the sampler. A connected plan sets its size and batch size.",
+            inputs=[
+                *size_inputs(),
+                Plan.Input("plan", optional=True, tooltip="Replaces width, height and batch_size."),
+            ],
             outputs=[io.Latent.Output()],
         )
 
@@ -56,7 +63,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
         if plan is not None:
             width, height, batch_size = plan.width, plan.height, plan.batch
         check_size(width, height)
-        shape = latent_shape(batch_size, LATENT_CHANNELS, width, height)
+        shape = latent_shape(batch_size, width, height)
         return io.NodeOutput({"samples": torch.zeros(shape, device=comfy.model_management.intermediate_device())})
 
 
@@ -67,11 +74,11 @@ class ModelSamplingGLMImage(io.ComfyNode):
             node_id="ModelSamplingGLMImage",
             display_name="ModelSamplingGLMImage",
             category=CATEGORY,
-            description="Shifts the model's noise levels for the latent's size. For KSampler; with the scheduler 'simple' it is the "
-                        "official schedule. Not needed with GLM-Image Scheduler.",
+            description="Shifts the model's noise levels to suit the size of the latent. For KSampler: with the "
+                        "scheduler 'simple' this is the official schedule. Not needed with GLM-Image Scheduler.",
             inputs=[
                 io.Model.Input("model", tooltip="The GLM-Image diffusion model."),
-                io.Latent.Input("latent", tooltip="The latent that will be sampled; only its size is read."),
+                io.Latent.Input("latent", tooltip="The latent to be sampled; only its size is used."),
             ],
             outputs=[io.Model.Output()],
         )
@@ -88,12 +95,13 @@ class GLMImageScheduler(io.ComfyNode):
             node_id="GLMImageScheduler",
             display_name="GLM-Image Scheduler",
             category=CATEGORY,
-            description="The official schedule, for SamplerCustomAdvanced and other samplers that take SIGMAS.",
+            description="The official noise schedule, for SamplerCustomAdvanced and other samplers that take SIGMAS.",
             inputs=[
-                io.Latent.Input("latent", tooltip="The latent that will be sampled; only its size is read."),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps; the model was released with 50."),
+                io.Latent.Input("latent", tooltip="The latent to be sampled; only its size is used."),
+                io.Int.Input("steps", default=50, min=1, max=1000,
+                             tooltip="Number of sampling steps. The model was released with 50."),
                 io.Float.Input("denoise", default=1.0, min=0.01, max=1.0, step=0.01,
-                               tooltip="1 starts from pure noise; less keeps more of the latent."),
+                               tooltip="1 starts from pure noise; lower values keep more of the latent."),
             ],
             outputs=[io.Sigmas.Output()],
         )

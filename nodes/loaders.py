@@ -19,15 +19,17 @@ WEIGHT_DTYPES = {  # the choices of core's Load Diffusion Model
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
-RELEASED_FOLDERS = "diffusers"  # ComfyUI's own place for models in folders
+RELEASED_FOLDERS = "diffusers"  # where ComfyUI keeps models that are folders
 DEMO = "embedded (demo)"
-DEMO_TOOLTIP = f" {DEMO}: the small one that comes with this pack and draws simple posters of 256x256 pixels."
+DEMO_TOOLTIP = f" {DEMO}: the small model that comes with this pack; it draws simple posters of 256x256 pixels."
 
 
 def quotes_input():
-    return io.Combo.Input("quotes", options=[NATURAL, *(rule for rule in QUOTE_RULES if rule != NATURAL)], default=NATURAL,
-                          tooltip="Which quoted texts are lettered. natural: apostrophes (it's, dogs') and inch marks are no "
-                                  "quotation marks. reference: any two marks make a pair, as in the original pipeline.")
+    rules = [NATURAL, *(rule for rule in QUOTE_RULES if rule != NATURAL)]
+    return io.Combo.Input("quotes", options=rules, default=NATURAL,
+                          tooltip="Which quoted text is written in the image. natural: apostrophes (it's, dogs') and "
+                                  "inch marks are not quotation marks. reference: any two marks form a pair, as in "
+                                  "diffusers.")
 
 
 def file_names(kind: str) -> list[str]:
@@ -39,10 +41,13 @@ def find(kind: str, name: str, part: Part) -> str:
 
 
 def released_folders() -> dict[str, Path]:
-    """Folders below models/diffusers that hold a GLM-Image, by their relative names, and the embedded one."""
-    found = ((root, folder) for root in folder_paths.get_folder_paths(RELEASED_FOLDERS)
-             for folder, inside, _ in os.walk(root, followlinks=True) if PLANNER.folder in inside)
-    return {Path(folder).relative_to(root).as_posix(): Path(folder) for root, folder in found} | {DEMO: EMBEDDED}
+    """Folders inside models/diffusers that contain a GLM-Image, by their relative names, and the embedded model's."""
+    found = {}
+    for root in folder_paths.get_folder_paths(RELEASED_FOLDERS):
+        for folder, inside, _ in os.walk(root, followlinks=True):
+            if PLANNER.folder in inside:
+                found[Path(folder).relative_to(root).as_posix()] = Path(folder)
+    return found | {DEMO: EMBEDDED}
 
 
 class GLMImageDiffusionModelLoader(io.ComfyNode):
@@ -52,19 +57,22 @@ class GLMImageDiffusionModelLoader(io.ComfyNode):
             node_id="GLMImageDiffusionModelLoader",
             display_name="Load GLM-Image Diffusion Model",
             category=LOADERS,
-            description="Loads the decoder (DiT) as a MODEL that samplers, LoRA loaders and model patches accept.",
+            description="Loads the decoder (a diffusion transformer) as a MODEL that samplers, LoRA loaders and model "
+                        "patches accept.",
             inputs=[
                 io.Combo.Input("model_name", options=file_names("diffusion_models"),
                                tooltip="A GLM-Image diffusion model from models/diffusion_models." + DEMO_TOOLTIP),
                 io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
-                               tooltip="How the weights are kept. default: as in the file; fp8 halves their memory."),
+                               tooltip="How the weights are stored. default: as in the file. fp8: in half the memory "
+                                       "of 16-bit weights."),
             ],
             outputs=[io.Model.Output()],
         )
 
     @classmethod
     def execute(cls, model_name, weight_dtype):
-        return io.NodeOutput(load_diffusion_model(find("diffusion_models", model_name, DIFFUSION), WEIGHT_DTYPES[weight_dtype]))
+        path = find("diffusion_models", model_name, DIFFUSION)
+        return io.NodeOutput(load_diffusion_model(path, WEIGHT_DTYPES[weight_dtype]))
 
 
 class GLMImagePlannerLoader(io.ComfyNode):
@@ -74,7 +82,8 @@ class GLMImagePlannerLoader(io.ComfyNode):
             node_id="GLMImagePlannerLoader",
             display_name="Load GLM-Image Planner",
             category=LOADERS,
-            description="Loads the autoregressive model that writes a picture's plan. It is freed for the decoder when memory runs short.",
+            description="Loads the planner, the autoregressive model that writes an image's plan. ComfyUI unloads it "
+                        "when the decoder needs the memory.",
             inputs=[
                 io.Combo.Input("planner_name", options=file_names("text_encoders"),
                                tooltip="A GLM-Image planner from models/text_encoders." + DEMO_TOOLTIP),
@@ -94,7 +103,8 @@ class GLMImageGlyphEncoderLoader(io.ComfyNode):
             node_id="GLMImageGlyphEncoderLoader",
             display_name="Load GLM-Image Glyph Encoder",
             category=LOADERS,
-            description="Loads the encoder that spells the quoted texts of a prompt. Use it with CLIP Text Encode.",
+            description="Loads the glyph encoder, which encodes the quoted text of a prompt letter by letter. Use it "
+                        "with CLIP Text Encode.",
             inputs=[
                 io.Combo.Input("encoder_name", options=file_names("text_encoders"),
                                tooltip="A GLM-Image glyph encoder (ByT5) from models/text_encoders." + DEMO_TOOLTIP),
@@ -115,7 +125,7 @@ class GLMImageVAELoader(io.ComfyNode):
             node_id="GLMImageVAELoader",
             display_name="Load GLM-Image VAE",
             category=LOADERS,
-            description="Loads the autoencoder as a VAE for VAE Decode, VAE Encode and their tiled and inpainting variants.",
+            description="Loads the VAE, for VAE Decode, VAE Encode and their tiled and inpainting variants.",
             inputs=[
                 io.Combo.Input("vae_name", options=file_names("vae"),
                                tooltip="A GLM-Image VAE from models/vae." + DEMO_TOOLTIP),
@@ -135,12 +145,13 @@ class GLMImageFolderLoader(io.ComfyNode):
             node_id="GLMImageFolderLoader",
             display_name="Load GLM-Image Folder",
             category=LOADERS,
-            description="Loads all four parts from the released folder as it was downloaded.",
+            description="Loads all four parts from the released folder, exactly as downloaded.",
             inputs=[
                 io.Combo.Input("folder", options=list(released_folders()),
-                               tooltip="A folder below models/diffusers that holds zai-org/GLM-Image with its subfolders." + DEMO_TOOLTIP),
+                               tooltip="A folder in models/diffusers that contains zai-org/GLM-Image." + DEMO_TOOLTIP),
                 io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
-                               tooltip="How the diffusion model's weights are kept. default: as in the files."),
+                               tooltip="How the diffusion model's weights are stored. default: as in the files. fp8: "
+                                       "in half the memory of 16-bit weights."),
                 quotes_input(),
             ],
             outputs=[io.Model.Output(), Planner.Output(display_name="planner"), io.Clip.Output(), io.Vae.Output()],

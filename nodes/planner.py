@@ -1,6 +1,6 @@
 """Prompt → plan."""
 
-from dataclasses import fields
+from dataclasses import Field, fields
 
 from comfy_api.latest import io
 
@@ -12,8 +12,8 @@ FIRST_SETTINGS = 3  # temperature, top_p, top_k; a new widget goes last, since s
 
 
 class OptionalPrefix(io.Autogrow.TemplatePrefix):
-    """Slots that may stay empty. With min=0 the page of ComfyUI 0.8 makes no slot at all, and its server reads the first
-    group of the template, which must not be an empty "required"."""
+    """Slots that may stay empty. With min=0 the page of ComfyUI 0.8 shows no slot at all, and its server reads the
+    first group of the template, which therefore must not be an empty "required"."""
 
     def as_dict(self):
         template = super().as_dict()
@@ -24,18 +24,31 @@ class OptionalPrefix(io.Autogrow.TemplatePrefix):
 def size_inputs() -> list:
     return [
         io.Int.Input("width", default=1024, min=32, max=4096, step=32,
-                     tooltip="Width in pixels, a multiple of 32; trained for 512 to 2048."),
+                     tooltip="Width in pixels, a multiple of 32. The model was trained for 512 to 2048."),
         io.Int.Input("height", default=1024, min=32, max=4096, step=32,
-                     tooltip="Height in pixels, a multiple of 32; trained for 512 to 2048."),
-        io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="How many pictures."),
+                     tooltip="Height in pixels, a multiple of 32. The model was trained for 512 to 2048."),
+        io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images."),
     ]
 
 
 def sampling_inputs() -> list:
     """A widget for every field of Sampling, in order."""
-    widgets = {float: io.Float.Input, int: io.Int.Input}
-    return [widgets[type(entry.default)](entry.name, default=entry.default, min=entry.metadata["least"], max=entry.metadata["most"],
-                                         step=entry.metadata["step"], tooltip=entry.metadata["help"]) for entry in fields(Sampling)]
+    return [sampling_input(setting) for setting in fields(Sampling)]
+
+
+def sampling_input(setting: Field):
+    widget = io.Int.Input if isinstance(setting.default, int) else io.Float.Input
+    limits = setting.metadata
+    return widget(setting.name, default=setting.default, min=limits["least"], max=limits["most"], step=limits["step"],
+                  tooltip=limits["help"])
+
+
+def references_input():
+    slot = Plan.Input("reference", optional=True, tooltip="Tokens of a reference image, from GLM-Image Tokenize.")
+    slots = OptionalPrefix(slot, prefix="reference", min=1, max=MOST_REFERENCES)
+    return io.Autogrow.Input("references", optional=True, template=slots,
+                             tooltip="Tokens of reference images, in the order the prompt refers to them; with "
+                                     "references no preview grid is generated.")
 
 
 class GLMImagePlan(io.ComfyNode):
@@ -45,24 +58,21 @@ class GLMImagePlan(io.ComfyNode):
             node_id="GLMImagePlan",
             display_name="GLM-Image Plan",
             category=CATEGORY,
-            description="Writes the picture as a grid of tokens: first a small preview that fixes the layout, then one token for every "
-                        "32x32 pixels. Every picture of a batch gets a plan of its own.",
+            description="Plans an image as a grid of tokens: first a small preview grid that fixes the layout, then "
+                        "one token for every 32x32 pixels. Each image of a batch gets its own plan.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
                 io.String.Input("prompt", multiline=True, dynamic_prompts=True,
-                                tooltip="What to draw. Put texts that are to be lettered in quotation marks."),
+                                tooltip="What to draw. Put text that should appear in the image in quotation marks."),
                 *size_inputs(),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                             tooltip="Picture i of the batch is planned with seed + i, whatever the batch size."),
+                             tooltip="Image i of the batch, counted from 0, is planned with seed + i, whatever the "
+                                     "batch size."),
                 *sampling_inputs()[:FIRST_SETTINGS],
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
-                             tooltip="Tokens that are tried in one pass; the plan stays the same. 1 is off. More is faster where tokens "
-                                     "are easy to guess."),
-                io.Autogrow.Input("references", optional=True, template=OptionalPrefix(
-                    Plan.Input("reference", optional=True,
-                               tooltip="Tokens of a picture to edit or to take something from (GLM-Image Tokenize)."),
-                    prefix="reference", min=1, max=MOST_REFERENCES),
-                    tooltip="Tokens of reference pictures, in the order the prompt means; the plan then has no preview grid."),
+                             tooltip="Number of tokens tried in one pass; the plan stays the same. 1 turns this off. "
+                                     "Higher values are faster where tokens are easy to guess."),
+                references_input(),
                 *sampling_inputs()[FIRST_SETTINGS:],
             ],
             outputs=[Plan.Output(display_name="plan")],
@@ -70,6 +80,12 @@ class GLMImagePlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=None, **sampling):
-        names = sorted(references or {}, key=lambda name: (len(name), name))  # reference10 comes after reference2
-        return io.NodeOutput(planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling),
-                                          [references[name] for name in names], look_ahead))
+        slots = references or {}
+        images = [slots[name] for name in sorted(slots, key=slot_number)]
+        plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), images, look_ahead)
+        return io.NodeOutput(plan)
+
+
+def slot_number(name: str) -> int:
+    """2 for "reference2"."""
+    return int(name.removeprefix("reference"))

@@ -1,4 +1,4 @@
-"""A look at plans, and what can be done to them without a model."""
+"""Nodes that show plans, or change them without a model."""
 
 from comfy_api.latest import io, ui
 
@@ -15,9 +15,10 @@ class GLMImagePlanPreview(io.ComfyNode):
             category=CATEGORY,
             description="Draws the token grid: each token is a square, and the same token always has the same colour.",
             inputs=[
-                Plan.Input("plan", tooltip="The plan to look at."),
+                Plan.Input("plan", tooltip="The plan to show."),
                 io.Combo.Input("grid", options=["target", "preview"], default="target",
-                               tooltip="target: one token for 32x32 pixels. preview: the small grid that was written first."),
+                               tooltip="target: one token for every 32x32 pixels. preview: the small grid that was "
+                                       "generated first."),
                 io.Int.Input("cell", default=16, min=1, max=64, tooltip="Side of a token's square in pixels."),
             ],
             outputs=[io.Image.Output()],

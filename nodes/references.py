@@ -1,4 +1,4 @@
-"""Pictures into the model: their tokens for the planner, tokens and latent for the decoder."""
+"""Reference images: their tokens for the planner, tokens and latent for the decoder."""
 
 import torch
 from comfy_api.latest import io
@@ -15,22 +15,29 @@ class GLMImageFitImage(io.ComfyNode):
             node_id="GLMImageFitImage",
             display_name="GLM-Image Fit Image",
             category=CATEGORY,
-            description="Brings a picture, and a mask with it, to the size of a plan. For edits and inpainting that keep the picture's "
-                        "shape: give it the plan that GLM-Image Tokenize read off the picture.",
+            description="Resizes an image, and its mask, to the size of a plan. For edits and inpainting that keep the "
+                        "image's shape: connect the plan that GLM-Image Tokenize gives for the same image.",
             inputs=[
-                io.Image.Input("image", tooltip="The picture; any size."),
-                Plan.Input("plan", tooltip="Its size is taken: GLM-Image Tokenize of the picture gives the nearest that the model reads."),
-                io.Mask.Input("mask", optional=True, tooltip="Resized with the picture. Without it the mask is empty."),
+                io.Image.Input("image", tooltip="An image of any size."),
+                Plan.Input("plan", tooltip="Sets the size. GLM-Image Tokenize of the same image gives the nearest size "
+                                           "that the model can read."),
+                io.Mask.Input("mask", optional=True, tooltip="Resized with the image. If nothing is connected, the "
+                                                             "mask is empty."),
             ],
-            outputs=[io.Image.Output(), io.Mask.Output(), io.Int.Output(display_name="width"), io.Int.Output(display_name="height")],
+            outputs=[
+                io.Image.Output(),
+                io.Mask.Output(),
+                io.Int.Output(display_name="width"),
+                io.Int.Output(display_name="height"),
+            ],
         )
 
     @classmethod
     def execute(cls, image, plan, mask=None):
         if mask is None:
             mask = torch.zeros(image.shape[:3])
-        fitted = fit_image(image, plan.width, plan.height), fit_mask(mask, plan.width, plan.height)
-        return io.NodeOutput(*fitted, plan.width, plan.height)
+        width, height = plan.width, plan.height
+        return io.NodeOutput(fit_image(image, width, height), fit_mask(mask, width, height), width, height)
 
 
 class GLMImageTokenize(io.ComfyNode):
@@ -40,12 +47,14 @@ class GLMImageTokenize(io.ComfyNode):
             node_id="GLMImageTokenize",
             display_name="GLM-Image Tokenize",
             category=CATEGORY,
-            description="Reads the token grid off a picture. It is a plan like any other: apply it to draw a variation of the picture, "
-                        "or give it to GLM-Image Plan and GLM-Image Reference to edit the picture.",
+            description="Reads an image as a grid of tokens. The result is a plan like any other: apply it to draw a "
+                        "variation of the image, or connect it to GLM-Image Plan and GLM-Image Reference to edit the "
+                        "image.",
             inputs=[
-                Planner.Input("planner", tooltip="The planner, whose vision tower reads the picture."),
-                io.Image.Input("image", tooltip="Any size from 16 pixels, aspect ratio up to 4. The plan gets the nearest size that "
-                                                "the model reads: sides of 512 to 2048 in steps of 32."),
+                Planner.Input("planner", tooltip="The planner; its vision tower reads the image."),
+                io.Image.Input("image", tooltip="At least 16 pixels a side, aspect ratio at most 4:1. The plan gets "
+                                                "the nearest size that the model can read: sides of 512 to 2048 pixels "
+                                                "in steps of 32."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
@@ -62,15 +71,17 @@ class GLMImageReference(io.ComfyNode):
             node_id="GLMImageReference",
             display_name="GLM-Image Reference",
             category=CATEGORY,
-            description="Shows the decoder a reference picture. Chain one for each picture, in the order of the planner's references.",
+            description="Shows the decoder a reference image. Chain one of these nodes per image, in the same order as "
+                        "the references of GLM-Image Plan.",
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="The positive conditioning."),
-                io.Image.Input("image", tooltip="The reference picture."),
+                io.Image.Input("image", tooltip="The reference image."),
                 io.Vae.Input("vae", tooltip="The GLM-Image VAE."),
-                Plan.Input("tokens", tooltip="GLM-Image Tokenize of the same picture."),
+                Plan.Input("tokens", tooltip="The plan (tokens) that GLM-Image Tokenize gives for the same image."),
                 io.Boolean.Input("in_negative", default=False,
-                                 tooltip="Off: the picture acts on the positive branch only, as the model was trained. "
-                                         "On: it acts wherever this conditioning is wired to."),
+                                 tooltip="Off: the image affects the positive prompt only, matching how the model was "
+                                         "trained. On: it also affects the negative prompt if you wire this "
+                                         "conditioning there."),
             ],
             outputs=[io.Conditioning.Output()],
         )

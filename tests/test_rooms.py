@@ -1,4 +1,4 @@
-"""Imports run one way, and what may not be in the pack is not in it."""
+"""Imports run one way, and what may not be in the pack is not in it. docs/architecture.md draws the ways."""
 
 import ast
 import sys
@@ -7,24 +7,30 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = [ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py")), *sorted((ROOT / "glm_core").rglob("*.py"))]
+CORE = ROOT / "glm_core"
+SOURCES = [ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py")), *sorted(CORE.rglob("*.py"))]
 COMFY = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "node_helpers", "nodes", "execution", "server"}
 ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL", "tqdm", "einops"}
 OPTIONAL = {  # package → the files that may import it
     "rapidocr": {"glm_core/evaluation/ocr.py"},
-    "matplotlib": {"glm_core/training/loop.py", "glm_core/training/posters.py"},
+    "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
+COMMON = {"errors", "config", "geometry", "images", "ops", "plans"}
 MIDDLE = {"planner", "vision", "glyph", "decoder", "checkpoint"}
-COMMON = {"errors", "images", "ops", "plan"}
-MAY_IMPORT = {  # room → rooms of glm_core that it may import
-    **{room: COMMON | {room} for room in MIDDLE},
-    **{name: {"errors"} for name in ("plan", "errors", "ops")},
-    "images": {"errors", "plan"},
-    "host": COMMON | MIDDLE | {"host"},
+MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
+    "errors": set(), "ops": set(),
+    "config": {"errors"}, "geometry": {"errors"}, "images": {"errors"},
+    "plans": {"errors", "config", "geometry"},
+    "posters": {"geometry"},
+    **dict.fromkeys(MIDDLE, COMMON),
+    "host": COMMON | MIDDLE,
     "pipeline": COMMON | MIDDLE,
-    "training": COMMON | MIDDLE | {"training"},
-    "evaluation": COMMON | MIDDLE | {"evaluation", "pipeline", "training"},
-    "__main__": COMMON | MIDDLE | {"evaluation", "pipeline", "training"},
+    "evaluation": COMMON | MIDDLE | {"pipeline"},
+    "evaluation/suites": COMMON | MIDDLE | {"pipeline", "evaluation", "posters"},
+    "training": COMMON | MIDDLE | {"pipeline", "evaluation", "evaluation/suites", "posters"},
+    "cli": COMMON | MIDDLE | {"pipeline", "evaluation", "evaluation/suites", "posters", "training"},
+    "__main__": {"cli"},
+    "nodes": COMMON | MIDDLE | {"host"},
 }
 
 
@@ -39,28 +45,67 @@ def imports(path: Path) -> list[tuple[int, str]]:
     return found
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(ROOT / "glm_core").parts[0].removesuffix(".py")
+def room_of(parts: tuple[str, ...]) -> str:
+    """The room of a module, by its path below glm_core/ (or nodes/…)."""
+    return "evaluation/suites" if parts[:2] == ("evaluation", "suites") else parts[0]
+
+
+def relative_imports(path: Path) -> list[tuple[str, ...]]:
+    """Path below the pack's root of every module that ``path`` imports relatively."""
+    inside = path.relative_to(ROOT).parts[:-1]
+    return [(*inside[: len(inside) - level + 1], *module.split(".")) for level, module in imports(path) if level]
+
+
+def module_file(parts: tuple[str, ...]) -> Path | None:
+    """The file of a module, by its path below the pack's root; None for a name inside a module."""
+    path = ROOT.joinpath(*parts)
+    candidates = path.with_name(f"{path.name}.py"), path / "__init__.py"
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_absolute_imports_are_the_allowed_packages(path):
-    in_host = path.is_relative_to(ROOT / "nodes") or path.is_relative_to(ROOT / "glm_core" / "host")
+    in_host = path.is_relative_to(ROOT / "nodes") or path.is_relative_to(CORE / "host")
     for level, module in imports(path):
         top = module.split(".")[0]
         if level == 0 and top not in sys.stdlib_module_names:
             optional = path.relative_to(ROOT).as_posix() in OPTIONAL.get(top, ())
-            assert top in ALLOWED or (in_host and top in COMFY) or optional, f"{path}: {module}"
+            assert top in ALLOWED or (in_host and top in COMFY) or optional, f"{path} may not import {module}"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "glm_core") and p.name != "__init__.py"],
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent != ROOT],
                          ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_rooms_import_one_way(path):
-    inside = path.relative_to(ROOT / "glm_core").parts[:-1]
-    for level, module in imports(path):
-        if level:
-            target = [*inside[: len(inside) - level + 1], *module.split(".")][0]
-            assert target in MAY_IMPORT[room_of(path)], f"{path}: {'.' * level}{module}"
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    own = "nodes" if parts[0] == "nodes" else room_of(parts[1:])
+    for target in relative_imports(path):
+        if target[0] == "glm_core":
+            room = room_of(target[1:])
+            assert room in MAY_IMPORT[own] | {own}, f"{path}: the room {own} may not import {room}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    imported = {path: [file for parts in relative_imports(path) if (file := module_file(parts))] for path in SOURCES}
+    done: set[Path] = set()
+
+    def visit(path: Path, way: list[Path]) -> None:
+        assert path not in way, "a circle: " + " → ".join(str(step.relative_to(ROOT))
+                                                          for step in [*way[way.index(path):], path])
+        if path not in done:
+            for target in imported[path]:
+                gathers_names = path.name == "__init__.py" and target.parent == path.parent
+                if not gathers_names:
+                    visit(target, [*way, path])
+            done.add(path)
+
+    for path in SOURCES:
+        visit(path, [])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_command_line_is_known_to_its_own_room_alone(path):
+    knows_argparse = "argparse" in {module for _, module in imports(path)}
+    assert not knows_argparse or path.is_relative_to(CORE / "cli"), f"{path} knows argparse"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -68,11 +113,22 @@ def test_no_pickle_eval_or_network(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert not calls & {"eval", "exec", "torch.load", "pickle.load", "pickle.loads"}
-    assert not {module.split(".")[0] for _, module in imports(path)} & {"pickle", "urllib", "requests", "http", "socket", "subprocess"}
+    network = {"pickle", "urllib", "requests", "http", "socket", "subprocess"}
+    assert not {module.split(".")[0] for level, module in imports(path) if level == 0} & network
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_functions_and_files_are_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400, f"{path} is longer than 400 lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= 40, f"{path}:{node.lineno} {node.name} has {lines} lines; 40 are the most"
 
 
 def test_core_runs_without_a_host():
     """glm_core is imported by these very tests, with no comfy anywhere."""
-    import glm_core.__main__  # noqa: F401
+    import glm_core.cli  # noqa: F401
 
     assert not any(name == "comfy" or name.startswith("comfy.") for name in sys.modules)

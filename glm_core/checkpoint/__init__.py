@@ -1,9 +1,12 @@
-"""Files → tensors and configuration, for the released folder and for one file a part."""
+"""Files → tensors, config and tokenizer, from the released folder or from one file per part."""
 
 from .convert import convert_folder
-from .formats import dequantise, marks
-from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, QUANTISED, VAE, VISION, Part, locate
+from .files import locate
+from .formats import FORMATS, dequantise, format_names
+from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, VAE, VISION, Part
 from .read import Weights, fill, fingerprint, read_config_alone, read_part
 
-__all__ = ["DIFFUSION", "EMBEDDED", "GLYPH", "PARTS", "PLANNER", "QUANTISED", "VAE", "VISION", "Part", "Weights", "convert_folder",
-           "dequantise", "fill", "fingerprint", "locate", "marks", "read_config_alone", "read_part"]
+__all__ = [
+    "DIFFUSION", "EMBEDDED", "FORMATS", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights",
+    "convert_folder", "dequantise", "fill", "fingerprint", "format_names", "locate", "read_config_alone", "read_part",
+]

@@ -1,32 +1,39 @@
-"""The released folder → one file a part, with configuration and tokenizer inside."""
+"""The released folder → one file per part, with config and tokenizer inside."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
-from .formats import LAYERS, quantise
-from .parts import PARTS, locate
-from .read import CONFIG_METADATA, TOKENIZER_TENSOR, read_part
+from .files import locate
+from .formats import LARGE_MATRICES, quantise
+from .parts import PARTS, Part
+from .read import CONFIG_METADATA, TOKENIZER_TENSOR, Weights, read_part
+from .text import text_to_tensor
 
 
 def convert_folder(folder: Path, out: Path, quantised: str | None = None) -> Iterator[Path]:
-    """Write the four files below ``out``, laid out like ComfyUI's models folder; yields each path once it is written.
+    """Write one file per part below ``out``, laid out like ComfyUI's models folder. Yields their paths.
 
-    Tensors keep their released names and their types, but for the large matrices where ``quantised`` names one of FORMATS for them.
+    Tensors keep their released names and dtypes; only large matrices change, if ``quantised`` names one of FORMATS.
     Raises GLMImageError when a part is missing or incomplete, or does not suit the format.
     """
     sources = [(part, locate(folder, part)) for part in PARTS]
-    for part, source in sources:
-        weights = read_part(source, part)
-        tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
-        if weights.tokenizer_json is not None:
-            tensors[TOKENIZER_TENSOR] = torch.tensor(list(weights.tokenizer_json.encode("utf-8")), dtype=torch.uint8)
-        target = out / part.file
-        if quantised and part in LAYERS:
-            tensors, target = quantise(tensors, part, quantised), out / part.quantised_file(quantised)
+    for part, path in sources:
+        weights = read_part(path, part)
+        part_format = quantised if part in LARGE_MATRICES else None
+        target = out / (part.quantised_file(part_format) if part_format else part.file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, target, metadata={**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)})
+        metadata = {**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)}
+        save_file(file_tensors(weights, part, part_format), target, metadata)
         yield target
+
+
+def file_tensors(weights: Weights, part: Part, part_format: str | None) -> dict[str, Tensor]:
+    """All tensors of a converted file: the part's own, quantised if asked for, and its tokenizer."""
+    tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
+    if weights.tokenizer_json is not None:
+        tensors[TOKENIZER_TENSOR] = text_to_tensor(weights.tokenizer_json)
+    return quantise(tensors, part, part_format, weights.source) if part_format else tensors

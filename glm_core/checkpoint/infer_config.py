@@ -1,4 +1,6 @@
-"""Configuration from tensor shapes, for files that carry none. What no shape tells is taken from the released model."""
+"""Config from tensor shapes, for files that store none. Values that no shape reveals are the released model's."""
+
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -7,20 +9,22 @@ from .parts import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part
 
 HEAD_SIZE = 128
 VISION_HEAD_SIZE = 96
-CODEBOOK = 16384
+CODEBOOK_SIZE = 16384
+PATCH_AREA = 4  # of the diffusion model, in latent pixels
+SIZE_EMBEDDINGS = 4  # target height and width, crop top and left
 MROPE_SECTION = [8, 12, 12]
 
 
 def config_from_shapes(part: Part, tensors: dict[str, Tensor], source: str) -> dict:
-    """A dict in the form of the part's config.json. Raises GLMImageError when a tensor that it needs is missing."""
+    """The part's config in the form of its config.json. Raises GLMImageError when a tensor that it needs is missing."""
     try:
         return RULES[part](tensors)
     except KeyError as error:
-        raise GLMImageError(f"{part.title} {source}: the tensor {error} is missing") from error
+        raise GLMImageError(f"{source}: missing tensors: {error.args[0]}") from error
 
 
 def count(tensors: dict[str, Tensor], pattern: str) -> int:
-    """How many consecutive i from 0 make ``pattern`` the name of a tensor."""
+    """How many tensors have the name ``pattern`` with 0, 1, 2 … in it, up to the first gap."""
     n = 0
     while pattern.format(n) in tensors:
         n += 1
@@ -33,7 +37,7 @@ def planner_config(t: dict[str, Tensor]) -> dict:
     vision = vision_config(t)
     codebook = vision["vq_config"]["num_embeddings"]
     return {
-        "image_start_token_id": codebook,  # the two controls that follow the codebook
+        "image_start_token_id": codebook,  # the first two ids after the codebook
         "image_end_token_id": codebook + 1,
         **vision,
         "text_config": {
@@ -51,13 +55,13 @@ def planner_config(t: dict[str, Tensor]) -> dict:
 
 
 def vision_config(t: dict[str, Tensor]) -> dict:
-    """Of the planner's vision tower; a text model without one has only a codebook's size."""
+    """The vision tower's part of the planner's config; for a text model alone, only the codebook's size."""
     if VISION.signature not in t:
-        return {"vq_config": {"num_embeddings": CODEBOOK}}
-    codes, width = t[VISION.signature].shape
+        return {"vq_config": {"num_embeddings": CODEBOOK_SIZE}}
+    codebook_size, width = t[VISION.signature].shape
     hidden = t["visual.patch_embed.proj.weight"].shape[0]
     return {
-        "vq_config": {"num_embeddings": codes, "embed_dim": width},
+        "vq_config": {"num_embeddings": codebook_size, "embed_dim": width},
         "vision_config": {
             "hidden_size": hidden,
             "depth": count(t, "visual.blocks.{}.attn.qkv.weight"),
@@ -69,17 +73,16 @@ def vision_config(t: dict[str, Tensor]) -> dict:
 
 def diffusion_config(t: dict[str, Tensor]) -> dict:
     embedders = "time_condition_embed."
-    patch_area = 4
     return {
         "num_layers": count(t, "transformer_blocks.{}.attn1.to_q.weight"),
         "num_attention_heads": t["transformer_blocks.0.attn1.to_q.weight"].shape[0] // HEAD_SIZE,
         "attention_head_dim": HEAD_SIZE,
         "text_embed_dim": t["glyph_projector.net.0.proj.weight"].shape[1],
         "time_embed_dim": t[embedders + "timestep_embedder.linear_1.weight"].shape[0],
-        "condition_dim": t[embedders + "condition_embedder.linear_1.weight"].shape[1] // 4,
+        "condition_dim": t[embedders + "condition_embedder.linear_1.weight"].shape[1] // SIZE_EMBEDDINGS,
         "prior_vq_quantizer_codebook_size": t["prior_token_embedding.weight"].shape[0],
-        "in_channels": t["image_projector.proj.weight"].shape[1] // patch_area,
-        "out_channels": t["proj_out.weight"].shape[0] // patch_area,
+        "in_channels": t["image_projector.proj.weight"].shape[1] // PATCH_AREA,
+        "out_channels": t["proj_out.weight"].shape[0] // PATCH_AREA,
     }
 
 
@@ -99,12 +102,19 @@ def glyph_config(t: dict[str, Tensor]) -> dict:
 
 
 def vae_config(t: dict[str, Tensor]) -> dict:
-    stages = count(t, "encoder.down_blocks.{}.resnets.0.conv1.weight")
+    first_conv = "encoder.down_blocks.{}.resnets.0.conv1.weight"
+    blocks = range(count(t, first_conv))
     return {
-        "block_out_channels": [t[f"encoder.down_blocks.{i}.resnets.0.conv1.weight"].shape[0] for i in range(stages)],
+        "block_out_channels": [t[first_conv.format(i)].shape[0] for i in blocks],
         "layers_per_block": count(t, "encoder.down_blocks.0.resnets.{}.conv1.weight"),
         "latent_channels": t["decoder.conv_in.weight"].shape[1],
     }
 
 
-RULES = {PLANNER: planner_config, VISION: planner_config, DIFFUSION: diffusion_config, GLYPH: glyph_config, VAE: vae_config}
+RULES: dict[Part, Callable[[dict[str, Tensor]], dict]] = {
+    PLANNER: planner_config,
+    VISION: planner_config,
+    DIFFUSION: diffusion_config,
+    GLYPH: glyph_config,
+    VAE: vae_config,
+}

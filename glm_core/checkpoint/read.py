@@ -1,9 +1,8 @@
-"""Safetensors on disk → tensors with their released names, configuration and tokenizer."""
+"""Safetensors on disk → tensors with their released names, config and tokenizer."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +13,29 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import GLMImageError
+from .files import part_files
 from .infer_config import config_from_shapes
 from .parts import DIFFUSION, PARTS, PLANNER, VAE, Part
+from .text import parse_json, read_json, tensor_to_text
 
-TOKENIZER_TENSOR = "tokenizer_json"  # uint8, the text of tokenizer.json; core ComfyUI carries spiece_model so
+TOKENIZER_TENSOR = "tokenizer_json"  # uint8, the text of tokenizer.json; ComfyUI stores its own "spiece_model" likewise
 CONFIG_METADATA = "config"
+LATENT_STATISTICS = "latents_mean", "latents_std"
 FINGERPRINT_NUMBERS = 8  # of each tensor
 T5_ALIASES = {"encoder.embed_tokens.weight": "shared.weight"}  # files store the shared embedding under either name
+
+LoadFile = Callable[[str], dict[str, Tensor]]  # path of a safetensors file → its tensors
 
 
 @dataclass(frozen=True)
 class Weights:
-    """tensors: by released name, outer prefixes stripped. config: as in config.json. source: for messages.
+    """One part as it was read.
 
-    metadata: of the safetensors file (quantisation lives there). tokenizer_json: only for the planner.
+    tensors: by released name, without outer prefixes.
+    config: as in config.json.
+    source: the part and its path, for messages.
+    metadata: of the safetensors files; ComfyUI keeps some quantisation settings there.
+    tokenizer_json: the text of tokenizer.json; the planner's alone, None for other parts.
     """
 
     tensors: dict[str, Tensor]
@@ -37,120 +45,131 @@ class Weights:
     tokenizer_json: str | None = None
 
 
-def read_part(path: Path, part: Part, load: Callable[[str], dict[str, Tensor]] = load_file) -> Weights:
+def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
     """Read one part from its released folder or from a single safetensors file.
 
-    ``load`` reads the tensors of one file (a host has its own). Raises GLMImageError when a file or shard is missing
-    or cut short, when the file holds another part, or when the planner comes without a tokenizer.
+    ``load`` reads the tensors of one file; a host passes its own loader. Raises GLMImageError when a file or shard is
+    missing or incomplete, when the file holds another part, or when the planner comes without a tokenizer.
     """
-    files = part_files(path, part)
-    metadata = {key: value for file in files for key, value in read_metadata(file, part).items()}
-    tensors = strip_prefix({name: tensor for file in files for name, tensor in load(str(file)).items()}, part, path)
-    embedded_tokenizer = tensors.pop(TOKENIZER_TENSOR, None)
-    config = read_part_config(path, part, metadata) or config_from_shapes(part, tensors, str(path))
-    tokenizer = None
-    if part is PLANNER:
-        tokenizer = decode_tokenizer(embedded_tokenizer) if embedded_tokenizer is not None else read_tokenizer(path)
-    return Weights(tensors, config, f"{part.title} {path}", metadata, tokenizer)
+    source = f"{part.title} {path}"
+    files = part_files(path, source)
+    metadata = read_metadata(files, part)
+    tensors = strip_prefix(read_tensors(files, load), part, source)
+    stored_tokenizer = tensors.pop(TOKENIZER_TENSOR, None)
+    config = stored_config(path, part, metadata) or config_from_shapes(part, tensors, source)
+    tokenizer_json = read_tokenizer(path, stored_tokenizer) if part is PLANNER else None
+    return Weights(tensors, config, source, metadata, tokenizer_json)
 
 
 def read_config_alone(path: Path, part: Part) -> dict:
-    """The part's configuration without its tensors; empty where the file does not carry it."""
-    metadata = {key: value for file in part_files(path, part) for key, value in read_metadata(file, part).items()}
-    return read_part_config(path, part, metadata) or {}
+    """The part's config without reading its tensors; empty where no config is stored."""
+    files = part_files(path, f"{part.title} {path}")
+    return stored_config(path, part, read_metadata(files, part)) or {}
 
 
-def part_files(path: Path, part: Part) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise GLMImageError(f"{part.title} {path}: no such file or folder")
-    for index in path.glob("*.safetensors.index.json"):
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        missing = [shard for shard in shards if not (path / shard).is_file()]
-        if missing:
-            raise GLMImageError(f"{part.title} {path}: missing shard {', '.join(missing)}, named in {index.name}")
-        return [path / shard for shard in shards]
-    files = sorted(path.glob("*.safetensors"))
-    if len(files) != 1:
-        raise GLMImageError(f"{part.title} {path}: found {len(files)} safetensors files without an index, expected one")
-    return files
+def read_metadata(files: list[Path], part: Part) -> dict[str, str]:
+    """The metadata of all files together."""
+    metadata = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                metadata |= opened.metadata() or {}
+        except SafetensorError as error:
+            raise GLMImageError(
+                f"{part.title} {file}: not a complete safetensors file ({error}); download it again") from error
+    return metadata
 
 
-def read_metadata(file: Path, part: Part) -> dict[str, str]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return opened.metadata() or {}
-    except SafetensorError as error:
-        raise GLMImageError(f"{part.title} {file}: not a complete safetensors file ({error}); download it again") from error
+def read_tensors(files: list[Path], load: LoadFile) -> dict[str, Tensor]:
+    tensors = {}
+    for file in files:
+        tensors |= load(str(file))
+    return tensors
 
 
-def strip_prefix(tensors: dict[str, Tensor], part: Part, path: Path) -> dict[str, Tensor]:
-    """Take off what stands before the part's signature, be it ``model.diffusion_model.``, ``transformer.`` or ``model.``."""
+def strip_prefix(tensors: dict[str, Tensor], part: Part, source: str) -> dict[str, Tensor]:
+    """Tensors by released name, without an outer prefix such as ``model.diffusion_model.`` or ``transformer.``.
+
+    Raises GLMImageError when the part's signature is not among them.
+    """
     prefix = find_prefix(tensors, part)
     if prefix is None:
-        others = [other.title for other in PARTS if other is not part and find_prefix(tensors, other) is not None]
-        found = f"it holds the {others[0]}" if others else f"{len(tensors)} tensors, none of them ending in {part.signature}"
-        raise GLMImageError(f"{part.title} {path}: not a GLM-Image {part.title}: {found}")
-    outer = prefix.removesuffix("model.")  # the planner's head stands beside its model., not inside
-    bare = {name.removeprefix(prefix if name.startswith(prefix) else outer): tensor for name, tensor in tensors.items()}
-    return {T5_ALIASES.get(name, name): tensor for name, tensor in bare.items()}
+        raise GLMImageError(f"{source}: not a GLM-Image {part.title}: {describe_other(tensors, part)}")
+    outer = prefix.removesuffix("model.")  # the planner's lm_head stands beside its "model.", not inside
+    stripped = {}
+    for name, tensor in tensors.items():
+        bare = name.removeprefix(prefix if name.startswith(prefix) else outer)
+        stripped[T5_ALIASES.get(bare, bare)] = tensor
+    return stripped
 
 
 def find_prefix(tensors: dict[str, Tensor], part: Part) -> str | None:
+    """What stands before the part's signature; None where no tensor has that name."""
     matches = [name for name in tensors if name == part.signature or name.endswith("." + part.signature)]
     return min(matches, key=len).removesuffix(part.signature) if matches else None
 
 
-def read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise GLMImageError(f"{path}: not valid JSON ({error})") from error
+def describe_other(tensors: dict[str, Tensor], part: Part) -> str:
+    """What a file holds that does not hold ``part``."""
+    for other in PARTS:
+        if find_prefix(tensors, other) is not None:
+            return f"it holds the {other.title}"
+    return f"it has no tensor {part.signature}"
 
 
-def read_part_config(path: Path, part: Part, metadata: dict[str, str]) -> dict | None:
-    """config.json of the folder, else the file's metadata; the diffusion model also takes the VAE's latent statistics."""
+def stored_config(path: Path, part: Part, metadata: dict[str, str]) -> dict | None:
+    """The config in a file's metadata, or config.json of a folder; None where there is none.
+
+    In a released folder the VAE's latent statistics are added to the diffusion model's config.
+    """
     if path.is_file():
-        return json.loads(metadata[CONFIG_METADATA]) if CONFIG_METADATA in metadata else None
+        stored = metadata.get(CONFIG_METADATA)
+        return None if stored is None else parse_json(stored, f"{part.title} {path}: its config")
     if not (path / "config.json").is_file():
         return None
     config = read_json(path / "config.json")
-    beside = path.parent / VAE.folder / "config.json"
-    if part is DIFFUSION and beside.is_file():
-        statistics = read_json(beside)
-        config |= {key: statistics[key] for key in ("latents_mean", "latents_std") if key in statistics}
-    return config
+    return config | latent_statistics(path.parent) if part is DIFFUSION else config
 
 
-def decode_tokenizer(tensor: Tensor) -> str:
-    return tensor.cpu().numpy().tobytes().decode("utf-8")
+def latent_statistics(model: Path) -> dict:
+    """From the VAE's config.json in a released folder, where there is one."""
+    path = model / VAE.folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    return {key: config[key] for key in LATENT_STATISTICS if key in config}
 
 
-def read_tokenizer(path: Path) -> str:
+def read_tokenizer(path: Path, stored: Tensor | None) -> str:
+    """The text of tokenizer.json: stored in the file, beside it, or in the released folder. Raises GLMImageError."""
+    if stored is not None:
+        return tensor_to_text(stored)
     folder = path.parent if path.is_file() else path
     candidates = [folder / "tokenizer.json", folder.parent / "processor" / "tokenizer.json"]
     for candidate in candidates:
         if candidate.is_file():
             return candidate.read_text(encoding="utf-8")
-    raise GLMImageError(f"planner {path}: no tokenizer: neither inside the file nor at {' or '.join(map(str, candidates))}; "
-                        "'python -m glm_core convert' writes files that carry it")
+    places = " or ".join(map(str, candidates))
+    raise GLMImageError(f"{PLANNER.title} {path}: no tokenizer inside the file, nor at {places}; "
+                        "'python -m glm_core convert' writes files that include it")
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: bool = False) -> None:
-    """Load the tensors that ``module`` has; others are ignored. Raises GLMImageError when one is missing or misshapen."""
+    """Load the tensors that ``module`` has, and ignore others. ``assign``: as in ``load_state_dict``.
+
+    Raises GLMImageError when a tensor is missing or has another shape.
+    """
     try:
         missing = module.load_state_dict(tensors, strict=False, assign=assign).missing_keys
     except RuntimeError as error:
         raise GLMImageError(f"{source}: {' '.join(str(error).split())}") from error
     if missing:
-        raise GLMImageError(f"{source}: {len(missing)} tensors are missing, the first is {missing[0]}")
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise GLMImageError(f"{source}: missing tensors: {missing[0]}{others}")
 
 
 def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """12 hex digits that tell a part's weights from others: of all names, types and shapes, and of the first numbers of each tensor.
+    """12 hex digits that tell a part's weights from others.
 
-    Not of every byte, which would read gigabytes from disk.
+    A hash of each tensor's name, dtype, shape and first numbers; hashing all numbers would read gigabytes from disk.
     """
     digest = hashlib.sha256()
     for name in sorted(tensors):

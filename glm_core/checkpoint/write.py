@@ -1,7 +1,8 @@
-"""A checkpoint in the released layout, one safetensors file a part."""
+"""A checkpoint in the released layout, with one safetensors file per part."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -18,26 +19,36 @@ MODEL_INDEX = {
 }
 
 
-def write_json(path: Path, data) -> None:
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` to ``path``, and create its folder where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 def write_part(folder: Path, part: Part, config: dict, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
-    """config.json and weights of one part; the planner's tensors get the released outer ``model.``."""
-    if part is PLANNER:
-        tensors = {name if name.startswith("lm_head") else f"model.{name}": tensor for name, tensor in tensors.items()}
+    """Write the config.json and the weights of one part to its folder in ``folder``, the tensors cast to ``dtype``."""
     write_json(folder / part.folder / "config.json", config)
-    name = "diffusion_pytorch_model" if config.get("_class_name") else "model"
-    save_file({name: tensor.to("cpu", dtype).contiguous() for name, tensor in tensors.items()},
-              folder / part.folder / f"{name}.safetensors", metadata={"format": "pt"})
+    stem = "diffusion_pytorch_model" if "_class_name" in config else "model"  # diffusers' and transformers' names
+    cast = {}
+    for name, tensor in tensors.items():
+        cast[file_name(name, part)] = tensor.to("cpu", dtype).contiguous()
+    save_file(cast, folder / part.folder / f"{stem}.safetensors", metadata={"format": "pt"})
+
+
+def file_name(name: str, part: Part) -> str:
+    """A tensor's name in the released files, where the planner's have an outer ``model.``, but for its head."""
+    if part is PLANNER and not name.startswith("lm_head"):
+        return f"model.{name}"
+    return name
 
 
 def write_index(folder: Path) -> None:
+    """model_index.json: which classes of diffusers and transformers load the parts."""
     write_json(folder / "model_index.json", MODEL_INDEX)
 
 
 def write_tokenizer(folder: Path, tokenizer_json: str) -> None:
+    """Write the text of tokenizer.json to where the planner's is in the released layout."""
     path = folder / "processor" / "tokenizer.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tokenizer_json, encoding="utf-8")

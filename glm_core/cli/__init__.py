@@ -5,9 +5,9 @@ import logging
 import sys
 
 from ..errors import GLMImageError
-from . import convert, generate, train
+from . import convert, evaluate, generate, train
 
-COMMANDS = generate, convert, train
+COMMANDS = generate, evaluate, convert, train
 
 
 def make_parser() -> argparse.ArgumentParser:

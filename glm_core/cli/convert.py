@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..checkpoint import QUANTISED, convert_folder
+from ..checkpoint import FORMATS, convert_folder
 
 
 def add_command(commands) -> None:
@@ -11,8 +11,9 @@ def add_command(commands) -> None:
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="the released folder")
     add("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
-    add("--quantise", choices=QUANTISED, help="write the large matrices of planner and diffusion model in fewer bits: fp8 or int8 (8 bits; "
-        "int8 is for cards without fp8), nvfp4 (4 bits, for Blackwell cards)")
+    formats = "; ".join(f"{entry.name} ({entry.summary})" for entry in FORMATS.values())
+    add("--quantise", choices=FORMATS,
+        help=f"write the large matrices of planner and diffusion model in fewer bits: {formats}")
     command.set_defaults(run=run)
 
 

@@ -14,13 +14,14 @@ from ..images import read_image
 from ..pipeline import PlanRequest, Rendered, RenderRequest, RenderSettings, plan, read_references, render, with_seeds
 from ..pipeline.sheet import contact_sheet
 from ..plans import Plan
-from .options import add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
 
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
 def add_command(commands) -> None:
-    command = commands.add_parser("generate", help="draw pictures from a prompt", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command = commands.add_parser("generate", help="draw pictures from a prompt",
+                                  formatter_class=HelpFormatter)
     add = command.add_argument
     add_model(command)
     add("--prompt", action="append", required=True, metavar="TEXT",
@@ -29,7 +30,8 @@ def add_command(commands) -> None:
     add("--sheet", type=Path, metavar="FILE.png", help="also put all pictures with their prompts on one sheet")
     add("--image", type=Path, action="append", default=[], metavar="FILE",
         help="reference image; repeat for several, in the order the prompt mentions them")
-    add("--batch", type=int, default=PlanRequest.batch, help="number of pictures of every prompt, each with a plan of its own")
+    add("--batch", type=int, default=PlanRequest.batch,
+        help="number of pictures of every prompt, each with a plan of its own")
     add_drawing(command)
     add("--plan-in", type=Path, metavar="F.safetensors", help="take this plan (and its size) and skip the planner")
     add("--plan-out", type=Path, metavar="F.safetensors", help="keep the plan: ids and preview, int64 [B, h, w]")
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
     if args.plan_out:
         plans[0].save(args.plan_out)
     drawn = []
-    for rendered, request in zip(render(args.model, render_requests(args, requests, plans, settings), compute, bar), requests):
+    to_render = render_requests(args, requests, plans, settings)
+    for rendered, request in zip(render(args.model, to_render, compute, bar), requests):
         drawn += write_pictures(args, request, rendered, len(drawn))
     if args.sheet:
         contact_sheet([picture for picture, _ in drawn], [[prompt] for _, prompt in drawn]).save(args.sheet)
@@ -65,7 +68,8 @@ def check_one_prompt(args: argparse.Namespace) -> None:
 def render_requests(args: argparse.Namespace, requests: list[PlanRequest], plans: list[Plan],
                     settings: RenderSettings) -> list[RenderRequest]:
     noise = read_noise(args.noise_in) if args.noise_in else None
-    return [replace(RenderRequest.of(request, plan, settings), noise=noise) for request, plan in zip(requests, plans, strict=True)]
+    return [replace(RenderRequest.of(request, plan, settings), noise=noise)
+            for request, plan in zip(requests, plans, strict=True)]
 
 
 def read_noise(path: Path) -> torch.Tensor:
@@ -75,11 +79,13 @@ def read_noise(path: Path) -> torch.Tensor:
     except (OSError, SafetensorError) as error:
         raise GLMImageError(f"--noise-in {path}: not a complete safetensors file ({error})") from error
     if "noise" not in tensors:
-        raise GLMImageError(f"--noise-in {path}: it must hold 'noise', float32 [B, 16, H/8, W/8] (got the tensors {sorted(tensors)})")
+        raise GLMImageError(f"--noise-in {path}: it must hold 'noise', float32 [B, 16, H/8, W/8] "
+                            f"(got the tensors {sorted(tensors)})")
     return tensors["noise"].float()
 
 
-def write_pictures(args: argparse.Namespace, request: PlanRequest, rendered: Rendered, already: int) -> list[tuple[Image.Image, str]]:
+def write_pictures(args: argparse.Namespace, request: PlanRequest, rendered: Rendered,
+                   already: int) -> list[tuple[Image.Image, str]]:
     """Save a request's pictures and latent; the pictures with their prompt. ``already``: pictures saved before."""
     if args.latent_out:
         save_file({"latent": rendered.latent.cpu().contiguous()}, args.latent_out)

@@ -20,17 +20,26 @@ EMBEDDED_NAME = "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default only where it tells something: not of switches, of lists and of options that are off."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        is_trivial = action.default is None or isinstance(action.default, bool | list)
+        return action.help if is_trivial else super()._get_help_string(action)
+
+
 def model_folder(name: str) -> Path:
     return EMBEDDED if name == EMBEDDED_NAME else Path(name)
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
-                         help="released folder, what 'convert' wrote, or 'embedded' for the small model that comes with the pack")
+                         help="released folder, what 'convert' wrote, or 'embedded' for the small model of this pack")
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                         help="auto: the GPU if there is one")
 
 
 def add_drawing(command: argparse.ArgumentParser) -> None:
@@ -38,15 +47,19 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     for side in ("--width", "--height"):
         add(side, type=int, help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
-    add("--seed", type=int, default=PlanRequest.seed, help="of plan and noise; a command's first picture has this seed, each further "
-        "one the next")
+    add("--seed", type=int, default=PlanRequest.seed,
+        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and picture i of a prompt is planned "
+             "with the prompt's seed + i")
     for entry in fields(Sampling):
-        add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default, help=entry.metadata["help"])
+        add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
+            help=entry.metadata["help"])
     add("--look-ahead", type=int, default=PlanRequest.look_ahead, metavar="N",
-        help="tokens that the planner tries in one pass; more is faster where they are easy to guess, the plan is the same")
+        help="tokens that the planner tries in one pass; more is faster where they are easy to guess, and the plan "
+             "stays the same")
     add("--steps", type=int, default=RenderSettings.steps, help="sampling steps")
     add("--guidance", type=float, default=RenderSettings.guidance, help="guidance scale; 1 or less turns guidance off")
-    add("--reference-quotes", action="store_true", help="take any two apostrophes for quotation marks, as diffusers does")
+    add("--reference-quotes", action="store_true",
+        help="take any two apostrophes for quotation marks, as diffusers does")
     add("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
     add_device(command)
 

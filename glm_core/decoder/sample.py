@@ -15,9 +15,9 @@ from .schedule import network_timestep, official_sigmas, resolution_shift
 OnStep = Callable[[int], object]  # called with i once step i is done
 
 
-def draw_noise(seed: int, batch: int, width: int, height: int, channels: int = 16) -> Tensor:
+def draw_noise(seed: int, batch: int, width: int, height: int) -> Tensor:
     """float32 [B, 16, H/8, W/8], drawn on the CPU: the same numbers as ComfyUI's samplers draw for this seed."""
-    return torch.randn(latent_shape(batch, channels, width, height), generator=torch.Generator().manual_seed(seed))
+    return torch.randn(latent_shape(batch, width, height), generator=torch.Generator().manual_seed(seed))
 
 
 def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, on_step: OnStep) -> Tensor:
@@ -28,15 +28,16 @@ def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tenso
     return x
 
 
-def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, noise: Tensor, *, steps: int, guidance: float,
-                  references: Sequence[tuple[Tensor, Plan]] = (), device="cpu", dtype=torch.float32,
-                  on_step: OnStep = lambda i: None) -> Tensor:
+def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, noise: Tensor, *, steps: int,
+                  guidance: float,
+                  references: Sequence[tuple[Tensor, Plan]] = (), device: torch.device | str = "cpu",
+                  dtype=torch.float32, on_step: OnStep = lambda i: None) -> Tensor:
     """Normalised latent, float32 [B, 16, H/8, W/8]. With guidance 1 or less the unconditional branch is not run.
 
     glyphs, no_glyphs: embeddings [1, n, width] of the quoted texts, and of no text. noise: float32 [B, 16, H/8, W/8].
-    references: latent [b, 16, h, w] (normalised) and tokens of each reference image; the unconditional branch does not see them.
-    device, dtype: those of the activations. Raises GLMImageError when plan and noise are of different sizes, or when an id of the
-    plan is not in the decoder's codebook.
+    references: latent [b, 16, h, w] (normalised) and tokens of each reference image; the unconditional branch does not
+    see them. device, dtype: those of the activations. Raises GLMImageError when plan and noise are of different sizes,
+    or when an id of the plan is not in the decoder's codebook.
     """
     plan.check_codes(dit.config.prior_vq_quantizer_codebook_size)
     prior = prior_map(plan.ids, *noise.shape[-2:]).to(device)

@@ -1,6 +1,7 @@
-"""How well pictures show the words and shapes that their prompts ask for."""
+"""How well pictures show what their prompts ask for: tasks → pictures → figures. A suite decides what is measured."""
 
-from .run import WITHOUT, evaluate
-from .sheet import contact_sheet
+from .ocr import Reader, make_reader
+from .run import ABLATIONS, Ablation, draw_pictures, measure_pictures, rotate
+from .tasks import Task
 
-__all__ = ["WITHOUT", "contact_sheet", "evaluate"]
+__all__ = ["ABLATIONS", "Ablation", "Reader", "Task", "draw_pictures", "make_reader", "measure_pictures", "rotate"]

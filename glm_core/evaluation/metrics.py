@@ -1,45 +1,48 @@
 """Word accuracy and NED over the words that pictures should show, after CVTG-2K (TextCrafter, arXiv:2503.23461).
 
-Wanted and read words are normalised (`normalise`), then paired within a picture (`pair_words`).
+Wanted words and words that the OCR read are normalised (``normalise``), then paired within a picture (``pair_words``).
 
-- word accuracy: the share of all wanted words whose partner is the very same word.
-- NED: the mean over all wanted words of `similarity` to the partner, 1 - Levenshtein / length of the longer; 0 without a partner.
+- Word accuracy: the share of all wanted words that are paired with the very same word.
+- NED: the mean over all wanted words of the ``similarity`` to their partner, 0 for a word without one.
 
-Both are means over words, not over pictures; words that nobody wanted cost nothing. Unlike CVTG-2K, the OCR is RapidOCR, 0 and O
-count as one letter, 1 and I likewise, and letters that stand apart on a grid are one word (`ocr.line_words`).
+Both are means over words, not over pictures; other words in a picture do not count against it. Unlike in CVTG-2K, the
+OCR is RapidOCR, 0 and O count as one letter, 1 and I likewise, and letters spaced out on a grid are one word
+(``ocr.line_words``).
 """
 
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-ALIKE = str.maketrans("01|", "OII")  # no reader tells these apart in a word of random letters
+INDISTINGUISHABLE = str.maketrans("01|", "OII")  # no OCR tells these apart in a word of random letters
 
 
 def normalise(text: str) -> str:
-    """Letters and digits in upper case: full-width forms made plain, 0 → O, 1 and | → I, blanks and punctuation dropped."""
-    plain = unicodedata.normalize("NFKC", text).upper().translate(ALIKE)
+    """Only letters and digits, in upper case; full-width forms become plain ones, 0 becomes O, 1 and | become I."""
+    plain = unicodedata.normalize("NFKC", text).upper().translate(INDISTINGUISHABLE)
     return "".join(character for character in plain if character.isalnum())
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein: the fewest insertions, deletions and substitutions that turn a into b."""
+    """Levenshtein distance: the fewest insertions, deletions and substitutions that turn a into b."""
     row = list(range(len(b) + 1))
     for i, from_a in enumerate(a, 1):
         above, row = row, [i]
         for j, from_b in enumerate(b, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (from_a != from_b)))
+            substituted = above[j - 1] + (from_a != from_b)
+            row.append(min(above[j] + 1, row[-1] + 1, substituted))
     return row[-1]
 
 
 def similarity(a: str, b: str) -> float:
-    """1 for equal words, 0 for words that share nothing."""
+    """1 - edit distance / length of the longer word: 1 for equal words, 0 for words that share nothing."""
     return 1 - edit_distance(a, b) / max(len(a), len(b), 1)
 
 
 @dataclass(frozen=True)
 class WordResult:
-    """A wanted word, the read word it was paired with ("" if none), and how similar they are."""
+    """A wanted word, the OCR word paired with it ("" if none), and their similarity."""
 
     wanted: str
     read: str
@@ -51,15 +54,32 @@ class WordResult:
 
 
 def pair_words(wanted: Sequence[str], read: Sequence[str]) -> list[WordResult]:
-    """Normalised words, the most similar pairs first; every read word serves one wanted word, pairs that share nothing none."""
-    scores = sorted(((similarity(w, r), -i, -j) for i, w in enumerate(wanted) for j, r in enumerate(read)), reverse=True)
-    partner, taken = {}, set()
-    for score, i, j in scores:
-        if score > 0 and i not in partner and j not in taken:
-            partner[i] = read[-j], score
-            taken.add(j)
-    return [WordResult(word, *partner.get(-i, ("", 0.0))) for i, word in enumerate(wanted)]
+    """The result of every wanted word. Both lists hold normalised words.
+
+    The most similar words are paired first; ties go to the first wanted word, then to the first OCR word. Each OCR word
+    matches at most one wanted word; words with similarity 0 are not matched.
+    """
+    pairs = [(similarity(word, candidate), i, j) for i, word in enumerate(wanted) for j, candidate in enumerate(read)]
+    pairs.sort(key=lambda pair: -pair[0])  # a stable sort: equals keep the order of i, then of j
+    results = [WordResult(word, "", 0.0) for word in wanted]
+    matched_wanted, matched_read = set(), set()
+    for score, i, j in pairs:
+        if score > 0 and i not in matched_wanted and j not in matched_read:
+            results[i] = WordResult(wanted[i], read[j], score)
+            matched_wanted.add(i)
+            matched_read.add(j)
+    return results
+
+
+def word_figures(words: Sequence[WordResult]) -> dict[str, Any]:
+    """Number of wanted words, and word accuracy and NED in 0...1, None where no words were wanted."""
+    return {
+        "words": len(words),
+        "word_accuracy": mean([word.right for word in words]),
+        "ned": mean([word.ned for word in words]),
+    }
 
 
 def mean(values: Sequence[float]) -> float | None:
+    """None for the mean of no values."""
     return sum(values) / len(values) if values else None

@@ -1,23 +1,29 @@
-"""Reading the words of a picture with RapidOCR (PP-OCR models that its wheel carries)."""
+"""Reading the words of a picture with RapidOCR (with the PP-OCR models in its wheel)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 from ..errors import GLMImageError
 from .metrics import normalise
 
-SPACED = 0.68  # letters are set apart where their usual distance is this share of the line's height; in plain type it is about half
-SPACED_GAP = 1.35  # a blank among such letters parts words where it sets them this much further apart
+Reader = Callable[[np.ndarray], list[str]]  # a picture, uint8 [H, W, 3] → its normalised words
+
+SPACED_PITCH = 0.68  # times the line's height: letters at least this far apart are spaced out; in plain type about 0.5
+SPACED_GAP = 1.35  # times the usual pitch: among spaced-out letters, a blank wider than this ends a word
 
 
 @dataclass(frozen=True)
-class Box:
-    """A text that the OCR found: where its letters are (``centres`` in pixels, one a character that is no blank)."""
+class TextBox:
+    """A text that the OCR found.
+
+    centres: x of each character that is not a blank; y: the box's centre. All in pixels.
+    """
 
     text: str
     centres: tuple[float, ...]
@@ -25,39 +31,46 @@ class Box:
     height: float
 
 
-def text_lines(boxes: Sequence[Box]) -> list[list[Box]]:
-    """Boxes beside each other make a line; lines from top to bottom, boxes from left to right."""
-    lines: list[list[Box]] = []
+def text_lines(boxes: Sequence[TextBox]) -> list[list[TextBox]]:
+    """Boxes side by side form a line. Lines from top to bottom, boxes from left to right."""
+    lines: list[list[TextBox]] = []
     for box in sorted(boxes, key=lambda box: box.y):
-        if lines and abs(box.y - lines[-1][0].y) < min(box.height, lines[-1][0].height) / 2:
+        if lines and is_beside(box, lines[-1][0]):
             lines[-1].append(box)
         else:
             lines.append([box])
     return [sorted(line, key=lambda box: box.centres[0]) for line in lines]
 
 
-def pieces(line: Sequence[Box]) -> list[tuple[str, list[float]]]:
-    """The line's texts cut at blanks, each with the centres of its characters."""
-    found = []
+def is_beside(box: TextBox, other: TextBox) -> bool:
+    return abs(box.y - other.y) < min(box.height, other.height) / 2
+
+
+def split_at_blanks(line: Sequence[TextBox]) -> list[tuple[str, list[float]]]:
+    """The pieces of the line's texts, each with the centres of its characters in pixels."""
+    pieces = []
     for box in line:
         centres = iter(box.centres)
-        found += [(piece, [next(centres) for _ in piece]) for piece in box.text.split()]
-    return found
+        for piece in box.text.split():
+            pieces.append((piece, [next(centres) for _ in piece]))
+    return pieces
 
 
-def widest_join(line: Sequence[Box]) -> float:
-    """How far apart in pixels two letters with a blank between them still belong to one word."""
+def widest_join(line: Sequence[TextBox]) -> float:
+    """How far apart in pixels two letters with a blank between them still belong to one word; 0 in plain type."""
     height = median(box.height for box in line)
-    usual = median([b - a for box in line for a, b in pairwise(box.centres)] or [height])
-    spelled = all(len(piece) == 1 for piece, _ in pieces(line))
-    return SPACED_GAP * usual if spelled or usual >= SPACED * height else 0.0
+    pitches = [b - a for box in line for a, b in pairwise(box.centres)]
+    usual = median(pitches or [height])
+    only_single_letters = all(len(piece) == 1 for piece, _ in split_at_blanks(line))
+    is_spaced = only_single_letters or usual >= SPACED_PITCH * height
+    return SPACED_GAP * usual if is_spaced else 0.0
 
 
-def line_words(line: Sequence[Box]) -> list[str]:
-    """Normalised words of a line. Letters set apart evenly ("H E L L O") are one word, whatever blanks the OCR saw."""
+def line_words(line: Sequence[TextBox]) -> list[str]:
+    """Normalised words of a line. Evenly spaced letters ("H E L L O") are one word, whatever blanks the OCR saw."""
     join = widest_join(line)
     words, end = [], None
-    for piece, centres in pieces(line):
+    for piece, centres in split_at_blanks(line):
         if end is not None and centres[0] - end <= join:
             words[-1] += piece
         else:
@@ -66,30 +79,37 @@ def line_words(line: Sequence[Box]) -> list[str]:
     return [word for word in map(normalise, words) if word]
 
 
-def read_words(boxes: Sequence[Box]) -> list[str]:
-    return [word for line in text_lines([box for box in boxes if normalise(box.text)]) for word in line_words(line)]
+def read_words(boxes: Sequence[TextBox]) -> list[str]:
+    """Normalised words of all boxes, line by line; boxes without letters and digits are left out."""
+    lines = text_lines([box for box in boxes if normalise(box.text)])
+    return [word for line in lines for word in line_words(line)]
 
 
 def letter_centres(text: str, corners: np.ndarray, letters: Sequence) -> tuple[float, ...]:
-    """As the OCR places its letters (character, score, corners); spread evenly over the box where these are not the text's."""
+    """The x in pixels of each character of ``text`` that is not a blank.
+
+    corners: of the text's box, [4, 2]. letters: the characters that the OCR located, each (character, score, corners).
+    Where they do not spell the text, its characters are spread evenly over the box.
+    """
     if [letter[0] for letter in letters] == list("".join(text.split())):
         return tuple(float(np.mean([x for x, _ in letter[2]])) for letter in letters)
     left, right = corners[:, 0].min(), corners[:, 0].max()
-    return tuple(float(left + (i + 0.5) * (right - left) / len(text)) for i, character in enumerate(text) if not character.isspace())
+    offsets = [(i + 0.5) * (right - left) / len(text) for i, character in enumerate(text) if not character.isspace()]
+    return tuple(float(left + offset) for offset in offsets)
 
 
-def to_boxes(result) -> list[Box]:
+def to_boxes(result: Any) -> list[TextBox]:
     """RapidOCR's output as boxes; [] where it found no text."""
     boxes = []
     for i, (text, corners) in enumerate(zip(result.txts or (), result.boxes if result.txts else ())):
         letters = result.word_results[i] if i < len(result.word_results) else ()
         height = float(np.linalg.norm(corners[3] - corners[0]))
-        boxes.append(Box(text, letter_centres(text, corners, letters), float(corners[:, 1].mean()), height))
+        boxes.append(TextBox(text, letter_centres(text, corners, letters), float(corners[:, 1].mean()), height))
     return [box for box in boxes if box.centres]
 
 
-def make_reader() -> Callable[[np.ndarray], list[str]]:
-    """A function from uint8 [H, W, 3] to the picture's normalised words. Upside-down text is not turned.
+def make_reader() -> Reader:
+    """A function from a picture, uint8 [H, W, 3], to its normalised words; it does not read upside-down text.
 
     Raises GLMImageError where rapidocr or onnxruntime is not installed.
     """
@@ -98,6 +118,13 @@ def make_reader() -> Callable[[np.ndarray], list[str]]:
             raise GLMImageError(f"evaluate: {package} is not installed; pip install rapidocr onnxruntime")
     from rapidocr import RapidOCR
 
-    engine = RapidOCR(params={"Global.log_level": "error", "Global.use_cls": False, "Global.return_word_box": True,
-                              "Global.return_single_char_box": True})
-    return lambda pixels: read_words(to_boxes(engine(np.ascontiguousarray(pixels[..., ::-1]))))
+    engine = RapidOCR(params={
+        "Global.log_level": "error", "Global.use_cls": False,
+        "Global.return_word_box": True, "Global.return_single_char_box": True,
+    })
+
+    def read(pixels: np.ndarray) -> list[str]:
+        bgr = np.ascontiguousarray(pixels[..., ::-1])
+        return read_words(to_boxes(engine(bgr)))
+
+    return read

@@ -1,76 +1,80 @@
-"""The prompts to evaluate, one a line of a JSONL file, and what their pictures should show."""
+"""The tasks to evaluate, one per line of a JSONL file: a prompt, the texts that its picture should show, and images."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import GLMImageError
-from ..posters.scene import COLOURS, COLUMNS, ROWS, SHAPES, Item
 from .metrics import normalise
-
-LINE = 'an object with "prompt", "texts" and, if wanted, "shapes" and "images"'
-SHAPE = 'an object with "kind", "colour" and "zone": [row, column]'
 
 
 @dataclass(frozen=True)
 class Task:
-    """A prompt, what its picture should show, and the pictures that it edits."""
+    """A prompt, the texts that its picture should show, and the files of its reference images."""
 
     prompt: str
     texts: tuple[str, ...]
-    shapes: tuple[Item, ...] = ()
     images: tuple[Path, ...] = ()
 
     @property
     def words(self) -> list[str]:
-        """Normalised; a text of several words counts as several."""
-        return [normalise(word) for text in self.texts for word in text.split() if normalise(word)]
+        """The normalised words of all texts."""
+        words = [normalise(word) for text in self.texts for word in text.split()]
+        return [word for word in words if word]
 
 
-def refuse(where: str, found, accepted: str):
-    raise GLMImageError(f"{where}: found {json.dumps(found, ensure_ascii=False)}, accepted is {accepted}")
+def read_lines(path: Path) -> list[tuple[str, Any]]:
+    """The JSON values of all lines that are not empty, each with its source for messages ("FILE, line 3").
 
-
-def parse_shape(values, where: str) -> Item:
-    if not isinstance(values, dict) or set(values) != {"kind", "colour", "zone"}:
-        refuse(where, values, SHAPE)
-    zone = values["zone"] if isinstance(values["zone"], list) and len(values["zone"]) == 2 else refuse(
-        f"{where}, zone", values["zone"], "[row, column]")
-    for name, value, accepted in (("kind", values["kind"], SHAPES), ("colour", values["colour"], tuple(COLOURS)),
-                                  ("row", zone[0], ROWS), ("column", zone[1], COLUMNS)):
-        if value not in accepted:
-            refuse(f"{where}, {name}", value, f"one of {', '.join(accepted)}")
-    return Item(values["colour"], tuple(zone), kind=values["kind"])
-
-
-def parse_line(line: str, where: str, folder: Path) -> Task:
-    """Names of images are relative to ``folder``."""
-    try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise GLMImageError(f"{where}: not JSON ({error}); accepted is {LINE}") from error
-    if not isinstance(values, dict) or not {"prompt", "texts"} <= set(values) <= {"prompt", "texts", "shapes", "images"}:
-        refuse(where, values, LINE)
-    if not isinstance(values["prompt"], str):
-        refuse(f"{where}, prompt", values["prompt"], "a text")
-    texts, shapes, images = values["texts"], values.get("shapes", []), values.get("images", [])
-    if not isinstance(texts, list) or not all(isinstance(text, str) and normalise(text) for text in texts):
-        refuse(f"{where}, texts", texts, "a list of texts with letters or digits")
-    if not isinstance(shapes, list):
-        refuse(f"{where}, shapes", shapes, "a list of shapes")
-    if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
-        refuse(f"{where}, images", images, "a list of file names")
-    return Task(values["prompt"], tuple(texts), tuple(parse_shape(shape, f"{where}, shape {i}") for i, shape in enumerate(shapes, 1)),
-                tuple(folder / name for name in images))
-
-
-def read_tasks(path: Path, limit: int | None = None) -> list[Task]:
-    """The first ``limit`` lines that are not empty. Raises GLMImageError naming the file, the line and what is accepted."""
+    Raises GLMImageError, naming file and line, when a line is not JSON or there are none.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise GLMImageError(f"{path}: not UTF-8 ({error}); accepted are lines of JSON") from error
-    tasks = [parse_line(line, f"{path}, line {i}", path.parent) for i, line in enumerate(lines, 1) if line.strip()]
-    if not tasks:
-        raise GLMImageError(f"{path}: found no prompts, accepted are one or more lines")
-    return tasks[:limit]
+        raise GLMImageError(f"{path} must hold lines of JSON in UTF-8 ({error})") from error
+    values = [parse_json(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
+    if not values:
+        raise GLMImageError(f"{path} must have at least one line with a prompt (got none)")
+    return values
+
+
+def parse_json(line: str, source: str) -> tuple[str, Any]:
+    try:
+        return source, json.loads(line)
+    except json.JSONDecodeError as error:
+        raise GLMImageError(f"{source} must be JSON ({error})") from error
+
+
+def parse_task(values: dict, source: str, folder: Path) -> Task:
+    """The task of a line that has "prompt", "texts" and perhaps "images", whose names are relative to ``folder``.
+
+    Raises GLMImageError naming ``source`` and the value that is of another type.
+    """
+    prompt, texts, images = values["prompt"], values["texts"], values.get("images", [])
+    if not isinstance(prompt, str):
+        raise invalid(f"{source}: prompt", "a text", prompt)
+    if not isinstance(texts, list) or not all(isinstance(text, str) and normalise(text) for text in texts):
+        raise invalid(f"{source}: texts", "a list of texts with letters or digits", texts)
+    if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
+        raise invalid(f"{source}: images", "a list of file names", images)
+    return Task(prompt, tuple(texts), tuple(folder / name for name in images))
+
+
+def check_keys(values: Any, source: str, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Raise GLMImageError unless ``values`` is a JSON object with these keys and no others."""
+    if not isinstance(values, dict) or not set(required) <= set(values) <= {*required, *optional}:
+        accepted = f"an object with {quoted(required)}"
+        if optional:
+            accepted += f" and optionally {quoted(optional)}"
+        raise invalid(source, accepted, values)
+
+
+def quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def invalid(source: str, accepted: str, found: Any) -> GLMImageError:
+    """The error of a JSON value that is not as it must be."""
+    return GLMImageError(f"{source} must be {accepted} (got {json.dumps(found, ensure_ascii=False)})")

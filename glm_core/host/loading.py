@@ -14,7 +14,7 @@ import comfy.utils
 import torch
 from torch import nn
 
-from ..checkpoint import Part, Weights, marks, read_part
+from ..checkpoint import Part, Weights, format_names, read_part
 from ..errors import GLMImageError
 
 INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # a port reports overflows in float16
@@ -27,7 +27,7 @@ def read_weights(path: str, part: Part) -> Weights:
     """
     weights = read_part(Path(path), part, load=comfy.utils.load_torch_file)
     tensors, metadata = comfy.utils.convert_old_quants(weights.tensors, "", metadata=weights.metadata)
-    unknown = marks(tensors) - comfy.quant_ops.QUANT_ALGOS.keys()
+    unknown = format_names(tensors) - comfy.quant_ops.QUANT_ALGOS.keys()
     if unknown:
         raise GLMImageError(f"{weights.source}: quantised as {', '.join(sorted(unknown))}, which this ComfyUI does not know; "
                             f"it reads {', '.join(comfy.quant_ops.QUANT_ALGOS)}")

@@ -38,7 +38,7 @@ MOST_IMAGE_TOKENS = 4096  # of a reference image, 2048 x 2048 pixels
 
 
 class PlanProgress:
-    """Called after every token: stops when the user cancels, moves the bar, and shows the grid every second and at the end."""
+    """Called after every token: stops on cancel, moves the bar, and shows the grid every second and at the end."""
 
     def __init__(self, layout: PromptLayout):
         self.grids, self.total = layout.grids, layout.new_tokens
@@ -63,8 +63,8 @@ class PlanProgress:
 def hide_from_manager(module: nn.Module, name: str) -> None:
     """Keep this submodule usable but hide it from the memory manager.
 
-    So the table of the whole vocabulary (1.4 GB in the released planner) takes no room on the device and, where only a part of the
-    model fits, does not cross the bus for every token.
+    So the table of the whole vocabulary (1.4 GB in the released planner) takes no room on the device and, where only a
+    part of the model fits, does not cross the bus for every token.
     """
     part = getattr(module, name)
     delattr(module, name)
@@ -72,9 +72,12 @@ def hide_from_manager(module: nn.Module, name: str) -> None:
 
 
 def graph_recorder(device: torch.device) -> GraphRecorder | None:
-    """What records a token's pass on this device: a CUDA graph, unless ComfyUI was started with --disable-cuda-graphs (not in 0.8)."""
+    """What records a token's pass on this device: a CUDA graph, unless ComfyUI was started with --disable-cuda-graphs
+    (not in 0.8).
+    """
     is_disabled = getattr(args, "disable_cuda_graphs", False)
-    return record_cuda_graph_if_possible if device.type == "cuda" and comfy.model_management.is_nvidia() and not is_disabled else None
+    is_possible = device.type == "cuda" and comfy.model_management.is_nvidia() and not is_disabled
+    return record_cuda_graph_if_possible if is_possible else None
 
 
 class HostPlanner:
@@ -105,7 +108,8 @@ class HostPlanner:
 
     def load_part(self, module_class, config, weights: Weights, **options):
         offload_device = comfy.model_management.unet_offload_device()
-        module = module_class(config, offload_device, self.precision.storage, self.precision.operations(), **options).eval()
+        dtype, operations = self.precision.storage, self.precision.operations()
+        module = module_class(config, offload_device, dtype, operations, **options).eval()
         patcher = make_patcher(module, self.load_device, offload_device)
         fill(module, weights.tensors, weights.source, assign=is_dynamic(patcher))
         return patcher
@@ -122,16 +126,18 @@ class HostPlanner:
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
         recorder = self.recorder if lookahead == 1 and stays_in_place(self.patcher) else None
         plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling, lookahead=lookahead,
-                             device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(layout), recorder=recorder,
+                             device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(layout),
+                             recorder=recorder,
                              fingerprint=self.fingerprint)
         return plan.to(comfy.model_management.intermediate_device())
 
     def tokenize(self, image: Tensor) -> Plan:
         """The token grids of pictures [B, H, W, channels]. Raises GLMImageError when the file has no vision tower."""
         if self.vision is None:
-            raise GLMImageError(f"{self.source}: reference images need a planner file with the vision tower ({VISION.signature}); "
-                                "this one has none")
-        codebook = self.config.codebook_size * (self.vision.model.config.embed_dim + MOST_IMAGE_TOKENS) * torch.float32.itemsize
+            raise GLMImageError(f"{self.source}: reference images need a planner file with the vision tower "
+                                f"({VISION.signature}); this one has none")
+        width = self.vision.model.config.embed_dim + MOST_IMAGE_TOKENS
+        codebook = self.config.codebook_size * width * torch.float32.itemsize
         comfy.model_management.load_models_gpu([self.vision], memory_required=2 * codebook)
         return tokenize(self.vision.model, image, self.load_device, self.precision.compute).to(
             comfy.model_management.intermediate_device())

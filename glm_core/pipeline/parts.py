@@ -55,13 +55,14 @@ class LoadedPlanner(NamedTuple):
 
 
 def build(part: Part, weights: Weights, compute: Compute) -> Any:
-    """A module of plain torch layers that holds the part's weights, moved, cast and restored where they are quantised."""
+    """A module of plain torch layers with the part's weights, moved and cast, and dequantised where they are not plain."""
     module_class, config_class, options = MODULES[part]
     config = config_class.from_json(weights.config, weights.source)
     with torch.device("meta"):
         module: nn.Module = module_class(config, dtype=compute.dtype, operations=ops, **options)
     wanted = weights.tensors.keys() & released_names(module)
-    tensors = {name: dequantise(weights.tensors, name, weights.source).to(compute.device, compute.dtype) for name in wanted}
+    tensors = {name: dequantise(weights.tensors, name, weights.source).to(compute.device, compute.dtype)
+               for name in wanted}
     fill(module, tensors, weights.source, assign=True)
     return module.eval()
 
@@ -75,7 +76,8 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
     """The planner's text model with its tokenizer."""
     weights = read_part(locate(model, PLANNER), PLANNER)
     assert weights.tokenizer_json is not None  # read_part refuses a planner without one
-    return LoadedPlanner(build(PLANNER, weights, compute), PromptTokenizer(weights.tokenizer_json), fingerprint(weights.tensors))
+    return LoadedPlanner(build(PLANNER, weights, compute), PromptTokenizer(weights.tokenizer_json),
+                         fingerprint(weights.tensors))
 
 
 def default_side(model: Path) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import isfinite
 
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..geometry import check_size
+from ..geometry import check_size, latent_shape
 from ..glyph import NATURAL, QUOTE_RULES
 from ..images import to_rgb
 from ..planner import Sampling
@@ -22,7 +23,7 @@ def check_count(name: str, count: int) -> None:
 
 @dataclass(frozen=True)
 class ReferenceImage:
-    """An image to edit or to take something from: float32 [b, H, W, 3] in 0...1, and its tokens, which the vision tower read."""
+    """An image to edit or to take something from, float32 [b, H, W, 3] in 0...1, and the tokens read off it."""
 
     image: Tensor
     tokens: Plan
@@ -30,17 +31,17 @@ class ReferenceImage:
     def __post_init__(self):
         object.__setattr__(self, "image", to_rgb(self.image))
         if len(self.image) != self.tokens.batch:
-            raise GLMImageError(f"reference image: images and tokens must be of the same batch (got {len(self.image)} and "
-                                f"{self.tokens.batch})")
+            raise GLMImageError("reference image: images and tokens must be of the same batch "
+                                f"(got {len(self.image)} and {self.tokens.batch})")
 
 
 @dataclass(frozen=True)
 class PlanRequest:
     """Plans of ``batch`` pictures of width x height pixels for one prompt; item i is planned with seed + i.
 
-    references: in the order that the prompt refers to them, each of one image or of ``batch``. look_ahead: tokens that the planner
-    tries in one pass. coarse: whether a coarse grid is written first; with references there is none.
-    Raises GLMImageError on a value out of range.
+    references: in the order that the prompt refers to them, each of one image or of ``batch``. look_ahead: tokens that
+    the planner tries in one pass. coarse: whether a coarse grid is written first; with references there is none. Raises
+    GLMImageError on a value out of range.
     """
 
     prompt: str
@@ -61,8 +62,8 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How a plan is drawn: sampling steps, guidance scale (1 or less turns guidance off), the noise's seed, and the rule that finds
-    quoted texts. Raises GLMImageError on a value out of range."""
+    """How a plan is drawn: sampling steps, guidance scale (1 or less turns guidance off), the noise's seed, and the
+    rule that finds quoted texts. Raises GLMImageError on a value out of range."""
 
     steps: int = 50
     guidance: float = 1.5
@@ -79,8 +80,9 @@ class RenderSettings:
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """Pictures of one plan. prompt: whose quoted texts are lettered. noise: float32 [B, 16, H/8, W/8] instead of the seed's.
+    """Pictures of one plan.
 
+    prompt: its quoted texts are lettered. noise: float32 [B, 16, H/8, W/8], to start from instead of the seed's.
     Raises GLMImageError when the noise is not of the plan's size.
     """
 
@@ -91,7 +93,7 @@ class RenderRequest:
     noise: Tensor | None = None
 
     def __post_init__(self):
-        expected = self.plan.batch, 16, self.plan.height // 8, self.plan.width // 8
+        expected = latent_shape(self.plan.batch, self.plan.width, self.plan.height)
         if self.noise is not None and tuple(self.noise.shape) != expected:
             raise GLMImageError(f"noise must be {list(expected)}, as the plan has it (got {list(self.noise.shape)})")
 
@@ -102,6 +104,9 @@ class RenderRequest:
 
 
 def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
-    """The one seed rule of a command: request j gets seed + j * batch, so that no two pictures share a seed."""
-    return [replace(request, seed=seed + j * request.batch) for j, request in enumerate(requests)]
+    """The one seed rule of a command: each request's seeds follow those of the one before, so that no two pictures of a
+    command share one. With batches of n, request j gets seed + j * n.
+    """
+    offsets = accumulate((request.batch for request in requests), initial=0)
+    return [replace(request, seed=seed + offset) for request, offset in zip(requests, offsets)]
 

@@ -1,7 +1,7 @@
 """The one way from requests to pictures without a host, part by part, so that one part is in memory at a time.
 
-requests → ``plan`` → plans → ``render`` → latents and pictures. What an experiment changes (another's plan, no texts) it changes
-between the two.
+requests → ``plan`` → plans → ``render`` → latents and pictures. What an experiment changes (another's plan, no texts)
+it changes between the two.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from ..vision import tokenize
 from .parts import Compute, load, load_planner
 from .requests import PlanRequest, ReferenceImage, RenderRequest
 
-Progress = Callable[[str, int, str], AbstractContextManager[Callable[[], object]]]  # what, how many, of what → call once for each
+Advance = Callable[[], object]  # called once for each unit of work that is done
+Progress = Callable[[str, int, str], AbstractContextManager[Advance]]  # a stage's title, units of work, their name
 
 
 @contextmanager
-def no_progress(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
+def no_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
     yield lambda: None
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What became of a request: normalised latent, float32 [B, 16, H/8, W/8], and pictures, float32 [B, H, W, 3] in 0...1."""
+    """What became of a request: normalised latent, float32 [B, 16, H/8, W/8], and pictures, float32 [B, H, W, 3] in
+    0...1.
+    """
 
     latent: Tensor
     pictures: Tensor
@@ -42,24 +45,27 @@ class Rendered:
 
 def read_references(model: Path, images: Sequence[Sequence[Tensor]], compute: Compute,
                     progress: Progress = no_progress) -> list[tuple[ReferenceImage, ...]]:
-    """Every request's images [b, H, W, channels] with their tokens; without any image, the vision tower is not loaded."""
+    """Every request's images [b, H, W, channels] with their tokens. Loads the vision tower only if there are images."""
     if not any(images):
         return [() for _ in images]
     vision = load(model, VISION, compute)
     with progress("tokenize", sum(map(len, images)), "image") as advance:
         references = []
         for of_request in images:
-            references.append(tuple(ReferenceImage(image, tokenize(vision, image, compute.device, compute.dtype)) for image in of_request))
+            references.append(tuple(ReferenceImage(image, tokenize(vision, image, compute.device, compute.dtype))
+                                    for image in of_request))
             for _ in of_request:
                 advance()
     return references
 
 
-def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute, progress: Progress = no_progress) -> list[Plan]:
+def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute,
+         progress: Progress = no_progress) -> list[Plan]:
     """A plan of each request. Raises GLMImageError on references of another batch."""
     planner = load_planner(model, compute)
     layouts = [lay_out_prompt(planner.tokenizer, planner.model.config, request.prompt, request.width, request.height,
-                              [reference.tokens for reference in request.references], request.coarse) for request in requests]
+                              [reference.tokens for reference in request.references], request.coarse)
+               for request in requests]
     for width, height in dict.fromkeys((request.width, request.height) for request in requests):
         warn_of_untrained_size(planner.model.config, width, height)
     with progress("plan", sum(layout.new_tokens for layout in layouts), "token") as advance:
@@ -69,7 +75,8 @@ def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute, progres
                 for request, layout in zip(requests, layouts)]
 
 
-def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress = no_progress) -> Iterator[Rendered]:
+def render(model: Path, requests: Sequence[RenderRequest], compute: Compute,
+           progress: Progress = no_progress) -> Iterator[Rendered]:
     """Latent and pictures of each request: all latents first, then picture by picture as they are decoded."""
     glyphs, no_glyphs = encode_prompts(model, requests, compute, progress)
     latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress)
@@ -81,7 +88,8 @@ def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, pro
 
 
 @torch.inference_mode()
-def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress) -> tuple[list[Tensor], Tensor]:
+def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Compute,
+                   progress: Progress) -> tuple[list[Tensor], Tensor]:
     """Glyph embeddings of every request's quoted texts, and those of no text, [1, n, width] each."""
     encoder = load(model, GLYPH, compute)
     glyphs = []
@@ -93,7 +101,8 @@ def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Comp
 
 
 @torch.inference_mode()
-def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Sequence[Tensor], no_glyphs: Tensor, compute: Compute,
+def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Sequence[Tensor], no_glyphs: Tensor,
+                   compute: Compute,
                    progress: Progress) -> list[Tensor]:
     """Normalised latents, float32 [B, 16, H/8, W/8]."""
     references = encode_references(model, requests, compute)
@@ -102,18 +111,23 @@ def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Seque
     with progress("draw", sum(request.settings.steps for request in requests), "step") as advance:
         for request, texts, images in zip(requests, glyphs, references, strict=True):
             plan, settings = request.plan, request.settings
-            noise = draw_noise(settings.seed, plan.batch, plan.width, plan.height) if request.noise is None else request.noise
-            latents.append(sample_latent(dit, plan, texts, no_glyphs, noise, steps=settings.steps, guidance=settings.guidance,
-                                         references=images, device=compute.device, dtype=compute.dtype, on_step=lambda i: advance()))
+            noise = draw_noise(settings.seed, plan.batch, plan.width,
+                               plan.height) if request.noise is None else request.noise
+            latents.append(sample_latent(dit, plan, texts, no_glyphs, noise, steps=settings.steps,
+                                         guidance=settings.guidance,
+                                         references=images, device=compute.device, dtype=compute.dtype,
+                                         on_step=lambda i: advance()))
     return latents
 
 
-def encode_references(model: Path, requests: Sequence[RenderRequest], compute: Compute) -> list[list[tuple[Tensor, Plan]]]:
+def encode_references(model: Path, requests: Sequence[RenderRequest],
+                      compute: Compute) -> list[list[tuple[Tensor, Plan]]]:
     """Normalised latent and tokens of every request's images; without any, the VAE is not loaded."""
     if not any(request.references for request in requests):
         return [[] for _ in requests]
     vae = load(model, VAE, compute)
-    return [[(encode_image(vae, reference, compute), reference.tokens) for reference in request.references] for request in requests]
+    return [[(encode_image(vae, reference, compute), reference.tokens) for reference in request.references]
+            for request in requests]
 
 
 @torch.inference_mode()

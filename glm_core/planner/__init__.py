@@ -7,5 +7,6 @@ from .prompt import PromptTokenizer
 from .sampling import Sampling
 from .score import score, token_logits
 
-__all__ = ["OnToken", "PlannerConfig", "PlannerModel", "PromptLayout", "PromptTokenizer", "Sampling", "generate_plan", "lay_out_prompt",
+__all__ = ["OnToken", "PlannerConfig", "PlannerModel", "PromptLayout", "PromptTokenizer", "Sampling", "generate_plan",
+           "lay_out_prompt",
            "plan_prompt", "score", "split_grids", "token_logits", "warn_of_untrained_size"]

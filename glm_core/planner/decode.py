@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] onc
 
 @dataclass(frozen=True)
 class TokenSampler:
-    """How each item's next token is drawn; one generator an item. Only rows of the codebook can be drawn: upstream may also draw
-    the 128 ids above them or the end token inside a grid, and then fails."""
+    """How each item's next token is drawn; one generator an item. Only rows of the codebook can be drawn: upstream may
+    also draw the 128 ids above them or the end token inside a grid, and then fails."""
 
     sampling: Sampling
     generators: list[torch.Generator]
@@ -39,7 +39,8 @@ class TokenSampler:
         return sample(codes.expand(len(self.generators), *codes.shape[1:]), self.sampling, noise)
 
 
-def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler, on_token: OnToken) -> None:
+def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler,
+                    on_token: OnToken) -> None:
     """Fill tokens [B, n], which stand from position ``first``, starting from the prompt's ``logits`` [1 or B, V]."""
     for i in range(tokens.shape[1]):
         if i:
@@ -49,7 +50,9 @@ def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, firs
 
 
 def draft_sources(grids: list[Grid]) -> list[int]:
-    """For every token the earlier one that it most likely repeats: its left neighbour, in the first column the one above."""
+    """For every token the earlier one that it most likely repeats: the one to its left, in the first column above
+    it.
+    """
     sources = []
     for rows, columns in grids:
         start = len(sources)
@@ -57,14 +60,16 @@ def draft_sources(grids: list[Grid]) -> list[int]:
     return [max(source, 0) for source in sources]
 
 
-def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler, on_token: OnToken,
+def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler,
+                  on_token: OnToken,
                   sources: list[int], lookahead: int) -> None:
-    """The tokens that ``decode_n_tokens`` writes, in fewer passes: each pass also verifies drafts of the next ``lookahead - 1`` tokens.
+    """The tokens that ``decode_n_tokens`` writes, in fewer passes: each pass also verifies drafts of the next
+    ``lookahead - 1`` tokens.
 
-    The numbers that decide a token are drawn beforehand, so a token is a function of its logits alone, and a draft that is drawn
-    again from the logits that it led to is that token, bit for bit but for rounding of the logits (Jacobi decoding, Song et al.
-    2021, with the sampling coupled as in Teng et al. 2024). First drafts repeat ``sources``, later ones are what the last pass drew.
-    All items advance by the number of drafts accepted in every item.
+    The numbers that decide a token are drawn beforehand, so a token is a function of its logits alone, and a draft that
+    is drawn again from the logits that it led to is that token, bit for bit but for rounding of the logits (Jacobi
+    decoding, Song et al. 2021, with the sampling coupled as in Teng et al. 2024). First drafts repeat ``sources``,
+    later ones are what the last pass drew. All items advance by the number of drafts accepted in every item.
     """
     n = tokens.shape[1]
     noise = [sampler.draw_noise()]
@@ -76,7 +81,8 @@ def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first:
         for i in range(drafted, end):
             drafts[:, i] = drafts[:, sources[i]]
         noise += [sampler.draw_noise() for _ in range(len(noise), end)]
-        pass_noise = None if sampler.sampling.top_k == 1 else torch.stack(noise[known:end], dim=1)
+        of_pass = [numbers for numbers in noise[known:end] if numbers is not None]  # greedy sampling has none
+        pass_noise = torch.stack(of_pass, dim=1) if of_pass else None
         drawn = sampler.sample(session.decode(drafts[:, known - 1 : end - 1], first + known - 1), pass_noise)
         matches = (drawn == drafts[:, known:end]).all(0)[:-1]
         accepted = 1 + int(matches.cumprod(0).sum())
@@ -90,14 +96,17 @@ def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first:
 
 def plan_prompt(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *,
                 references: tuple[Plan, ...] | list[Plan] = (), coarse: bool = True, **options) -> Plan:
-    """Plan pictures of width x height pixels: ``lay_out_prompt`` and ``generate_plan``, whose ``options`` and errors it has."""
-    return generate_plan(model, lay_out_prompt(tokenizer, model.config, prompt, width, height, references, coarse), **options)
+    """``lay_out_prompt``, then ``generate_plan`` with ``options``; raises the errors of both."""
+    return generate_plan(model, lay_out_prompt(tokenizer, model.config, prompt, width, height, references, coarse),
+                         **options)
 
 
 @torch.inference_mode()
-def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, seed: int = 0, sampling: Sampling = Sampling(),
-                  lookahead: int = 1, device="cpu", dtype=torch.float32, on_token: OnToken = lambda i, tokens: None,
-                  recorder: GraphRecorder | None = None, fingerprint: str = "") -> Plan:
+def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, seed: int = 0,
+                  sampling: Sampling = Sampling(),
+                  lookahead: int = 1, device: torch.device | str = "cpu", dtype=torch.float32,
+                  on_token: OnToken = lambda i, tokens: None, recorder: GraphRecorder | None = None,
+                  fingerprint: str = "") -> Plan:
     """Write ``batch`` plans of one layout; item i is drawn from its own generator, seeded seed + i.
 
     ``lookahead``: tokens of one pass, see ``decode_jacobi``. ``device`` and ``dtype`` are those of the activations.
@@ -106,7 +115,8 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     Raises GLMImageError when the references' batch is neither 1 nor ``batch``.
     """
     if len(layout.prompt_ids) not in (1, batch):
-        raise GLMImageError(f"references: the batch must be 1 or {batch}, the number of plans (got {len(layout.prompt_ids)})")
+        raise GLMImageError(f"references: the batch must be 1 or {batch}, the number of plans "
+                            f"(got {len(layout.prompt_ids)})")
     session = DecodeSession.start(model, layout, batch, device, dtype)
     tokens = torch.full((batch, layout.new_tokens), DROPPED, device=device)
     first = layout.prompt_ids.shape[1]
@@ -119,7 +129,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     else:
         decode_n_tokens(session, logits, tokens, first, sampler, on_token)
     *coarse, target = split_grids(tokens, layout.grids)
-    origins = tuple(Drawn(layout.prompt, (seed + i) % 2**64, layout.size, sampling.temperature, sampling.top_p, sampling.top_k, fingerprint)
+    origins = tuple(Drawn(layout.prompt, (seed + i) % 2**64, layout.size, asdict(sampling), fingerprint)
                     for i in range(batch))
     return Plan(target, coarse[0] if coarse else None, origins)
 

@@ -20,8 +20,9 @@ from .prompt import PromptTokenizer
 class PromptLayout:
     """What a planner reads, and the grids that it writes after it.
 
-    prompt: what the user wrote. prompt_ids: int64 [1 or B, P], on the CPU. segments: what these P tokens are, in order: a number
-    of text tokens, or the grid of a reference image. grids: rows and columns of each grid in the order of writing, the target last.
+    prompt: what the user wrote. prompt_ids: int64 [1 or B, P], on the CPU. segments: what these P tokens are, in order:
+    a number of text tokens, or the grid of a reference image. grids: rows and columns of each grid in the order of
+    writing, the target last.
     """
 
     prompt: str
@@ -51,10 +52,10 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
 
     ``references``: the tokens of reference images, one item for all plans or one a plan.
 
-    Text to image: told target and coarse grid, the model writes the coarse one first (transformers lists the grids so and
-    walks them backwards). With references: each image's tokens between start and end, then the text, and no coarse grid.
-    ``coarse`` False leaves it out without references too, which the released model was not trained for.
-    Raises GLMImageError on a size that is not accepted, on references of unequal batches, and on tokens outside the codebook.
+    Text to image: told target and coarse grid, the model writes the coarse one first (transformers lists the grids so
+    and walks them backwards). With references: each image's tokens between start and end, then the text, and no coarse
+    grid. ``coarse`` False leaves it out without references too, which the released model was not trained for. Raises
+    GLMImageError on a size that is not accepted, on references of unequal batches, and on tokens outside the codebook.
     """
     target, small = plan_grids(width, height, config.coarse_tokens)
     grids = [target, small] if coarse and not references else [target]
@@ -62,8 +63,11 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
     batch = common_batch(references)
     images = [image_ids(config, reference, batch) for reference in references]
     prompt_ids = torch.cat([*images, torch.tensor([text]).expand(batch, -1)], dim=1)
-    image_segments = [segment for reference in references for segment in (1, tuple(reference.ids.shape[1:]), 1)]
-    return PromptLayout(prompt, prompt_ids, [*image_segments, len(text)], grids[::-1])
+    segments: list[int | Grid] = []
+    for reference in references:
+        rows, columns = reference.ids.shape[1:]
+        segments += [1, (rows, columns), 1]
+    return PromptLayout(prompt, prompt_ids, [*segments, len(text)], grids[::-1])
 
 
 def common_batch(references: Sequence[Plan]) -> int:
@@ -71,7 +75,8 @@ def common_batch(references: Sequence[Plan]) -> int:
     batch = max((reference.batch for reference in references), default=1)
     for i, reference in enumerate(references, 1):
         if reference.batch not in (1, batch):
-            raise GLMImageError(f"reference {i}: the batch must be 1 or {batch}, as another reference has it (got {reference.batch})")
+            raise GLMImageError(f"reference {i}: the batch must be 1 or {batch}, as another reference has it "
+                                f"(got {reference.batch})")
     return batch
 
 
@@ -85,4 +90,5 @@ def image_ids(config: PlannerConfig, reference: Plan, batch: int) -> Tensor:
 def warn_of_untrained_size(config: PlannerConfig, width: int, height: int) -> None:
     smallest, largest = config.trained_sides
     if min(width, height) < smallest or max(width, height) > largest:
-        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest, width, height)
+        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest,
+                     width, height)

@@ -58,7 +58,7 @@ class PlannerConfig:
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> PlannerConfig:
-        """Flatten the nested config.json. Raises GLMImageError when a key is missing or the rotary sections do not add up."""
+        """Flatten the nested config.json. Raises GLMImageError on a bad value and on rotary sections of another sum."""
         text = config.get("text_config", {})
         flat = {**config, **text, **text.get("rope_parameters", {})}
         if "num_embeddings" in config.get("vq_config", {}):
@@ -76,12 +76,12 @@ class Cache(Protocol):
     """Where a layer's keys and values go, and which of them it attends to."""
 
     def write(self, layer: int, position: Any, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-        """Store k and v [B, kv heads, n, head size] from ``position``; keys, values and maybe a mask, as ``attend`` takes them."""
+        """Store k and v [B, kv heads, n, head size] from ``position``; returns what ``attend`` takes after q."""
         ...
 
 
 class KVCache:
-    """Keys and values of every layer, written in place by position: two tensors [layers, B, kv heads, length, head size]."""
+    """Keys and values of all layers, two tensors [layers, B, kv heads, length, head size], written in place."""
 
     def __init__(self, config: PlannerConfig, batch: int, length: int, device, dtype):
         shape = config.num_hidden_layers, batch, config.num_key_value_heads, length, config.head_size
@@ -91,7 +91,8 @@ class KVCache:
 
     @staticmethod
     def size_in_bytes(config: PlannerConfig, batch: int, length: int, dtype: torch.dtype) -> int:
-        return 2 * config.num_hidden_layers * batch * config.num_key_value_heads * length * config.head_size * dtype.itemsize
+        per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_size
+        return per_token * batch * length * dtype.itemsize
 
     def write(self, layer: int, position: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store k and v [B, kv heads, n, head size] from ``position``; return all up to their end.
@@ -106,7 +107,7 @@ class KVCache:
 
 
 class StaticKVCache:
-    """A KVCache for a recorded pass of one token: position is a tensor [1]; returns the whole cache and a mask of the written entries."""
+    """A KVCache for recorded passes of one token: position is a tensor [1], and a mask says what is written."""
 
     def __init__(self, layers: list[tuple[Tensor, Tensor]]):
         self.layers = layers
@@ -148,8 +149,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Grouped-query attention of q [B, heads, n, d], the last n of k, v [B, kv heads, length, d] → [B, n, heads * d].
 
-    A whole prompt is causal. Otherwise the query heads that share a kv head become queries of it, so that no key is repeated.
-    ``mask`` [1, length]: which keys a single token attends to, if not all.
+    A whole prompt is causal. Otherwise the query heads that share a kv head become queries of it, so that no key is
+    repeated. ``mask`` [1, length]: which keys a single token attends to, if not all.
     """
     batch, heads, n, d = q.shape
     kv_heads, length = k.shape[1:3]
@@ -164,7 +165,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class Attention(nn.Module):
-    """Grouped-query attention. ``fused``: one product gives queries, keys and values; see ``has_plain_qkv`` for when that is possible."""
+    """Grouped-query attention. ``fused``: one product gives queries, keys and values, see ``has_plain_qkv``."""
 
     def __init__(self, config: PlannerConfig, fused: bool = False, device=None, dtype=None, operations: Any = None):
         super().__init__()
@@ -180,8 +181,9 @@ class Attention(nn.Module):
         if fused:
             self.register_load_state_dict_pre_hook(fuse_qkv)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int, position: int | Tensor) -> Tensor:
-        """x: [B, n, hidden], which stand from ``position`` of the cache → the same shape. rotary: tables [n, head size]."""
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int,
+                position: int | Tensor) -> Tensor:
+        """x [B, n, hidden], standing from ``position`` of the cache → the same shape; rotary tables [n, head size]."""
         heads, kv_heads = self.heads
         parts = [getattr(self, name)(x) for name in self.projections]
         qkv = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
@@ -195,7 +197,7 @@ def fuse_qkv(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, loca
              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
     """A load hook: the file's three matrices become one. A missing one is reported by the name that files give it.
 
-    Fusing copies q, k and v into new memory. With memory-mapped weights that is an extra copy, so loaders skip it there.
+    Fusing copies q, k and v into new memory. With memory-mapped weights that is an extra copy, which loaders avoid.
     """
     for kind in [name.removeprefix(f"{FUSED}.") for name, _ in module.named_parameters() if name.startswith(FUSED)]:
         names = [f"{prefix}{part}.{kind}" for part in QKV]
@@ -235,10 +237,12 @@ class Layer(nn.Module):
         kw = {"device": device, "dtype": dtype}
         self.self_attn = Attention(config, fused, operations=operations, **kw)
         self.mlp = MLP(config, operations=operations, **kw)
-        for name in ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm"):
-            self.add_module(name, operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw))
+        norms = [operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw) for _ in range(4)]
+        self.input_layernorm, self.post_self_attn_layernorm, *mlp_norms = norms
+        self.post_attention_layernorm, self.post_mlp_layernorm = mlp_norms
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int, position: int | Tensor) -> Tensor:
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int,
+                position: int | Tensor) -> Tensor:
         """Shapes as in ``Attention.forward``."""
         x = x + self.post_self_attn_layernorm(self.self_attn(self.input_layernorm(x), rotary, cache, layer, position))
         return x + self.post_mlp_layernorm(self.mlp(self.post_attention_layernorm(x)))
@@ -249,21 +253,23 @@ class LanguageModel(nn.Module):
         super().__init__()
         kw = {"device": device, "dtype": dtype}
         self.embed_tokens = operations.Embedding(config.vocab_size, config.hidden_size, **kw)
-        self.layers = nn.ModuleList(Layer(config, fused, operations=operations, **kw) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(Layer(config, fused, operations=operations, **kw)
+                                    for _ in range(config.num_hidden_layers))
         self.norm = operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw)
 
 
 class PlannerModel(nn.Module):
-    """Text model and image head. ``dtype`` is that of the weights, the activations take the cache's; ``fused``: see ``Attention``."""
+    """Text model and image head. dtype: of the weights; activations have the cache's. fused: see ``Attention``."""
 
     def __init__(self, config: PlannerConfig, device=None, dtype=None, operations: Any = None, fused: bool = False):
         super().__init__()
         self.config = config
         self.language_model = LanguageModel(config, fused, device, dtype, operations)
-        self.lm_head = operations.Linear(config.hidden_size, config.vision_vocab_size, bias=False, device=device, dtype=dtype)
+        self.lm_head = operations.Linear(config.hidden_size, config.vision_vocab_size, bias=False,
+                                         device=device, dtype=dtype)
 
     def embed(self, ids: Tensor, device, dtype: torch.dtype) -> Tensor:
-        """Embeddings [..., hidden] of ids [...] on ``device``. The lookup runs where the table is, which may be another device."""
+        """Embeddings [..., hidden] of ids [...], looked up on the table's device, then moved to ``device``."""
         table = self.language_model.embed_tokens.weight
         return F.embedding(ids.to(table.device), table).to(device, dtype)
 

@@ -10,7 +10,7 @@ from ..errors import GLMImageError
 
 
 def setting(default: float | int, least: float | int, most: float | int, step: float | int, help: str) -> Any:
-    """A field of Sampling with its range, which the node's widget, the command line's option and the check below share."""
+    """A field of Sampling with the range that the node's widget, the command line's option and the check share."""
     return field(default=default, metadata={"least": least, "most": most, "step": step, "help": help})
 
 
@@ -22,10 +22,14 @@ class Sampling:
     Raises GLMImageError when a value is out of its range.
     """
 
-    temperature: float = setting(0.9, 0.05, 2.0, 0.05, "Lower is safer, higher is more varied. The model was released with 0.9.")
-    top_p: float = setting(0.75, 0.01, 1.0, 0.01, "Draw from the most likely tokens that reach this probability together. "
-                                                  "Released with 0.75.")
-    top_k: int = setting(16384, 1, 16384, 1, "Draw from this many of the most likely tokens; 1 is greedy, 16384 is all of them.")
+    temperature: float = setting(0.9, 0.05, 2.0, 0.05,
+                                 "Lower is safer, higher is more varied. The model was released with 0.9.")
+    top_p: float = setting(0.75, 0.01, 1.0, 0.01,
+                           "Sample from the most likely tokens whose probabilities add up to this value; 1 keeps all. "
+                           "The model was released with 0.75.")
+    top_k: int = setting(16384, 1, 16384, 1,
+                         "Sample from this many of the most likely tokens. 1 always takes the most likely one; 16384 "
+                         "keeps all.")
 
     def __post_init__(self):
         for entry in fields(self):
@@ -48,7 +52,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Logits [..., V] with all but the top-p nucleus at -inf: the fewest most likely tokens whose probabilities reach p."""
+    """Logits [..., V] with all but the nucleus at -inf: the fewest most likely tokens whose probabilities reach p."""
     if p >= 1:
         return logits
     ordered, order = logits.sort(descending=True)
@@ -62,7 +66,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 def draw_sampling_noise(generators: list[torch.Generator], codebook_size: int, sampling: Sampling) -> Tensor | None:
     """Exp(1) noise that decides one token of every item: float32 [B, codebook size], each row from its own generator.
 
-    A call draws the same numbers whatever was drawn before it, so that ways of decoding can be compared; greedy needs none.
+    A call draws the same numbers however the tokens before were decoded. Greedy sampling needs none.
     """
     if sampling.top_k == 1:
         return None
@@ -73,7 +77,7 @@ def draw_sampling_noise(generators: list[torch.Generator], codebook_size: int, s
 
 
 def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
-    """Index [...] of the highest-scoring token inside the top-p nucleus, found without sorting; both tensors are [..., V]."""
+    """Index [...] of the highest score [..., V] inside the nucleus of probabilities [..., V], found without sorting."""
     while True:
         best = score.argmax(-1, keepdim=True)
         is_likelier = probabilities > probabilities.gather(-1, best)
@@ -86,9 +90,9 @@ def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
 def sample(logits: Tensor, sampling: Sampling, noise: Tensor | None) -> Tensor:
     """Ids [...] from logits [..., V] and noise [..., V] of ``draw_sampling_noise``.
 
-    argmax(p / Exp(1)) draws from p (Gumbel-max trick, as in gpt-fast). A tiny difference of the logits then changes a token only at
-    a near tie, which keeps plans the same over batch sizes and programs. Off the CPU the nucleus is found by sorting, since the
-    search without sorting reads a number back in every round.
+    argmax(p / Exp(1)) draws from p (Gumbel-max trick, as in gpt-fast). A tiny difference of the logits then changes a
+    token only at a near tie, which keeps plans the same over batch sizes and programs. Off the CPU the nucleus is found
+    by sorting, since the search without sorting reads a number back in every round.
     """
     if sampling.top_k == 1 or noise is None:
         return logits.argmax(-1)

@@ -1,4 +1,4 @@
-"""How likely a planner finds given tokens: one differentiable pass over prompt and tokens, for training and for choosing plans."""
+"""How likely given tokens are: one differentiable pass over prompt and tokens, for training and for choosing plans."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class NoCache:
         return k, v
 
 
-def batched_rotary(layouts: Sequence[PromptLayout], length: int, config: PlannerConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def batched_rotary(layouts: Sequence[PromptLayout], length: int, config: PlannerConfig,
+                   dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Tables [B, 1, length, head size]: each item's own positions, with zeros behind its end."""
     tables = [positions([*layout.segments, *layout.grids]) for layout in layouts]
     padded = torch.stack([F.pad(table, (0, length + 1 - table.shape[1]))[:, :length] for table in tables], dim=1)
@@ -31,7 +32,8 @@ def batched_rotary(layouts: Sequence[PromptLayout], length: int, config: Planner
     return cos.view(len(layouts), 1, length, -1), sin.view(len(layouts), 1, length, -1)
 
 
-def token_logits(model: PlannerModel, layouts: Sequence[PromptLayout], tokens: Tensor, device="cpu", dtype=torch.float32) -> Tensor:
+def token_logits(model: PlannerModel, layouts: Sequence[PromptLayout], tokens: Tensor,
+                 device: torch.device | str = "cpu", dtype=torch.float32) -> Tensor:
     """Logits [B, n, V] for tokens [B, n] in the order of writing, each given its prompt and the tokens before it.
 
     One layout an item, with a prompt of its own ([1, P]); shorter rows are padded at the end, which nothing attends to.
@@ -55,17 +57,19 @@ def written_tokens(plan: Plan) -> Tensor:
     return torch.cat([grid.flatten(1) for grid in grids], dim=1)
 
 
-def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device="cpu", dtype=torch.float32) -> Tensor:
+def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.device | str = "cpu",
+          dtype=torch.float32) -> Tensor:
     """Log-probabilities, float32 [B, n], of a plan's tokens in the order of writing, as Plan.log_probs holds them.
 
-    Of the full softmax over the codebook at temperature 1, before top-k and top-p. Differentiable unless the caller turns gradients
-    off. Raises GLMImageError when the plan's grids are not those of the layout or its batch is not the references'.
+    Of the full softmax over the codebook at temperature 1, before top-k and top-p. Differentiable unless the caller
+    turns gradients off. Raises GLMImageError on a plan of other grids or of another batch than the layout's.
     """
     grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
     if grids != layout.grids:
         raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
     if len(layout.prompt_ids) not in (1, plan.batch):
-        raise GLMImageError(f"references: the batch must be 1 or {plan.batch}, the number of plans (got {len(layout.prompt_ids)})")
+        raise GLMImageError(f"references: the batch must be 1 or {plan.batch}, the number of plans "
+                            f"(got {len(layout.prompt_ids)})")
     prompts = layout.prompt_ids.expand(plan.batch, -1)
     layouts = [PromptLayout(layout.prompt, prompt[None], layout.segments, layout.grids) for prompt in prompts]
     tokens = written_tokens(plan).to(device)

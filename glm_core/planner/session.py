@@ -21,9 +21,9 @@ GraphRecorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a 
 class DecodeSession:
     """A model, the cache that it fills for one layout, and the tables it reads.
 
-    rotary: cosines and sines [tokens, head size] of all tokens. code_embeddings: [codebook size, hidden]. Written tokens are
-    looked up there, so that the table of the whole vocabulary, ten times as large, is not touched between one token and the next
-    and need not be on the device.
+    rotary: cosines and sines [tokens, head size] of all tokens. code_embeddings: [codebook size, hidden]. Written
+    tokens are looked up there, so that the table of the whole vocabulary, ten times as large, is not touched between
+    one token and the next and need not be on the device.
     """
 
     model: PlannerModel
@@ -43,7 +43,7 @@ class DecodeSession:
         return self.model.lm_head(self.hidden(x, 0)[:, -1])
 
     def decode(self, ids: Tensor, position: int) -> Tensor:
-        """Logits [B, n, V] for what follows each of the codes ids [B, n], which stand from ``position`` of the cache."""
+        """Logits [B, n, V] for what follows each of ids [B, n], which stand from ``position`` of the cache."""
         return self.model.lm_head(self.hidden(F.embedding(ids, self.code_embeddings), position))
 
     def hidden(self, x: Tensor, position: int) -> Tensor:
@@ -54,10 +54,10 @@ class DecodeSession:
 
 @dataclass(frozen=True)
 class GraphSession(DecodeSession):
-    """A session whose passes of one token are recorded once and replayed from then on, without Python and kernel launches.
+    """A session whose pass of one token is recorded once, then replayed without Python and single kernel launches.
 
-    All that changes from token to token is in tensors: ids [B, 1] (the token), position [1], and the cache's mask. So is the
-    result, logits [B, 1, V], which the following pass overwrites.
+    All that changes from token to token is in tensors: ids [B, 1] (the token), position [1], and the cache's mask. So
+    is the result, logits [B, 1, V], which the following pass overwrites.
     """
 
     ids: Tensor
@@ -67,8 +67,8 @@ class GraphSession(DecodeSession):
 
     @classmethod
     def record(cls, session: DecodeSession, first: int, recorder: GraphRecorder) -> GraphSession:
-        """``first``: position of the first new token. Recording may run the pass, which then writes the cache there; the first
-        token overwrites that."""
+        """``first``: position of the first new token. Recording may run the pass, which then writes the cache there;
+        the first token overwrites that."""
         model, embeddings = session.model, session.code_embeddings
         ids = torch.zeros(session.cache.keys.shape[1], 1, dtype=torch.int64, device=embeddings.device)
         position = torch.full((1,), first, device=embeddings.device)
@@ -94,8 +94,8 @@ class GraphSession(DecodeSession):
 
 
 def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, lookahead: int, dtype: torch.dtype) -> int:
-    """Peak bytes of a session beyond the weights: KV cache + code embeddings + the larger of the prompt's activations (at most in the
-    feed-forward) and the logits while sorting."""
+    """Peak bytes of a session beyond the weights: KV cache + code embeddings + the larger of the prompt's activations
+    (at most in the feed-forward) and the logits while sorting."""
     cache = KVCache.size_in_bytes(config, batch, layout.length, dtype)
     embeddings = config.codebook_size * config.hidden_size * dtype.itemsize
     prompt = layout.prompt_ids.numel() * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
@@ -106,8 +106,8 @@ def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, looka
 def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
     """A GraphRecorder for CUDA. The first pass is not recorded, since libraries initialise themselves in it.
 
-    "thread_local": CUDA calls of other threads do not break the capture. ComfyUI 0.33 records blocks of its own text models in
-    this way (comfy/model_prefetch.py).
+    "thread_local": CUDA calls of other threads do not break the capture. ComfyUI 0.33 records blocks of its own text
+    models in this way (comfy/model_prefetch.py).
     """
     aside, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     aside.wait_stream(torch.cuda.current_stream())

@@ -9,7 +9,7 @@ from .plan import DROPPED
 def colours(ids: Tensor) -> Tensor:
     """A fixed colour for every id, float32 [..., 3] in 0...1; DROPPED is black.
 
-    Hues lie a golden angle apart (saturation and value likewise, by other irrational steps), so that neighbouring ids differ.
+    Hues lie a golden angle apart, saturation and value other irrational steps, so that neighbouring ids differ.
     """
     hue, saturation, value = (ids.double() * step % 1 for step in (0.6180339887, 0.7548776662, 0.5698402910))
     saturation, value = 0.35 + 0.5 * saturation, 0.45 + 0.5 * value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import GLMImageError
@@ -14,16 +14,14 @@ class Drawn:
     """A planner wrote the item.
 
     prompt: what the user wrote. seed: the item's own. size: width and height of the target in pixels.
-    temperature, top_p, top_k: the sampling, None where the plan file does not say.
-    planner: fingerprint of the planner's weights, "" where unknown.
+    sampling: the planner's sampling settings by name, {} where unknown. planner: fingerprint of its weights, "" where
+    unknown.
     """
 
     prompt: str
     seed: int
     size: tuple[int, int]
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    sampling: dict[str, float] = field(default_factory=dict)
     planner: str = ""
 
 
@@ -53,7 +51,8 @@ def to_json(origins: tuple[Origin, ...]) -> str:
 
 def to_dict(origin: Origin) -> dict[str, Any]:
     if isinstance(origin, Edited):
-        return {"kind": "edited", "operation": origin.operation, "sources": [to_dict(source) for source in origin.sources]}
+        return {"kind": "edited", "operation": origin.operation,
+                "sources": [to_dict(source) for source in origin.sources]}
     return {"kind": NAMES[type(origin)], **asdict(origin)}
 
 

@@ -31,10 +31,12 @@ class Plan:
     The contract:
 
     - The tensors are normal ones, never inference tensors: a plan can be trained on.
-    - A token names what its 32 x 32 pixels show and which part of it: moving whole regions keeps the meaning, mirroring or
-      permuting tokens does not mirror the picture.
-    - An operation says what becomes of origins, coarse grid and log-probabilities. What no longer holds is dropped; see ``edited``.
-    - Where a plan meets another batch (latents, references, masks), sizes of 1 or equal sizes are accepted, all else is an error.
+    - A token names what its 32 x 32 pixels show and which part of it: moving whole regions keeps the meaning, mirroring
+      or permuting tokens does not mirror the picture.
+    - An operation says what becomes of origins, coarse grid and log-probabilities. What no longer holds is dropped; see
+      ``edited``.
+    - Where a plan meets another batch (latents, references, masks), sizes of 1 or equal sizes are accepted, all else is
+      an error.
 
     Raises GLMImageError when a tensor has another shape or type, or when the parts have different batch sizes.
     """
@@ -48,11 +50,14 @@ class Plan:
         check_grid("ids", self.ids)
         if self.coarse is not None:
             check_grid("coarse grid", self.coarse)
-        for name, items in (("coarse grid", self.coarse), ("log-probabilities", self.log_probs), ("origins", self.origins or None)):
+        for name, items in (("coarse grid", self.coarse), ("log-probabilities", self.log_probs),
+                            ("origins", self.origins or None)):
             if items is not None and len(items) != self.batch:
-                raise GLMImageError(f"plan: {name} and ids must be of the same batch (got {len(items)} and {self.batch})")
+                raise GLMImageError(f"plan: {name} and ids must be of the same batch "
+                                    f"(got {len(items)} and {self.batch})")
         if self.log_probs is not None and self.log_probs.shape[1:] != (self.tokens,):
-            raise GLMImageError(f"plan: there must be {self.tokens} log-probabilities an item (got {list(self.log_probs.shape[1:])})")
+            raise GLMImageError(f"plan: there must be {self.tokens} log-probabilities an item "
+                                f"(got {list(self.log_probs.shape[1:])})")
         for name in ("ids", "coarse", "log_probs"):
             object.__setattr__(self, name, normal_tensor(getattr(self, name)))
 
@@ -76,7 +81,10 @@ class Plan:
         return self.ids[0].numel() + (0 if self.coarse is None else self.coarse[0].numel())
 
     def grid(self, name: str) -> Tensor:
-        """The grid "target" or "preview" (the coarse one), int64 [B, rows, columns]. Raises GLMImageError if it has no coarse grid."""
+        """The grid "target" or "preview" (the coarse one), int64 [B, rows, columns].
+
+        Raises GLMImageError if the plan has no coarse grid.
+        """
         if name == "preview":
             if self.coarse is None:
                 raise GLMImageError("this plan has no preview grid; choose grid = target")
@@ -92,9 +100,11 @@ class Plan:
     def edited(self, operation: str, ids: Tensor, coarse: Tensor | None = None) -> Plan:
         """A plan of ids [B, h, w] that ``operation`` (its name) made of this one's items, item for item.
 
-        Origins become Edited; the coarse grid is dropped unless the operation gives a new one, log-probabilities always.
+        Origins become Edited. The coarse grid is dropped unless the operation gives a new one; log-probabilities are
+        always dropped.
         """
-        return Plan(ids, coarse, tuple(Edited(operation, (origin,)) for origin in self.origins) or (Edited(operation),) * len(ids))
+        sources = [(origin,) for origin in self.origins] or [()] * self.batch
+        return Plan(ids, coarse, tuple(Edited(operation, source) for source in sources))
 
     def check_codes(self, codebook_size: int) -> None:
         """Raise GLMImageError unless every id of the target grid is a row of the codebook."""

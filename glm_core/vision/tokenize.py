@@ -20,7 +20,7 @@ def encoder_pixels(image: Tensor, config: VisionConfig) -> Tensor:
 
 
 @torch.inference_mode()
-def tokenize(model: SemanticVQ, image: Tensor, device="cpu", dtype=torch.float32) -> Plan:
+def tokenize(model: SemanticVQ, image: Tensor, device: torch.device | str = "cpu", dtype=torch.float32) -> Plan:
     """A plan of the image's own tokens, one item for each image of the batch, of its ``reference_size``."""
     ids = torch.cat([model(item[None].to(device, dtype)) for item in encoder_pixels(image, model.config)])
     return Plan(ids, origins=(Read((image.shape[2], image.shape[1])),) * len(ids))

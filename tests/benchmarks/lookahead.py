@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from glm_core.checkpoint import EMBEDDED
-from glm_core.evaluation.tasks import read_tasks
+from glm_core.evaluation.suites import posters
 from glm_core.pipeline import Compute, default_side, load_planner
 from glm_core.planner import plan_prompt
 
@@ -43,7 +43,7 @@ class EmbeddedPlanner:
 def lookahead_measures(size: Size, compute: Compute, note: Note) -> Iterator[Measure]:
     planner = EmbeddedPlanner(compute)
     for name in PROMPT_SETS:
-        tasks = read_tasks(EMBEDDED / f"held_out_{name}.jsonl", size.lookahead_prompts)
+        tasks = posters.tasks(EMBEDDED / f"held_out_{name}.jsonl", size.lookahead_prompts)
         prompts = [task.prompt for task in tasks]
         expected, passes = planner.plan(prompts, 1), planner.passes
         for lookahead in LOOKAHEADS:

@@ -78,7 +78,7 @@ def make_upstream(part: Part, config: dict, compute: Compute) -> Any:
 
 def share_weights(part: Part, upstream: nn.Module, config: dict, compute: Compute) -> Any:
     """Our module on upstream's tensors; the planner's queries, keys and values are a copy, as its loader fuses them."""
-    tensors = strip_prefix(upstream.state_dict(), part, Path("random weights"))
+    tensors = strip_prefix(upstream.state_dict(), part, f"{part.title} with random weights")
     return build(part, Weights(tensors, config, part.title, {}), compute)
 
 

@@ -1,7 +1,7 @@
 """What reference images cost a sampling step: ``python -m tests.benchmarks.references [--device cuda] [--size full]``.
 
 Prints, for 1, 2 and 3 reference images, the time of a step that has their keys and values and of one that computes them
-anew, as ratios to a step without references, all in one run; and the bytes of keys and values. Random weights.
+again, as ratios to a step without references, all in one run; and the bytes of keys and values. Random weights.
 """
 
 import argparse
@@ -59,14 +59,15 @@ def measure(size: str, compute: Compute, repeats: int) -> None:
     plain = median_seconds(step.run, compute.device, repeats)
     print(f"{size}, {compute.device}, torch {torch.__version__}, target and references of {32 * tokens} pixels: "
           f"{plain:.3f} s a step without references")
-    print("| references | kept: step ÷ step without | computed anew: ÷ without | anew ÷ kept | bytes kept |",
-          "|---|---|---|---|---|", sep="\n")
+    titles = ("reference images", "kept: step ÷ step without", "computed again: step ÷ step without", "again ÷ kept",
+              "bytes kept")
+    print(f"| {' | '.join(titles)} |", "|---|---|---|---|---|", sep="\n")
     for count in (1, 2, 3):
         kept = step.keys_values(count)
         size_kept = sum(tensor.nbytes for layers in kept for pair in layers for tensor in pair)
         with_kept = median_seconds(lambda kept=kept: step.run(kept), compute.device, repeats)
-        anew = median_seconds(lambda count=count: step.run(step.keys_values(count)), compute.device, repeats)
-        print(f"| {count} | {with_kept / plain:.2f} | {anew / plain:.2f} | {anew / with_kept:.2f} | {size_kept:,} |")
+        again = median_seconds(lambda count=count: step.run(step.keys_values(count)), compute.device, repeats)
+        print(f"| {count} | {with_kept / plain:.2f} | {again / plain:.2f} | {again / with_kept:.2f} | {size_kept:,} |")
 
 
 if __name__ == "__main__":

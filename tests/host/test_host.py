@@ -35,9 +35,9 @@ from tests.host.graphs import (
     small_workflow,
 )
 from tests.support.command_line import generate_in_subprocess
+from tests.support.node_sources import read_nodes
 from tests.support.servers import PACK, RunFailed, load_workflow
 
-HELP_PAGES = {path.stem for path in (PACK / "web" / "docs").glob("*.md")}
 API_WORKFLOWS = sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json"))
 TEXT_TO_IMAGE = ("text_to_image", "custom_sampler")  # fixtures
 INTERRUPT_SECONDS = 5
@@ -52,15 +52,7 @@ def input_specs(info: dict) -> dict:
     return {name: spec for group in ("required", "optional") for name, spec in info["input"].get(group, {}).items()}
 
 
-def test_nodes_are_those_that_have_a_help_page(node_info):
-    registered = {name for name, info in node_info.items() if info["python_module"].endswith("glm-image-native")}
-    without_page, without_node = sorted(registered - HELP_PAGES), sorted(HELP_PAGES - registered)
-    assert not without_page, f"write web/docs/NAME.md for {', '.join(without_page)}"
-    assert not without_node, (f"web/docs has pages for {', '.join(without_node)}, but ComfyUI knows no such nodes: "
-                              "delete the pages, or name the nodes' module in nodes/__init__.py")
-
-
-@pytest.mark.parametrize("node", sorted(HELP_PAGES))
+@pytest.mark.parametrize("node", [node.node_id for node in read_nodes()])
 def test_every_input_has_a_tooltip(node_info, node):
     without = [name for name, spec in input_specs(node_info[node]).items() if not spec[1].get("tooltip")]
     assert not without, f"{node}: add tooltip= to {', '.join(without)}"

@@ -1,19 +1,129 @@
-"""What the page gets from the pack besides nodes: workflows, help and translations."""
+"""What users read: help pages, translations, documents and workflows.
+
+The tests of the first half need no ComfyUI: they read the nodes from their source files.
+"""
 
 import json
+import re
 import urllib.request
+from collections.abc import Iterable
 from io import BytesIO
 from itertools import combinations
 
 import pytest
 from PIL import Image
 
+from tests.support.node_sources import read_nodes, registered_modules
 from tests.support.servers import PACK, load_workflow
 
+NODES = read_nodes()
+HELP, CHINESE = "web/docs", "locales/zh/nodeDefs.json"
+DOCUMENT_FOLDERS = "", "docs", HELP, "glm_core/embedded", "tests/benchmarks"
+DOCUMENTS = [path for folder in DOCUMENT_FOLDERS for path in sorted((PACK / folder).glob("*.md"))]
 WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
+REMAKE = "remake the workflows with python -m tests.host.save_workflows"
 TITLE_BAR = 30
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-CONTROL, UPLOAD = "control_after_generate", "upload"  # the page's own widgets; they stand after the seed or the picture's name
+CONTROL, UPLOAD = "control_after_generate", "upload"  # the page's own widgets; they follow the seed or the image's name
+
+
+def fail_on(problems: Iterable[str]) -> None:
+    """Fail with a line for each problem, which says what to do."""
+    lines = list(problems)
+    if lines:
+        pytest.fail("\n".join(lines), pytrace=False)
+
+
+def differences(found: set[str], expected: set[str], missing: str, stray: str) -> list[str]:
+    """The message ``missing`` for each name that was expected and not found, ``stray`` for each the other way round."""
+    return ([missing.format(name) for name in sorted(expected - found)]
+            + [stray.format(name) for name in sorted(found - expected)])
+
+
+def read_help(node_id: str) -> str:
+    return (PACK / HELP / f"{node_id}.md").read_text(encoding="utf-8")
+
+
+def read_chinese() -> dict:
+    return json.loads((PACK / CHINESE).read_text(encoding="utf-8"))
+
+
+def test_every_module_of_nodes_is_registered():
+    unregistered = {node.module for node in NODES} - set(registered_modules())
+    fail_on(f"nodes/{name}.py is not registered: add {name} to MODULES in nodes/__init__.py" for name in unregistered)
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.node_id)
+def test_node_has_a_help_page_that_names_its_inputs(node):
+    page = f"{HELP}/{node.node_id}.md"
+    if not (PACK / page).exists():
+        fail_on([f"{node.node_id} has no help page: write {page}"])
+    text = read_help(node.node_id)
+    fail_on(f"{page} does not describe {name}: add a line that begins with - **{name}**"
+            for name in node.inputs if f"**{name}**" not in text)
+
+
+def test_help_pages_belong_to_nodes():
+    stray = {path.stem for path in (PACK / HELP).iterdir()} - {node.node_id for node in NODES}
+    fail_on(f"{HELP}/{name}.md belongs to no node: delete or rename it" for name in sorted(stray))
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.node_id)
+def test_node_has_a_complete_chinese_entry(node):
+    entry = read_chinese().get(node.node_id)
+    if entry is None:
+        fail_on([f"{node.node_id} has no Chinese entry: add it to {CHINESE}"])
+    problems = differences(set(entry["inputs"]) - {CONTROL}, set(node.inputs),
+                           node.node_id + " has no Chinese text for the input {0}: add it to " + CHINESE,
+                           node.node_id + " has no input {0}: delete or rename it in " + CHINESE)
+    texts = {key: entry.get(key) for key in ("display_name", "description")}
+    for name, spec in entry["inputs"].items():
+        keys = ("name",) if name == CONTROL else ("name", "tooltip")
+        texts |= {f"inputs.{name}.{key}": spec.get(key) for key in keys}
+    problems += [f"{node.node_id} lacks {key} in {CHINESE}: write it" for key, text in texts.items() if not text]
+    fail_on(problems)
+
+
+def test_chinese_entries_belong_to_nodes():
+    stray = set(read_chinese()) - {node.node_id for node in NODES}
+    fail_on(f"{name} is no node, but has a Chinese entry: delete or rename it in {CHINESE}" for name in sorted(stray))
+
+
+def test_readme_lists_every_node():
+    section = (PACK / "README.md").read_text(encoding="utf-8").split("\n## Nodes\n")[1].split("\n## ")[0]
+    _, _, *rows = re.findall(r"^\| *([^|]*?) *\|", section, re.MULTILINE)  # below the heading and its rule
+    fail_on(differences(set(rows), {node.display_name for node in NODES},
+                        "{0} is not in the table of README.md, section Nodes: add a row",
+                        "{0} is in the table of README.md, section Nodes, but is no node: delete or rename the row"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(PACK).as_posix())
+def test_links_lead_to_files(document):
+    links = re.findall(r"\]\(([^)\s#]+)", document.read_text(encoding="utf-8"))
+    files = [link for link in links if not link.startswith(("http://", "https://"))]
+    fail_on(f"{document.relative_to(PACK)} links to {link}, which does not exist: correct the link"
+            for link in files if not (document.parent / link).exists())
+
+
+def load_page_workflow(name: str) -> dict:
+    return json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_every_api_workflow_has_its_page_form():
+    assert sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json")) == WORKFLOWS, REMAKE
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_nodes_do_not_overlap(name):
+    boxes = {}
+    for node in load_page_workflow(name)["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        boxes[node["id"]] = x, y - TITLE_BAR, x + width, y + height
+    for (one, (left, top, right, bottom)), (other, (left2, top2, right2, bottom2)) in combinations(boxes.items(), 2):
+        assert right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top, f"nodes {one} and {other}"
+
+
+# From here on a running ComfyUI is asked.
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +134,6 @@ def node_info(server) -> dict:
 @pytest.fixture(scope="module")
 def pack_info(node_info) -> dict:
     return {name: info for name, info in node_info.items() if info["python_module"].endswith("glm-image-native")}
-
-
-def load_page_workflow(name: str) -> dict:
-    return json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def input_specs(info: dict) -> dict:
@@ -45,7 +151,10 @@ def widget_names(info: dict) -> list[str]:
 
 
 def widget_values(node: dict, info: dict) -> dict:
-    return dict(zip(widget_names(info), node.get("widgets_values", []), strict=True))
+    names, values = widget_names(info), node.get("widgets_values", [])
+    if len(names) != len(values):
+        pytest.fail(f"{node['type']} has the widgets {names}, but the workflow holds {values}: {REMAKE}", pytrace=False)
+    return dict(zip(names, values))
 
 
 def api_form(graph: dict, node_info: dict) -> dict:
@@ -60,21 +169,39 @@ def api_form(graph: dict, node_info: dict) -> dict:
     return prompt
 
 
-def test_every_api_workflow_has_its_page_form():
-    assert sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json")) == WORKFLOWS
+def test_sources_say_what_comfyui_registers(pack_info):
+    """Then what the tests above read in the source files holds."""
+    read = {node.node_id: (node.display_name, set(node.inputs)) for node in NODES}
+    assert read == {name: (info["display_name"], set(input_specs(info))) for name, info in pack_info.items()}
+
+
+def test_comfyui_serves_the_help_pages(server, pack_info):
+    for node in pack_info:
+        with urllib.request.urlopen(f"{server.url}/extensions/glm-image-native/docs/{node}.md") as answer:
+            assert answer.read().decode() == read_help(node)
+
+
+def test_comfyui_serves_the_translation(server, pack_info):
+    assert server.get("/i18n")["zh"]["nodeDefs"] == read_chinese()
+    for node, info in pack_info.items():
+        entry = read_chinese()[node]
+        assert set(entry["inputs"]) == set(input_specs(info)) | set(widget_names(info)), node
+        assert list(entry["outputs"]) == [str(i) for i in range(len(info["output"]))], node
 
 
 def test_templates_have_the_pictures_that_the_page_asks_for(server):
-    """All but the one with two references, which the embedded model, whose work they are, has not learned."""
+    """The embedded model drew them; it has not learned to edit with two reference images."""
+    folder = f"{server.url}/api/workflow_templates/glm-image-native"
     for name in set(WORKFLOWS) - {"edit_multi_image"}:
-        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/glm-image-native/{name}.jpg", timeout=30) as answer:
+        with urllib.request.urlopen(f"{folder}/{name}.jpg", timeout=30) as answer:
             assert Image.open(BytesIO(answer.read())).size == (256, 256)
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_page_and_api_forms_are_the_same_graph(node_info, name):
-    expected = {key: {"class_type": node["class_type"], "inputs": node["inputs"]} for key, node in load_workflow(name).items()}
-    assert api_form(load_page_workflow(name), node_info) == expected
+    expected = {key: {"class_type": node["class_type"], "inputs": node["inputs"]}
+                for key, node in load_workflow(name).items()}
+    assert api_form(load_page_workflow(name), node_info) == expected, REMAKE
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -83,33 +210,3 @@ def test_seeds_stay_fixed(node_info, name):
     controls = [node[CONTROL] for node in values if CONTROL in node]
     planned = any(node["class_type"] == "GLMImagePlan" for node in load_workflow(name).values())
     assert controls == ["fixed"] * (1 + planned)  # of the sampler's noise and of the planner
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_nodes_do_not_overlap(name):
-    boxes = {}
-    for node in load_page_workflow(name)["nodes"]:
-        (x, y), (width, height) = node["pos"], node["size"]
-        boxes[node["id"]] = x, y - TITLE_BAR, x + width, y + height
-    for (one, (left, top, right, bottom)), (other, (left2, top2, right2, bottom2)) in combinations(boxes.items(), 2):
-        assert right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top, f"nodes {one} and {other}"
-
-
-def test_every_node_has_help_that_names_its_inputs(server, pack_info):
-    assert {path.stem for path in (PACK / "web" / "docs").iterdir()} == set(pack_info)
-    for node, info in pack_info.items():
-        with urllib.request.urlopen(f"{server.url}/extensions/glm-image-native/docs/{node}.md") as answer:
-            text = answer.read().decode()
-        for name in input_specs(info):
-            assert f"**{name}**" in text, f"{node}.{name}"
-
-
-def test_translation_has_every_node_and_input_and_no_others(server, pack_info):
-    translated = server.get("/i18n")["zh"]["nodeDefs"]
-    assert set(translated) == set(pack_info)
-    for node, info in pack_info.items():
-        entry = translated[node]
-        assert entry["display_name"] and entry["description"]
-        assert set(entry["inputs"]) == set(input_specs(info)) | set(widget_names(info)), node
-        assert all(spec["name"] and (spec.get("tooltip") or name == CONTROL) for name, spec in entry["inputs"].items()), node
-        assert list(entry["outputs"]) == [str(i) for i in range(len(info["output"]))], node

@@ -3,41 +3,57 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from glm_core.errors import GLMImageError
-from glm_core.planner import PlannerConfig, Sampling, plan_prompt, prepare
+from glm_core.planner import Sampling, lay_out_prompt, plan_prompt
 from glm_core.planner.decode import draft_sources
-from glm_core.planner.session import Run
-from glm_core.plans import Plan
+from glm_core.planner.session import DecodeSession
+from glm_core.plans import Drawn, Plan
 from tests.planner.test_model import fuse
-from tests.support.tiny import Tiny
 
 PROMPT = "two cats on a red sofa"
 
 
 def test_grids_are_full_and_hold_only_codes(planner, tokenizer):
     plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2)
-    assert plan.ids.shape == (2, 2, 3) and plan.preview.shape == (2, 13, 19)
-    for grid in (plan.ids, plan.preview):
-        assert grid.min() >= 0 and grid.max() < 16384
-    assert (plan.width, plan.height, plan.batch, plan.prompt, plan.seed) == (96, 64, 2, PROMPT, 0)
+    assert plan.ids.shape == (2, 2, 3) and plan.coarse.shape == (2, 3, 4)
+    for grid in (plan.ids, plan.coarse):
+        assert grid.min() >= 0 and grid.max() < planner.config.codebook_size
+    assert (plan.width, plan.height, plan.batch) == (96, 64, 2)
+
+
+def test_every_item_says_how_it_was_drawn(planner, tokenizer):
+    sampling = Sampling(1.0, 0.9, 50)
+    plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=2**64 - 1, sampling=sampling,
+                       fingerprint="abc")
+    settings = {"temperature": 1.0, "top_p": 0.9, "top_k": 50}
+    assert plan.origins == tuple(Drawn(PROMPT, item_seed, (96, 64), settings, "abc") for item_seed in (2**64 - 1, 0))
+
+
+def test_a_plan_can_be_trained_on(planner, tokenizer):
+    """Inference tensors cannot be saved for backward."""
+    plan = plan_prompt(planner, tokenizer, PROMPT, 64, 64)
+    assert not plan.ids.is_inference() and not plan.coarse.is_inference()
+    logits = torch.zeros(4, planner.config.codebook_size, requires_grad=True)
+    torch.nn.functional.cross_entropy(logits, plan.ids.flatten()).backward()
 
 
 def test_batch_items_are_single_runs_with_the_following_seeds(planner, tokenizer):
     together = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=4, seed=21)
     for i in range(4):
         alone = plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=21 + i)
-        assert torch.equal(alone.ids[0], together.ids[i]) and torch.equal(alone.preview[0], together.preview[i])
+        assert torch.equal(alone.ids[0], together.ids[i]) and torch.equal(alone.coarse[0], together.coarse[i])
     assert len({tuple(item.flatten().tolist()) for item in together.ids}) == 4
 
 
 def test_two_runs_on_one_model_do_not_disturb_each_other(planner, tokenizer):
-    """The reference keeps its decode positions on the model and mixes interleaved runs up."""
+    """Upstream keeps its decode positions on the model and mixes interleaved runs up."""
     expected = [plan_prompt(planner, tokenizer, prompt, 64, 64, seed=1) for prompt in (PROMPT, "x")]
 
     def interleave(i, tokens):
         if i == 100:
             assert torch.equal(plan_prompt(planner, tokenizer, "x", 64, 64, seed=1).ids, expected[1].ids)
 
-    assert torch.equal(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1, on_token=interleave).ids, expected[0].ids)
+    assert torch.equal(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1, on_token=interleave).ids,
+                       expected[0].ids)
 
 
 def test_no_token_is_computed_too_many(planner, tokenizer):
@@ -46,7 +62,7 @@ def test_no_token_is_computed_too_many(planner, tokenizer):
     hook = planner.register_forward_hook(lambda *_: calls.append(1))
     plan = plan_prompt(planner, tokenizer, PROMPT, 64, 32)
     hook.remove()
-    assert len(calls) == plan.ids[0].numel() + plan.preview[0].numel()
+    assert len(calls) == plan.ids[0].numel() + plan.coarse[0].numel()
 
 
 class Started(TorchDispatchMode):
@@ -66,14 +82,16 @@ class Started(TorchDispatchMode):
 @pytest.mark.parametrize("fused", [True, False])
 @torch.inference_mode()
 def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokenizer, fused):
-    """4 products, 4 norms, 2 sums, 2 for the gate, 3 for the rotation, 2 for the cache, attention; apart, q, k and v take 3 more."""
+    """4 products, 4 norms, 2 sums, 2 for the gate, 3 for the rotation, 2 for the cache, attention; apart, q, k and v
+    take 3 more.
+    """
     planner = fuse(planner) if fused else planner
-    job = prepare(tokenizer, planner.config, PROMPT, 64, 64)
-    run = Run.of(planner, job, 1, "cpu", torch.float32)
-    run.prefill(job.prompt_ids)
+    layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 64, 64)
+    session = DecodeSession.start(planner, layout, 1, "cpu", torch.float32)
+    session.prefill(layout.prompt_ids)
     ids = torch.tensor([[5]])
     with Started() as started:
-        run.decode(ids, job.prompt_ids.shape[1])
+        session.decode(ids, layout.prompt_ids.shape[1])
     embedding, norm, head = 1, 1, 1
     assert started.count - embedding - norm - head == (18 if fused else 21) * planner.config.num_hidden_layers
 
@@ -93,37 +111,40 @@ def test_what_the_callback_raises_ends_the_run_within_a_token(planner, tokenizer
 
 def test_sampling_settings_reach_the_tokens(planner, tokenizer):
     greedy = plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=1)
-    assert torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=2).ids)
+    assert torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1),
+                                               seed=2).ids)
     assert not torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1).ids)
 
 
 def test_bad_size_is_refused_before_any_work(planner, tokenizer):
-    with pytest.raises(GLMImageError, match="width: found 100"):
+    with pytest.raises(GLMImageError, match=r"width must be a multiple of 32 .* \(got 100\)"):
         plan_prompt(planner, tokenizer, PROMPT, 100, 64, on_token=lambda *_: pytest.fail("a token was drawn"))
 
 
-def test_rotary_sections_that_do_not_add_up_are_refused():
-    config = Tiny(mrope_section=(1, 1, 1)).planner()
-    with pytest.raises(GLMImageError, match="mrope_section .* must add up to 4"):
-        PlannerConfig.from_json(config, "config.json")
-
-
-@pytest.mark.parametrize("ahead", [2, 5, 64])
+@pytest.mark.parametrize("lookahead", [2, 5, 64])
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=1)])
-def test_looking_ahead_writes_the_same_tokens(planner, tokenizer, ahead, sampling):
+def test_looking_ahead_writes_the_same_tokens(planner, tokenizer, lookahead, sampling):
     seen = []
     plain = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4)
-    looked = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4, ahead=ahead,
-                       on_token=lambda i, tokens: seen.append(i))
-    assert torch.equal(plain.ids, looked.ids) and torch.equal(plain.preview, looked.preview)
-    assert seen == list(range(plain.ids[0].numel() + plain.preview[0].numel()))
+    looked = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4, lookahead=lookahead,
+                         on_token=lambda i, tokens: seen.append(i))
+    assert torch.equal(plain.ids, looked.ids) and torch.equal(plain.coarse, looked.coarse)
+    assert seen == list(range(plain.ids[0].numel() + plain.coarse[0].numel()))
 
 
 def test_looking_ahead_at_an_edit_writes_the_same_tokens(planner, tokenizer):
-    reference = Plan(torch.randint(0, 16384, (1, 3, 2), generator=torch.Generator().manual_seed(0)))
-    plain, looked = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, ahead=ahead) for ahead in (1, 7))
+    reference = Plan(torch.randint(0, planner.config.codebook_size, (1, 3, 2),
+                                   generator=torch.Generator().manual_seed(0)))
+    plain, looked = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, lookahead=n)
+                     for n in (1, 7))
     assert torch.equal(plain.ids, looked.ids)
 
 
-def test_guesses_repeat_the_left_neighbour_and_in_the_first_column_the_one_above():
+def test_drafts_repeat_the_left_neighbour_and_in_the_first_column_the_one_above():
     assert draft_sources([(2, 2), (2, 3)]) == [0, 0, 0, 2, 1, 4, 5, 4, 7, 8]
+
+
+def test_references_of_another_batch_are_refused(planner, tokenizer):
+    references = Plan(torch.zeros(2, 3, 2, dtype=torch.int64))
+    with pytest.raises(GLMImageError, match=r"references: the batch must be 1 or 3, the number of plans \(got 2\)"):
+        plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[references], batch=3)

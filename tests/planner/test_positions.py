@@ -5,7 +5,8 @@ from glm_core.errors import GLMImageError
 from glm_core.geometry import check_size, positions, preview_grid, token_grid
 
 
-@pytest.mark.parametrize("target, preview", [((32, 36), (15, 16)), ((36, 24), (19, 13)), ((24, 42), (12, 21)), ((34, 60), (12, 21)),
+@pytest.mark.parametrize("target, preview", [((32, 36), (15, 16)), ((36, 24), (19, 13)), ((24, 42), (12, 21)),
+                                             ((34, 60), (12, 21)),
                                              ((1, 1), (16, 16)), ((16, 64), (8, 32)), ((40, 30), (18, 13))])
 def test_preview_grids_of_the_reference(target, preview):
     assert preview_grid(*target) == preview
@@ -24,7 +25,8 @@ def test_empty_preview_is_refused():
         preview_grid(1, 257)
 
 
-@pytest.mark.parametrize("width, height, name", [(100, 64, "width"), (64, 33, "height"), (0, 64, "width"), (64, 4128, "height")])
+@pytest.mark.parametrize("width, height, name", [(100, 64, "width"), (64, 33, "height"), (0, 64, "width"),
+                                                 (64, 4128, "height")])
 def test_sizes_off_the_grid_are_refused(width, height, name):
     with pytest.raises(GLMImageError, match=f"{name}: found .*multiples of 32 from 32 to 4096"):
         check_size(width, height)

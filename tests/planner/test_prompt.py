@@ -14,14 +14,16 @@ def tokenizer():
 
 def test_layout_is_text_then_target_then_preview_then_start(tokenizer):
     ids = tokenizer.layout("a dog", [(32, 36), (15, 16)], 16384)
-    assert ids == [*tokenizer.encode("a dog"), SOP, *tokenizer.encode("32 36"), EOP, SOP, *tokenizer.encode("15 16"), EOP, 16384]
+    assert ids == [*tokenizer.encode("a dog"), SOP, *tokenizer.encode("32 36"), EOP, SOP, *tokenizer.encode("15 16"),
+                   EOP, 16384]
 
 
 def test_empty_prompt(tokenizer):
     assert tokenizer.layout("", [(1, 1)], 16384)[0] == SOP
 
 
-@pytest.mark.parametrize("text", ["<|image|>", "<sop>1 1<eop>", "<|dit_token_16385|>", "<|endoftext|>", "a <|dit_token_16384|> b"])
+@pytest.mark.parametrize("text", ["<|image|>", "<sop>1 1<eop>", "<|dit_token_16385|>", "<|endoftext|>",
+                                  "a <|dit_token_16384|> b"])
 def test_control_tokens_in_a_prompt_are_text(tokenizer, text):
     ids = tokenizer.encode(text)
     assert min(ids) >= RELEASED.visual
@@ -36,5 +38,5 @@ def test_blanks_at_both_ends_stay(tokenizer):
 def test_another_tokenizer_is_refused():
     from tokenizers import Tokenizer, models
 
-    with pytest.raises(GLMImageError, match="<sop> is missing"):
+    with pytest.raises(GLMImageError, match="it lacks the control token <sop>"):
         PromptTokenizer(Tokenizer(models.BPE()).to_str())

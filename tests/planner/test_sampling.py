@@ -73,8 +73,10 @@ def test_the_largest_seed_wraps():
     assert first.initial_seed() == 2**64 - 1 and second.initial_seed() == 0
 
 
-@pytest.mark.parametrize("values, name", [({"temperature": 0}, "temperature"), ({"top_p": 0}, "top_p"), ({"top_p": 1.1}, "top_p"),
-                                          ({"top_k": 0}, "top_k")])
+@pytest.mark.parametrize("values, name", [({"temperature": 0}, "temperature"), ({"top_p": 0}, "top_p"),
+                                          ({"top_p": 1.1}, "top_p"),
+                                          ({"top_k": 0}, "top_k"),
+                                          ({"temperature": float("nan")}, "temperature"), ({"top_k": 16385}, "top_k")])
 def test_values_that_cannot_be_are_refused(values, name):
-    with pytest.raises(GLMImageError, match=f"{name}: found"):
+    with pytest.raises(GLMImageError, match=f"{name} must be from"):
         Sampling(**values)

@@ -1,7 +1,7 @@
 """A pass that is recorded once and replayed, with an ATen trace in the place of a CUDA graph.
 
-Both keep operations and the tensors they work on, and forget all else: a position or a number that Python put in would stay what it
-was when the pass was recorded.
+Both keep operations and the tensors they work on, and forget all else: a position or a number that Python put in would
+stay what it was when the pass was recorded.
 """
 
 import copy
@@ -25,30 +25,34 @@ def trace(step):
 def test_a_replayed_pass_writes_the_same_tokens(planner, tokenizer, sampling):
     calls = []
     hook = planner.register_forward_hook(lambda *_: calls.append(1))
-    captured = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=4, sampling=sampling, capture=trace)
+    recorded = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=4, sampling=sampling, recorder=trace)
     hook.remove()
     plain = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=4, sampling=sampling)
-    assert torch.equal(captured.ids, plain.ids) and torch.equal(captured.preview, plain.preview)
+    assert torch.equal(recorded.ids, plain.ids) and torch.equal(recorded.coarse, plain.coarse)
     assert len(calls) == 2  # the prompt and the recording
 
 
 def test_an_edit_too(planner, tokenizer):
-    reference = Plan(torch.randint(0, 16384, (1, 3, 2), generator=torch.Generator().manual_seed(0)))
-    plain, captured = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, capture=capture)
-                       for capture in (None, trace))
-    assert torch.equal(plain.ids, captured.ids)
+    reference = Plan(torch.randint(0, planner.config.codebook_size, (1, 3, 2),
+                                   generator=torch.Generator().manual_seed(0)))
+    plain, recorded = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4,
+                                   recorder=recorder)
+                       for recorder in (None, trace))
+    assert torch.equal(plain.ids, recorded.ids)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there it can be recorded")
 def test_what_cannot_be_recorded_runs_as_it_is(planner, tokenizer, caplog):
-    plain, failed = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, seed=4, capture=capture) for capture in (None, record_cuda_graph_if_possible))
-    assert torch.equal(plain.ids, failed.ids) and torch.equal(plain.preview, failed.preview)
+    plain, failed = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, seed=4, recorder=recorder)
+                     for recorder in (None, record_cuda_graph_if_possible))
+    assert torch.equal(plain.ids, failed.ids) and torch.equal(plain.coarse, failed.coarse)
     assert "not recorded" in caplog.text
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
 def test_a_cuda_graph_writes_the_same_greedy_plan(planner, tokenizer):
     model = copy.deepcopy(planner).cuda()
-    plain, recorded = (plan_prompt(model, tokenizer, PROMPT, 96, 64, sampling=Sampling(top_k=1), device="cuda", capture=capture)
-                       for capture in (None, record_cuda_graph))
-    assert torch.equal(plain.ids, recorded.ids) and torch.equal(plain.preview, recorded.preview)
+    plain, recorded = (plan_prompt(model, tokenizer, PROMPT, 96, 64, sampling=Sampling(top_k=1), device="cuda",
+                                   recorder=recorder)
+                       for recorder in (None, record_cuda_graph))
+    assert torch.equal(plain.ids, recorded.ids) and torch.equal(plain.coarse, recorded.coarse)

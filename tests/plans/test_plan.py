@@ -5,22 +5,83 @@ import torch
 from safetensors.torch import save_file
 
 from glm_core.errors import GLMImageError
-from glm_core.plans import DROPPED, Plan, colours, draw_grid, prior_map
+from glm_core.plans import DROPPED, Drawn, Edited, Plan, Read, prior_map
+
+DRAWN = Drawn('a "sign"', 2**63 + 5, (96, 64), {"temperature": 0.9, "top_k": 16384}, "0123456789ab")
 
 
 @pytest.fixture
 def plan():
-    return Plan(torch.arange(12).view(2, 2, 3), torch.arange(8).view(2, 2, 2), "a \"sign\"", 2**63 + 5, (100, 70))
+    origins = DRAWN, Edited("crop", (Read((100, 70)), DRAWN))
+    return Plan(torch.arange(12).view(2, 2, 3), torch.arange(8).view(2, 2, 2), origins, -torch.rand(2, 10))
 
 
-@pytest.mark.parametrize("parts", [{}, {"preview": None}, {"seed": None}, {"source": None}])
+@pytest.mark.parametrize("parts", [{}, {"coarse": None, "log_probs": None}, {"origins": ()}, {"log_probs": None},
+                                   {"origins": (Read((100, 70)),) * 2}])
 def test_saving_keeps_everything(plan, parts, tmp_path):
     kept = replace(plan, **parts)
     kept.save(tmp_path / "plan.safetensors")
     loaded = Plan.load(tmp_path / "plan.safetensors")
-    assert torch.equal(loaded.ids, kept.ids)
-    assert (loaded.preview is None) == (kept.preview is None)
-    assert (loaded.prompt, loaded.seed, loaded.source) == (kept.prompt, kept.seed, kept.source)
+    assert loaded.origins == kept.origins
+    for name in ("ids", "coarse", "log_probs"):
+        before, after = getattr(kept, name), getattr(loaded, name)
+        assert (before is None) == (after is None) and (before is None or torch.equal(before, after))
+
+
+def write_old_file(path, **metadata: str):
+    """As 0.1 wrote plans: one prompt, seed and source for all items."""
+    save_file({"ids": torch.zeros(2, 2, 3, dtype=torch.int64), "preview": torch.zeros(2, 2, 2, dtype=torch.int64)},
+              path,
+              metadata={"prompt": "", **metadata})
+
+
+def test_files_of_0_1_still_load(tmp_path):
+    path = tmp_path / "old.safetensors"
+    write_old_file(path, prompt="a cat", seed="7")
+    assert Plan.load(path).origins == (Drawn("a cat", 7, (96, 64)), Drawn("a cat", 8, (96, 64)))
+    write_old_file(path, source="100x70")
+    assert Plan.load(path).origins == (Read((100, 70)),) * 2
+    write_old_file(path)
+    assert Plan.load(path).origins == () and Plan.load(path).coarse.shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize("origins", ["[", "5", "[5]", '[{"kind": "found"}]', '[{"kind": "read"}]',
+                                     '[{"kind": "read", "size": [1]}]',
+                                     '[{"kind": "drawn", "size": [1, 2], "colour": "red"}]', '[{"kind": "edited"}]'])
+def test_origins_that_cannot_be_read_are_refused(origins, tmp_path):
+    path = tmp_path / "plan.safetensors"
+    save_file({"ids": torch.zeros(1, 2, 3, dtype=torch.int64)}, path, metadata={"origins": origins})
+    with pytest.raises(GLMImageError, match="plan.safetensors: its origins cannot be read"):
+        Plan.load(path)
+
+
+def test_tensors_are_normal_ones(tmp_path):
+    with torch.inference_mode():
+        plan = Plan(torch.zeros(1, 2, 3, dtype=torch.int64), torch.zeros(1, 2, 2, dtype=torch.int64),
+                    log_probs=torch.zeros(1, 10))
+        moved = plan.to("cpu")
+    for tensor in (plan.ids, plan.coarse, plan.log_probs, moved.ids):
+        assert not tensor.is_inference()
+
+
+def test_moving_a_plan_keeps_all_of_it(plan):
+    moved = plan.to("meta")
+    assert moved.ids.device == moved.coarse.device == moved.log_probs.device == torch.device("meta")
+    assert moved.origins == plan.origins
+
+
+def test_an_edit_says_of_what_and_drops_what_no_longer_holds(plan):
+    cropped = plan.edited("crop", plan.ids[:, :1])
+    assert cropped.coarse is None and cropped.log_probs is None
+    assert cropped.origins == tuple(Edited("crop", (origin,)) for origin in plan.origins)
+    assert replace(plan, origins=()).edited("crop", plan.ids).origins == (Edited("crop"),) * 2
+    assert torch.equal(plan.edited("crop", plan.ids, plan.coarse).coarse, plan.coarse)
+
+
+def test_grids_by_their_names_on_the_wire(plan):
+    assert torch.equal(plan.grid("target"), plan.ids) and torch.equal(plan.grid("preview"), plan.coarse)
+    with pytest.raises(GLMImageError, match="no preview grid; choose grid = target"):
+        Plan(plan.ids).grid("preview")
 
 
 def test_prior_map_gives_each_token_4_by_4_latent_pixels(plan):
@@ -35,37 +96,37 @@ def test_another_latent_size_is_refused(plan):
         prior_map(plan.ids, 12, 8)
 
 
-@pytest.mark.parametrize("bad", [-1, 16384])
+@pytest.mark.parametrize("bad", [DROPPED, 16384])
 def test_ids_outside_the_codebook_are_refused(plan, bad):
     plan.check_codes(16384)
     plan.ids[0, 0, 0] = bad
-    with pytest.raises(GLMImageError, match=f"found id {bad}, accepted are 0 to 16383"):
+    with pytest.raises(GLMImageError, match=rf"ids must be from 0 to 16383 \(got {bad}\)"):
         plan.check_codes(16384)
 
 
 @pytest.mark.parametrize("ids", [torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(1, 2, 3)])
 def test_other_shapes_and_types_are_refused(ids):
-    with pytest.raises(GLMImageError, match=r"plan ids: found .* expected int64 \[B, h, w\]"):
+    with pytest.raises(GLMImageError, match=r"plan: ids must be int64 \[B, h, w\] \(got "):
         Plan(ids)
 
 
-def test_preview_of_another_batch_is_refused(plan):
-    with pytest.raises(GLMImageError, match="found 1 items beside 2"):
-        Plan(plan.ids, plan.preview[:1])
+@pytest.mark.parametrize("parts, message", [
+    ({"coarse": torch.zeros(1, 2, 2, dtype=torch.int64)},
+     r"coarse grid and ids must be of the same batch \(got 1 and 2\)"),
+    ({"origins": (DRAWN,)}, r"origins and ids must be of the same batch \(got 1 and 2\)"),
+    ({"log_probs": torch.zeros(1, 6)}, r"log-probabilities and ids must be of the same batch \(got 1 and 2\)"),
+    ({"log_probs": torch.zeros(2, 5)}, r"there must be 6 log-probabilities an item \(got \[5\]\)"),
+])
+def test_parts_of_another_batch_are_refused(plan, parts, message):
+    with pytest.raises(GLMImageError, match=message):
+        Plan(plan.ids, **parts)
 
 
 def test_files_that_are_no_plans_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    for name, found in (("x", r"found the tensors \['x'\]"), ("text", "cannot be read"), ("missing", "cannot be read")):
+    for name, found in (("x", r"must hold 'ids'.*\(got the tensors \['x'\]\)"),
+                        ("text", "not a complete safetensors file"),
+                        ("missing", "not a complete safetensors file")):
         with pytest.raises(GLMImageError, match=f"{name}.safetensors.*{found}"):
             Plan.load(tmp_path / f"{name}.safetensors")
-
-
-def test_grids_are_drawn_with_a_colour_for_every_id():
-    ids = torch.arange(16384)
-    assert len(torch.unique((colours(ids) * 255).round(), dim=0)) > 16000
-    assert (colours(ids[:-1]) - colours(ids[1:])).abs().sum(-1).min() > 0.1
-    image = draw_grid(torch.tensor([[[3, DROPPED], [3, 4]]]), 5)
-    assert image.shape == (1, 10, 10, 3)
-    assert image[0, :5, 5:].max() == 0 and torch.equal(image[0, 0, 0], image[0, 9, 0])

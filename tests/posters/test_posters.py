@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from glm_core.checkpoint import EMBEDDED
-from glm_core.evaluation.tasks import read_tasks
+from glm_core.evaluation.suites.posters import tasks as read_tasks
 from glm_core.geometry import preview_grid
 from glm_core.glyph import quoted_texts
 from glm_core.planner import PromptTokenizer

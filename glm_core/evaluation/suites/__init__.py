@@ -1,1 +1,1 @@
-"""What is measured, a suite a file."""
+"""The suites, one per file: their tasks, what is measured in a picture, and its reward."""

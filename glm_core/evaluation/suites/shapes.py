@@ -1,8 +1,9 @@
 """Finding the shapes that a prompt asks for: regions of one colour, compared with the shapes as posters draw them.
 
-A wanted shape counts as right where the largest region of its colour whose middle lies in its zone (a ninth of the picture) has
-its kind. Every pixel takes the nearest of the posters' colours. A region counts from 1/20 of a zone, with sides up to half of
-the picture's and no more than 1.5 times each other, and if it covers 0.7 of the shape's outline or more (intersection over union).
+A wanted shape is right if the largest region of its colour in its zone is of its kind. A region is in the zone (a ninth
+of the picture) in which its centre lies. Each pixel counts as the nearest of the posters' colours. A region counts if
+it covers at least 1/20 of a zone, is at most half as wide and high as the picture, and has an aspect ratio of at most
+1.5. Its kind is the one whose outline overlaps with it most, if that is 0.7 or more (intersection over union).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,96 +15,129 @@ from PIL import Image, ImageDraw
 
 from ...posters.scene import BACKGROUNDS, COLUMNS, ROWS, SHAPES, Item, outline
 
-SHORT_SIDE = 144  # regions are found on a picture of this size
+SHORT_SIDE = 144  # pixels; regions are found in a picture scaled to this short side
 STENCIL = 32
-LEAST_AREA, MOST_SIDE, MOST_ASPECT, LEAST_OVERLAP = 1 / 20, 1 / 2, 1.5, 0.7
+OVERSAMPLED = 4
+ZONES = 9
+LEAST_AREA = 1 / 20  # of a zone
+LARGEST_SIDE = 1 / 2  # of the picture's side
+LARGEST_ASPECT = 1.5
+LEAST_OVERLAP = 0.7
 
 
 @dataclass(frozen=True)
 class Region:
-    """Pixels that touch: bool [H, W] within their bounding box, and where the box's middle lies, 0...1 of the picture."""
+    """Connected pixels: bool [H, W] within their bounding box, and the box's centre (y, x), 0...1 of the picture."""
 
     mask: np.ndarray
-    middle: tuple[float, float]
+    centre: tuple[float, float]
 
     @property
     def zone(self) -> tuple[str, str]:
-        row, column = (min(int(3 * at), 2) for at in self.middle)
+        row, column = (min(int(3 * coordinate), 2) for coordinate in self.centre)
         return ROWS[row], COLUMNS[column]
 
 
 def nearest_colours(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] → index into BACKGROUNDS, [H, W]."""
+    """uint8 [H, W, 3] → int64 [H, W], each pixel's index into BACKGROUNDS."""
     distances = [((pixels.astype(np.int32) - rgb) ** 2).sum(-1) for rgb in BACKGROUNDS.values()]
     return np.argmin(distances, axis=0)
 
 
-def shrink(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """bool [H, W] → bool of (width, height): what most pixels say."""
-    return np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)) >= 128
+def shrink(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+    """bool [H, W] → bool [height, width], by the majority of the pixels."""
+    greys = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(greys.resize((width, height), Image.Resampling.BOX)) >= 128
 
 
 def flood(rest: np.ndarray, start: tuple[int, int]) -> np.ndarray:
-    """Take the pixels that touch ``start`` out of ``rest``, bool [H, W]; their rows and columns, [n, 2]."""
+    """Clear the pixels of ``rest``, bool [H, W], that are connected to ``start``; their rows and columns, [n, 2]."""
+    height, width = rest.shape
     rest[start] = False
     found = [start]
-    for row, column in found:
-        for at in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
-            if 0 <= at[0] < rest.shape[0] and 0 <= at[1] < rest.shape[1] and rest[at]:
-                rest[at] = False
-                found.append(at)
+    for row, column in found:  # grows meanwhile
+        for neighbour in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+            is_inside = 0 <= neighbour[0] < height and 0 <= neighbour[1] < width
+            if is_inside and rest[neighbour]:
+                rest[neighbour] = False
+                found.append(neighbour)
     return np.array(found)
 
 
-def regions(mask: np.ndarray) -> Iterator[Region]:
-    """The regions of a mask [H, W] that may be shapes, largest first."""
+def connected_pixels(mask: np.ndarray) -> list[np.ndarray]:
+    """Rows and columns, [n, 2], of every connected group of a mask's pixels, largest first."""
     rest, groups = mask.copy(), []
-    for start in map(tuple, np.argwhere(mask)):
-        if rest[start]:
-            groups.append(flood(rest, start))
-    for pixels in sorted(groups, key=len, reverse=True):
-        top, sides = pixels.min(0), np.ptp(pixels, axis=0) + 1
-        shape_like = (sides <= MOST_SIDE * np.array(mask.shape)).all() and sides.max() <= MOST_ASPECT * sides.min()
-        if len(pixels) >= LEAST_AREA * mask.size / 9 and shape_like:
+    for row, column in np.argwhere(mask):
+        if rest[row, column]:
+            groups.append(flood(rest, (row, column)))
+    return sorted(groups, key=len, reverse=True)
+
+
+def regions(mask: np.ndarray) -> Iterator[Region]:
+    """The regions of a mask, bool [H, W], that may be shapes, largest first."""
+    for pixels in connected_pixels(mask):
+        top_left, sides = pixels.min(0), np.ptp(pixels, axis=0) + 1
+        if may_be_shape(len(pixels), sides, mask.shape):
             box = np.zeros(sides, dtype=bool)
-            box[tuple((pixels - top).T)] = True
-            yield Region(box, tuple((top + sides / 2) / mask.shape))
+            rows, columns = (pixels - top_left).T
+            box[rows, columns] = True
+            y, x = (top_left + sides / 2) / mask.shape
+            yield Region(box, (float(y), float(x)))
+
+
+def may_be_shape(area: int, sides: np.ndarray, picture: tuple[int, ...]) -> bool:
+    """Whether a region of this area, height and width may be a shape in a picture [H, W]; all in pixels."""
+    height, width = picture
+    is_large = area >= LEAST_AREA * height * width / ZONES
+    fits = bool((sides <= LARGEST_SIDE * np.array(picture)).all())
+    return is_large and fits and bool(sides.max() <= LARGEST_ASPECT * sides.min())
 
 
 @cache
 def stencil(kind: str) -> np.ndarray:
     """The shape as posters draw it, filling bool [32, 32]."""
-    image = Image.new("1", (STENCIL * 4,) * 2)
+    side = STENCIL * OVERSAMPLED
+    image = Image.new("1", (side, side))
     draw = ImageDraw.Draw(image)
     if kind == "circle":
-        draw.ellipse((0, 0, STENCIL * 4 - 1, STENCIL * 4 - 1), fill=1)
+        draw.ellipse((0, 0, side - 1, side - 1), fill=1)
     else:
-        draw.polygon(outline(kind, 0, 0, STENCIL * 4 - 1), fill=1)
-    return shrink(np.asarray(image), (STENCIL, STENCIL))
+        draw.polygon(outline(kind, 0, 0, side - 1), fill=1)
+    return shrink(np.asarray(image), STENCIL, STENCIL)
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two masks [H, W]."""
     return (a & b).sum() / (a | b).sum()
 
 
 def kind_of(region: Region) -> str | None:
-    """The kind whose outline the region covers best; None where it resembles none."""
-    filled = shrink(region.mask, (STENCIL, STENCIL))
-    best = max(SHAPES, key=lambda kind: overlap(filled, stencil(kind)))
-    return best if overlap(filled, stencil(best)) >= LEAST_OVERLAP else None
+    """The kind of shape that the region overlaps with most; None where it resembles none."""
+    filled = shrink(region.mask, STENCIL, STENCIL)
+    overlaps = {kind: overlap(filled, stencil(kind)) for kind in SHAPES}
+    best = max(overlaps, key=lambda kind: overlaps[kind])
+    return best if overlaps[best] >= LEAST_OVERLAP else None
+
+
+def kinds_in_zones(mask: np.ndarray) -> dict[tuple[str, str], str | None]:
+    """Zone → kind of the largest region in it, for the zones of a mask [H, W] that have a region."""
+    kinds: dict[tuple[str, str], str | None] = {}
+    for region in regions(mask):
+        if region.zone not in kinds:
+            kinds[region.zone] = kind_of(region)
+    return kinds
 
 
 def seen_kinds(pixels: np.ndarray, wanted: Sequence[Item]) -> list[str | None]:
-    """For every wanted shape the kind that stands in its zone in its colour, None where there is none.
+    """For every wanted shape the kind of shape in its zone and colour, None where there is none.
 
     pixels: uint8 [H, W, 3].
     """
     height, width = pixels.shape[:2]
-    size = tuple(max(1, round(SHORT_SIDE * side / min(width, height))) for side in (width, height))
+    small_width, small_height = (max(1, round(SHORT_SIDE * side / min(width, height))) for side in (width, height))
     colours, names = nearest_colours(pixels), list(BACKGROUNDS)
-    found: dict[str, dict] = {}
+    found = {}
     for colour in {shape.colour for shape in wanted}:
-        in_zone = found.setdefault(colour, {})
-        for region in regions(shrink(colours == names.index(colour), size)):
-            in_zone.setdefault(region.zone, kind_of(region))
+        mask = shrink(colours == names.index(colour), small_width, small_height)
+        found[colour] = kinds_in_zones(mask)
     return [found[shape.colour].get(shape.zone) for shape in wanted]

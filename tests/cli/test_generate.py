@@ -7,30 +7,32 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from glm_core.__main__ import main
 from glm_core.checkpoint import PARTS
+from glm_core.cli import main
 from glm_core.images import read_image
 from glm_core.pipeline import default_side
-from tests.support.tiny import write_checkpoint
+from tests.support.tiny import small_checkpoint
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("model"))
+    return small_checkpoint(tmp_path_factory.mktemp("model"))
 
 
 def generate(model, out, *options):
-    return main(["generate", "--model", str(model), "--prompt", "a 'sign'", "--width", "96", "--height", "64", "--steps", "2",
+    return main(["generate", "--model", str(model), "--prompt", "a 'sign'", "--width", "96", "--height", "64",
+                 "--steps", "2",
                  "--out", str(out), *map(str, options)])
 
 
 def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
     files = {name: tmp_path / f"{name}.safetensors" for name in ("plan", "latent")}
-    assert generate(model, tmp_path / "a.png", "--batch", 2, "--plan-out", files["plan"], "--latent-out", files["latent"]) == 0
+    assert generate(model, tmp_path / "a.png", "--batch", 2, "--plan-out", files["plan"], "--latent-out",
+                    files["latent"]) == 0
     pictures = [np.asarray(Image.open(tmp_path / name)) for name in ("a.png", "a-1.png")]
     assert all(picture.shape == (64, 96, 3) for picture in pictures) and (pictures[0] != pictures[1]).any()
     plan, latent = load_file(files["plan"]), load_file(files["latent"])["latent"]
-    assert plan["ids"].shape == (2, 2, 3) and plan["preview"].shape == (2, 13, 19) and plan["ids"].dtype == torch.int64
+    assert plan["ids"].shape == (2, 2, 3) and plan["preview"].shape == (2, 3, 4) and plan["ids"].dtype == torch.int64
     assert latent.shape == (2, 16, 8, 12) and latent.dtype == torch.float32
     printed = capsys.readouterr()
     assert "a-1.png: 96x64" in printed.out and "plan:" in printed.err and "draw:" in printed.err
@@ -48,16 +50,28 @@ def test_every_prompt_is_drawn_as_if_it_were_alone(model, tmp_path, capsys):
     assert Image.open(tmp_path / "sheet.png").width > 2 * 256
 
 
+def test_prompt_j_has_the_seeds_that_follow_those_of_prompt_j_minus_1(model, tmp_path):
+    """Prompt 1 of a command with batches of 2 is what its own command draws with seed + 2: plan and noise."""
+    assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--batch", 2, "--seed", 5) == 0
+    assert main(["generate", "--model", str(model), "--prompt", "another 'sign'", "--width", "96", "--height", "64",
+                 "--steps", "2",
+                 "--seed", "7", "--batch", "2", "--out", str(tmp_path / "alone.png")]) == 0
+    for together, alone in (("a-2.png", "alone.png"), ("a-3.png", "alone-1.png")):
+        pictures = [np.asarray(Image.open(tmp_path / name)).astype(int) for name in (together, alone)]
+        assert np.abs(pictures[0] - pictures[1]).max() <= 1
+
+
 def test_a_file_of_one_plan_is_refused_for_two_prompts(model, tmp_path, capsys):
     assert generate(model, tmp_path / "a.png", "--prompt", "another", "--plan-out", tmp_path / "plan.safetensors") == 1
-    assert "--plan-out: found 2 prompts, accepted with it is one" in capsys.readouterr().err
+    assert "--plan-out takes exactly one --prompt (got 2)" in capsys.readouterr().err
 
 
 def test_sides_are_those_the_model_was_trained_for(model, tmp_path):
     assert default_side(model) == 1024
     config = model / "vision_language_encoder" / "config.json"
     copy = shutil.copytree(model, tmp_path / "small")
-    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(json.loads(config.read_text()) | {"trained_sides": [64, 256]}))
+    values = json.loads(config.read_text()) | {"trained_sides": [64, 256]}
+    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
     assert default_side(copy) == 128
 
 
@@ -66,14 +80,16 @@ def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
     assert generate(model, tmp_path / "a.png", "--seed", 3, "--plan-out", plan, "--latent-out", first) == 0
     noise = torch.randn(1, 16, 8, 12, generator=torch.Generator().manual_seed(3))
     save_file({"noise": noise}, tmp_path / "noise.safetensors")
-    assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--noise-in", tmp_path / "noise.safetensors",
+    assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--noise-in",
+                    tmp_path / "noise.safetensors",
                     "--latent-out", second) == 0
     assert torch.equal(load_file(first)["latent"], load_file(second)["latent"])
 
 
 def test_greedy_plans_do_not_depend_on_the_seed(model, tmp_path):
     for seed in (1, 2):
-        assert generate(model, tmp_path / "a.png", "--seed", seed, "--top-k", 1, "--plan-out", tmp_path / f"{seed}.safetensors") == 0
+        assert generate(model, tmp_path / "a.png", "--seed", seed, "--top-k", 1, "--plan-out",
+                        tmp_path / f"{seed}.safetensors") == 0
     assert torch.equal(load_file(tmp_path / "1.safetensors")["ids"], load_file(tmp_path / "2.safetensors")["ids"])
 
 
@@ -87,20 +103,20 @@ def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
     for name, source in (("folder", model), ("parts", tmp_path / "parts")):
         assert generate(source, tmp_path / "a.png", "--latent-out", tmp_path / f"{name}.safetensors") == 0
     folder, parts = (load_file(tmp_path / f"{name}.safetensors")["latent"] for name in ("folder", "parts"))
-    assert (folder - parts).abs().max() <= 1e-4  # mapped files lie at other addresses, and matrix kernels round by alignment
+    assert (folder - parts).abs().max() <= 1e-4  # mapped files lie at other addresses; kernels round by alignment
 
 
 @pytest.mark.parametrize("options, message", [
-    (("--width", 100), "width: found 100, accepted are multiples of 32"),
-    (("--height", 8192), "height: found 8192"),
-    (("--batch", 0), "--batch: found 0"),
-    (("--steps", 0), "--steps: found 0"),
-    (("--temperature", 0), "temperature: found 0"),
-    (("--top-p", 2), "top_p: found 2"),
-    (("--top-k", 0), "top_k: found 0"),
+    (("--width", 100), "width must be a multiple of 32 from 32 to 4096 (got 100)"),
+    (("--height", 8192), "height must be a multiple of 32 from 32 to 4096 (got 8192)"),
+    (("--batch", 0), "--batch must be at least 1 (got 0)"),
+    (("--steps", 0), "--steps must be at least 1 (got 0)"),
+    (("--temperature", 0), "temperature must be from 0.05 to 2.0 (got 0.0)"),
+    (("--top-p", 2), "top_p must be from 0.01 to 1.0 (got 2.0)"),
+    (("--top-k", 0), "top_k must be from 1 to 16384 (got 0)"),
     (("--model", "nowhere"), "model folder nowhere: no planner found"),
-    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: cannot be read"),
-    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: cannot be read"),
+    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: not a complete safetensors file"),
+    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: not a complete safetensors file"),
 ])
 def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, options, message):
     assert generate(model, tmp_path / "a.png", *options) == 1
@@ -112,13 +128,13 @@ def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, 
 def test_noise_of_another_size_is_refused(model, tmp_path, capsys):
     save_file({"noise": torch.zeros(1, 16, 4, 4)}, tmp_path / "noise.safetensors")
     assert generate(model, tmp_path / "a.png", "--noise-in", tmp_path / "noise.safetensors") == 1
-    assert "expected 'noise' of [1, 16, 8, 12]" in capsys.readouterr().err
+    assert "noise must be [1, 16, 8, 12], as the plan has it (got [1, 16, 4, 4])" in capsys.readouterr().err
 
 
 def test_plan_with_an_id_out_of_range_is_refused(model, tmp_path, capsys):
-    save_file({"ids": torch.full((1, 2, 3), 16385)}, tmp_path / "plan.safetensors")
+    save_file({"ids": torch.full((1, 2, 3), 65)}, tmp_path / "plan.safetensors")
     assert generate(model, tmp_path / "a.png", "--plan-in", tmp_path / "plan.safetensors") == 1
-    assert "plan ids: found id 16385, accepted are 0 to 16383" in capsys.readouterr().err
+    assert "plan: ids must be from 0 to 63 (got 65)" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -151,7 +167,8 @@ def test_pictures_to_edit_change_plan_and_latent(model, picture, tmp_path):
 
 def test_transparent_grey_and_turned_pictures_are_read(model, picture, tmp_path):
     image = Image.open(picture)
-    for name, variant in (("alpha", image.convert("RGBA")), ("grey", image.convert("L")), ("palette", image.convert("P"))):
+    for name, variant in (("alpha", image.convert("RGBA")), ("grey", image.convert("L")),
+                          ("palette", image.convert("P"))):
         variant.save(tmp_path / f"{name}.png")
         assert generate(model, tmp_path / "a.png", "--image", tmp_path / f"{name}.png") == 0
     turned = Image.Exif()
@@ -160,16 +177,18 @@ def test_transparent_grey_and_turned_pictures_are_read(model, picture, tmp_path)
     assert read_image(tmp_path / "turned.jpg").shape == (1, 320, 200, 3)
 
 
-@pytest.mark.parametrize("size, message", [((900, 100), "aspect ratios up to 4"), ((8, 20), "sides from 16 pixels")])
+@pytest.mark.parametrize("size, message", [((900, 100), "the aspect ratio must be at most 4"),
+                                           ((8, 20), "both sides must be at least 16 pixels")])
 def test_pictures_that_the_model_cannot_read_are_named(model, tmp_path, capsys, size, message):
     Image.new("RGB", size).save(tmp_path / "bad.png")
     assert generate(model, tmp_path / "a.png", "--image", tmp_path / "bad.png") == 1
-    assert f"found {size[0]}x{size[1]} pixels, accepted are {message}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error and f"got {size[0]}x{size[1]}" in error
 
 
 def test_files_that_are_no_pictures_are_named(model, tmp_path, capsys):
     (tmp_path / "text.png").write_text("hello")
-    for name, message in (("text.png", "not a picture that Pillow can read"), ("missing.png", "No such file")):
+    for name, message in (("text.png", "Pillow cannot read this file as an image"), ("missing.png", "No such file")):
         assert generate(model, tmp_path / "a.png", "--image", tmp_path / name) == 1
         error = capsys.readouterr().err
         assert name in error and message in error

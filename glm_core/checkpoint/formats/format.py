@@ -1,0 +1,37 @@
+"""What a quantised format is, and what several of them share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WEIGHT, SCALE = "weight", "weight_scale"  # names in a ComfyUI layer
+SMALLEST_SCALE = torch.finfo(torch.float32).tiny  # for a matrix of zeros
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to store a matrix in few bits.
+
+    name: for ``convert --quantise`` and in file names.
+    comfy_name: ComfyUI's own name (comfy/quant_ops.py, QUANT_ALGOS).
+    summary: size and use, for the help of ``convert``.
+    write: float32 matrix [rows, columns] → the tensors of a ComfyUI layer, by their names in the layer.
+    read: these tensors → float32 [rows, columns].
+    tensors: the names that ``write`` gives and ``read`` takes.
+    side_multiple: rows and columns must be multiples of this.
+    """
+
+    name: str
+    comfy_name: str
+    summary: str
+    write: Callable[[Tensor], dict[str, Tensor]]
+    read: Callable[[dict[str, Tensor]], Tensor]
+    tensors: tuple[str, ...]
+    side_multiple: int = 1
+
+
+def read_scaled(layer: dict[str, Tensor]) -> Tensor:
+    """``read`` of a format whose numbers are multiplied by one scale, or by one for each row."""
+    return layer[WEIGHT].float() * layer[SCALE]

@@ -1,0 +1,90 @@
+"""evaluate: prompts → pictures → figures."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..evaluation import ABLATIONS, draw_pictures, make_reader, measure_pictures
+from ..evaluation.suites import posters
+from ..pipeline import Compute, PlanRequest, contact_sheet
+from ..pipeline.requests import check_count
+from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+
+NOT_SETTINGS = "command", "run", "json", "sheet"  # values of argparse that say nothing about what is evaluated
+
+
+def add_command(commands) -> None:
+    command = commands.add_parser("evaluate", help="draw prompts, read the pictures and count correct words and shapes",
+                                  formatter_class=HelpFormatter)
+    add = command.add_argument
+    add_model(command)
+    add("--prompts", type=Path, required=True, metavar="FILE.jsonl",
+        help="one JSON object per line: prompt, texts, and optionally shapes and images")
+    add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and what each picture shows")
+    add("--sheet", type=Path, metavar="FILE.png", help="put all pictures with their prompts on one sheet")
+    add("--without", choices=ABLATIONS,
+        help="disables one component (an ablation): plan (each prompt is drawn from the plan of the next one), glyphs "
+        "(no quoted texts are encoded) or preview (plans have no preview grid)")
+    add("--limit", type=int, metavar="N", help="evaluate only the first N prompts")
+    add_drawing(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.limit is not None:
+        check_count("limit", args.limit)
+    template, settings = plan_request(args, prompt=""), render_settings(args)
+    compute = choose_compute(args.device, args.dtype)
+    tasks = posters.tasks(args.prompts, args.limit)
+    reader = make_reader()
+    pictures = draw_pictures(args.model, tasks, template, settings, compute, args.without, bar)
+    results = measure_pictures(posters.measure, tasks, pictures, reader, bar)
+    figures = posters.summary(results)
+    if args.without == "plan":
+        figures |= posters.plan_figures(tasks, pictures)
+    print(table(figures))
+    if args.json:
+        write_json(args.json, figures, used_settings(args, template, compute), results)
+    if args.sheet:
+        write_sheet(args.sheet, pictures, results)
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Two lines, the figures' names and their values."""
+    names = [name_of(figure) for figure in figures]
+    values = [format_value(value) for value in figures.values()]
+    widths = [max(len(name), len(value)) for name, value in zip(names, values)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in (names, values)]
+    return "\n".join(lines)
+
+
+def name_of(figure: str) -> str:
+    return "NED" if figure == "ned" else figure.replace("_", " ")
+
+
+def format_value(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def used_settings(args: argparse.Namespace, template: PlanRequest, compute: Compute) -> dict:
+    """Every option by name; size, device and type as they were chosen where the option leaves them open."""
+    settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
+    settings |= {"width": template.width, "height": template.height, "device": str(compute.device)}
+    settings["dtype"] = str(compute.dtype).removeprefix("torch.")
+    return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+
+
+def write_json(path: Path, figures: dict, settings: dict, results: Sequence[posters.PosterResult]) -> None:
+    data = figures | {"settings": settings, "pictures": [result.to_json() for result in results]}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def write_sheet(path: Path, pictures: Sequence[Image.Image], results: Sequence[posters.PosterResult]) -> None:
+    captions = [[result.task.prompt, f"read: {' '.join(result.read) or '-'}"] for result in results]
+    contact_sheet(pictures, captions).save(path)

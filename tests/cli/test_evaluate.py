@@ -1,0 +1,91 @@
+"""evaluate, by the command line."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from glm_core.cli import main
+from glm_core.evaluation import ABLATIONS, ocr
+from glm_core.pipeline.sheet import CELL
+from tests.support.ocr import needs_ocr
+from tests.support.tasks import SIGN, write_lines
+from tests.support.tiny import write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+def evaluate(model, prompts, *options):
+    return main(["evaluate", "--model", str(model), "--prompts", str(prompts), "--width", "64", "--height", "64",
+                 "--steps", "1", *map(str, options)])
+
+
+@needs_ocr
+def test_figures_and_sheet_of_a_tiny_checkpoint(model, tmp_path, capsys):
+    prompts = write_lines(tmp_path / "a.jsonl", SIGN, {"prompt": "b", "texts": ["two words"]}, SIGN)
+    assert evaluate(model, prompts, "--limit", 2, "--json", tmp_path / "a.json", "--sheet", tmp_path / "a.png") == 0
+    printed = capsys.readouterr()
+    titles, figures = (line.split() for line in printed.out.splitlines())
+    assert titles == ["prompts", "words", "word", "accuracy", "NED", "shapes", "shape", "accuracy"]
+    assert figures[:2] == ["2", "3"] and figures[4:] == ["1", "0.0000"]
+    assert all(f"{part}:" in printed.err for part in ("plan", "encode", "draw", "decode", "read"))
+    assert "\x1b" not in printed.err
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert data["words"] == 3 and data["word_accuracy"] == 0 and data["settings"]["steps"] == 1
+    assert [len(picture["words"]) for picture in data["pictures"]] == [1, 2]
+    assert data["pictures"][0]["shapes"][0]["right"] is False
+    assert Image.open(tmp_path / "a.png").width >= 2 * CELL
+
+
+@needs_ocr
+def test_all_settings_are_written(model, tmp_path):
+    prompts = write_lines(tmp_path / "a.jsonl", SIGN)
+    options = {"temperature": 1.5, "top_p": 0.5, "top_k": 100, "look_ahead": 4, "guidance": 2.0, "seed": 3, "limit": 1,
+               "without": "preview", "device": "cpu"}
+    given = [argument for name, value in options.items() for argument in (f"--{name.replace('_', '-')}", value)]
+    assert evaluate(model, prompts, "--json", tmp_path / "a.json", "--reference-quotes", *given) == 0
+    assert json.loads((tmp_path / "a.json").read_text())["settings"] == options | {
+        "model": str(model), "prompts": str(prompts), "width": 64, "height": 64, "steps": 1, "reference_quotes": True,
+        "dtype": "float32"}
+
+
+@needs_ocr
+def test_without_a_component_other_pictures_are_drawn(model, tmp_path, capsys):
+    prompts = write_lines(tmp_path / "a.jsonl", SIGN, {"prompt": "b 'sign'", "texts": ["sign"]})
+    pictures = {}
+    for part in (None, *ABLATIONS):
+        assert evaluate(model, prompts, "--sheet", tmp_path / "a.png", *(["--without", part] if part else [])) == 0
+        pictures[part] = (tmp_path / "a.png").read_bytes()
+    assert len(set(pictures.values())) == 4
+    assert "plans shape accuracy" in capsys.readouterr().out
+
+
+@needs_ocr
+@pytest.mark.parametrize("options", [("--top-k", 1), ("--guidance", 4), ("--reference-quotes",)])
+def test_drawing_settings_change_the_pictures(model, tmp_path, options):
+    prompts = write_lines(tmp_path / "a.jsonl", {"prompt": "it's a 'sign', don't", "texts": ["sign"]})
+    for name, more in (("plain", ()), ("changed", options)):
+        assert evaluate(model, prompts, "--sheet", tmp_path / f"{name}.png", *more) == 0
+    assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "changed.png").read_bytes()
+
+
+@pytest.mark.parametrize("options, message", [
+    (("--steps", 0), "--steps must be at least 1 (got 0)"), (("--limit", 0), "--limit must be at least 1 (got 0)"),
+    (("--look-ahead", 0), "--look-ahead must be at least 1 (got 0)"), (("--top-p", 2), "top_p"),
+    (("--width", 100), "width must be a multiple of 32"), (("--prompts", "nowhere.jsonl"), "nowhere.jsonl"),
+    (("--model", "nowhere"), "model folder nowhere"),
+])
+@needs_ocr
+def test_bad_options_end_with_one_line(model, tmp_path, capsys, options, message):
+    assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN), *options) == 1
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(error) == 1 and message in error[0]
+
+
+def test_a_missing_reader_is_told_before_anything_is_drawn(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ocr, "find_spec", lambda name: None)
+    assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN)) == 1
+    assert capsys.readouterr().err == "error: evaluate: rapidocr is not installed; pip install rapidocr onnxruntime\n"

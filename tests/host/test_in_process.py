@@ -34,4 +34,5 @@ def results(request, models) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_in_comfyui(results, name):
-    assert results[name] == "passed", results[name]
+    if results[name] != "passed":
+        pytest.fail(results[name], pytrace=False)

@@ -3,7 +3,7 @@
 import os
 import sys
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; threads that spin slow each other down on shared cores
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; on shared cores spinning threads cost time
 
 from .cli import main  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Pictures as float tensors [B, H, W, channels] in 0...1."""
+"""Images as float tensors [B, H, W, channels] in 0...1."""
 
 from pathlib import Path
 
@@ -12,7 +12,10 @@ from .errors import GLMImageError
 
 
 def read_image(path: Path) -> Tensor:
-    """The file's image [1, H, W, 3], rotated as its EXIF data say. Raises GLMImageError if Pillow cannot read the file as an image."""
+    """The file's image [1, H, W, 3], rotated as its EXIF data say.
+
+    Raises GLMImageError if Pillow cannot read the file as an image.
+    """
     try:
         image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     except UnidentifiedImageError as error:
@@ -21,24 +24,37 @@ def read_image(path: Path) -> Tensor:
 
 
 def to_rgb(image: Tensor) -> Tensor:
-    """Drop an alpha channel, repeat a grey one. Raises GLMImageError on other shapes."""
+    """Images [B, H, W, 1, 3 or 4] → [B, H, W, 3]: repeat a grey channel, drop an alpha channel.
+
+    Raises GLMImageError on other shapes.
+    """
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
-        raise GLMImageError(f"reference image: the shape must be [B, H, W, 1, 3 or 4 channels] (got {list(image.shape)})")
+        raise GLMImageError("reference image: the shape must be [B, H, W, 1, 3 or 4 channels] "
+                            f"(got {list(image.shape)})")
     return image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
 
 
 def resize(image: Tensor, width: int, height: int, resample: Image.Resampling) -> Tensor:
-    """Resize RGB pictures [B, H, W, 3] with Pillow in 8 bits, as the reference does; float32, on the CPU."""
+    """RGB images [B, H, W, 3] → float32 [B, height, width, 3] on the CPU, by Pillow in 8 bits as upstream does."""
     pixels = (image.float().clamp(0, 1) * 255).round().byte().cpu().numpy()
     resized = [np.asarray(Image.fromarray(item).resize((width, height), resample)) for item in pixels]
     return torch.from_numpy(np.stack(resized)).float() / 255
 
 
 def fit_image(image: Tensor, width: int, height: int) -> Tensor:
-    """A picture at another size, for the VAE (Lanczos, as diffusers' VaeImageProcessor)."""
+    """Images [B, H, W, channels] → float32 [B, height, width, 3] on the CPU, for the VAE.
+
+    Lanczos, as diffusers' VaeImageProcessor. Raises GLMImageError as ``to_rgb`` does.
+    """
     return resize(to_rgb(image), width, height, Image.Resampling.LANCZOS)
 
 
 def fit_mask(mask: Tensor, width: int, height: int) -> Tensor:
-    """Masks [B, H, W] in 0...1 at another size, bilinear with antialiasing."""
-    return F.interpolate(mask[:, None].float(), (height, width), mode="bilinear", antialias=True)[:, 0].clamp(0, 1)
+    """Masks [B, H, W] in 0...1 → float32 [B, height, width], bilinear with antialiasing."""
+    with_channel = mask[:, None].float()
+    return F.interpolate(with_channel, (height, width), mode="bilinear", antialias=True)[:, 0].clamp(0, 1)
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """An 8-bit image of pixels [H, W, 3] in 0...1."""
+    return Image.fromarray((pixels * 255).round().byte().cpu().numpy())

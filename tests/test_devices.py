@@ -1,60 +1,79 @@
-"""All of a run is computed where it was asked for, and no number is read back on the way.
+"""Everything of a run is computed on the device that was asked for, and no number is read back on the way.
 
-The parts run on torch's meta device, whose tensors have shapes and no numbers: a tensor left on the CPU, or a number that the
-program wants to see, raises there. On a GPU the one would raise too and the other would hold it up.
+The parts run on torch's meta device, whose tensors have shapes and no numbers: a tensor that was left on the CPU, or a
+number that the program reads, raises an error there. On a GPU the first would raise too, the second would stall it.
 """
+
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, VAE, VISION
-from glm_core.pipeline import MODULES, Place, draw_noise, encode_glyphs, encode_images, load, load_planner, render_latent
-from glm_core.planner import Sampling, generate, plan_prompt
+from glm_core.decoder import draw_noise, sample_latent
+from glm_core.pipeline import (
+    Compute,
+    PlanRequest,
+    ReferenceImage,
+    encode_glyphs,
+    encode_image,
+    load,
+    load_planner,
+    plan,
+)
+from glm_core.planner import Sampling, decode, plan_prompt
 from glm_core.plans import DROPPED, Plan
 from glm_core.vision import tokenize
 
-META = Place(torch.device("meta"), torch.bfloat16)
+META = Compute(torch.device("meta"), torch.bfloat16)
 PROMPT = 'A red poster. At the top, "HI" in white letters.'
 
 
 @pytest.fixture(autouse=True)
 def nothing_to_seed(monkeypatch):
     """Meta has no generators."""
-    monkeypatch.setattr(generate, "seeded_generators", lambda seed, batch, device: range(batch))
-    monkeypatch.setattr(generate, "draw_sampling_noise", lambda items, codes, sampling: torch.ones(len(items), codes, device=META.device))
-    monkeypatch.setattr(Plan, "check_codes", lambda plan, codes: None)  # looks at the ids, once a run
+    monkeypatch.setattr(decode, "seeded_generators", lambda seed, batch, device: range(batch))
+    monkeypatch.setattr(decode, "draw_sampling_noise", lambda generators, codebook_size, sampling: torch.ones(
+        len(generators), codebook_size, device=META.device))
+    monkeypatch.setattr(Plan, "check_codes", lambda plan, codebook_size: None)  # reads the ids, once a run
 
 
 @pytest.fixture(scope="module")
 def parts():
-    return {part: load(EMBEDDED, part, META) for part in MODULES}
+    return {part: load(EMBEDDED, part, META) for part in (VISION, GLYPH, DIFFUSION, VAE)}
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=1), Sampling(top_k=50, top_p=1.0)])
 def test_the_planner_reads_no_number_back(sampling):
-    seen = []
-    plan = plan_prompt(*load_planner(EMBEDDED, META), PROMPT, 256, 224, batch=2, sampling=sampling, device=META.device, dtype=META.dtype,
-                     on_token=lambda i, tokens: seen.append(i))
-    assert plan.ids.device == META.device and plan.ids.shape == (2, 7, 8)
-    assert len(seen) == plan.ids[0].numel() + plan.preview[0].numel()
+    done = []
+
+    @contextmanager
+    def progress(title, total, unit):
+        yield lambda: done.append(unit)
+
+    request = PlanRequest(PROMPT, 256, 224, batch=2, sampling=sampling)
+    drawn, = plan(EMBEDDED, [request], META, progress)
+    assert drawn.ids.device == META.device and drawn.ids.shape == (2, 7, 8)
+    assert len(done) == drawn.ids[0].numel() + drawn.coarse[0].numel()
 
 
 def test_a_number_that_is_read_back_is_noticed():
+    planner = load_planner(EMBEDDED, META)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        plan_prompt(*load_planner(EMBEDDED, META), PROMPT, 256, 256, device=META.device, dtype=META.dtype,
-                  on_token=lambda i, tokens: tokens[0, i].item() == DROPPED)
+        plan_prompt(planner.model, planner.tokenizer, PROMPT, 256, 256, device=META.device, dtype=META.dtype,
+                    on_token=lambda i, tokens: tokens[0, i].item() == DROPPED)
 
 
 @torch.inference_mode()
 def test_the_decoder_and_its_conditions_stay_on_the_device(parts):
     image = torch.rand(1, 256, 256, 3)
     tokens = tokenize(parts[VISION], image, META.device, META.dtype)
-    latents = encode_images(parts[VAE], [image], [tokens], META)
+    reference = encode_image(parts[VAE], ReferenceImage(image, tokens), META)
     texts, no_texts = (encode_glyphs(parts[GLYPH], prompt, META) for prompt in (PROMPT, ""))
-    for given in (tokens.ids, texts, no_texts, *latents):
+    for given in (tokens.ids, texts, no_texts, reference):
         assert given.device == META.device
     steps = []
-    latent = render_latent(parts[DIFFUSION], tokens, texts, no_texts, draw_noise(0, 1, 256, 256), META, steps=3, guidance=1.5,
-                           references=list(zip(latents, [tokens])), on_step=steps.append)
+    latent = sample_latent(parts[DIFFUSION], tokens, texts, no_texts, draw_noise(0, 1, 256, 256), steps=3, guidance=1.5,
+                           references=[(reference, tokens)], device=META.device, dtype=META.dtype, on_step=steps.append)
     assert latent.device == META.device and latent.shape == (1, 16, 32, 32) and len(steps) == 3
     assert parts[VAE].decode(latent.to(META.dtype)).shape == (1, 3, 256, 256)

@@ -15,8 +15,12 @@ def layer():
 
 
 LAYOUTS = {
-    "batch of rows": lambda x: x, "one row an item": lambda x: x[:, -1:], "every other row": lambda x: x[:, ::2],
-    "rows of columns": lambda x: x.mT.contiguous().mT, "expanded": lambda x: x[:1].expand(4, -1, -1), "a vector": lambda x: x[0, 0],
+    "batch of rows": lambda x: x,
+    "one row an item": lambda x: x[:, -1:],
+    "every other row": lambda x: x[:, ::2],
+    "rows of columns": lambda x: x.mT.contiguous().mT,
+    "expanded": lambda x: x[:1].expand(4, -1, -1),
+    "a vector": lambda x: x[0, 0],
     "nothing": lambda x: x[:0],
 }
 
@@ -43,13 +47,13 @@ def test_linear_without_bias_in_other_types_and_with_gradients(layer):
         half = layer.bfloat16()(x.bfloat16())
         assert half.dtype == torch.bfloat16
         torch.testing.assert_close(half.float(), wanted, rtol=0.1, atol=0.5)
-        bare = ops.Linear(96, 640, bias=False)
-        torch.nn.init.normal_(bare.weight)
-        torch.testing.assert_close(bare(x), F.linear(x, bare.weight), rtol=1e-5, atol=1e-4)
+        without_bias = ops.Linear(96, 640, bias=False)
+        torch.nn.init.normal_(without_bias.weight)
+        torch.testing.assert_close(without_bias(x), F.linear(x, without_bias.weight), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("avx512, rows, taken", [(True, ops.FEW_ROWS, True), (True, ops.FEW_ROWS + 1, True), (False, ops.FEW_ROWS, True),
-                                                 (False, ops.FEW_ROWS + 1, False)])
+@pytest.mark.parametrize("avx512, rows, taken", [(True, ops.FEW_ROWS, True), (True, ops.FEW_ROWS + 1, True),
+                                                 (False, ops.FEW_ROWS, True), (False, ops.FEW_ROWS + 1, False)])
 def test_onednn_is_taken_where_it_is_faster_than_mkl(layer, monkeypatch, avx512, rows, taken):
     if not torch.backends.mkl.is_available():
         pytest.skip("this torch has no MKL")

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import GLMImageError
-from ..images import read_image
+from ..images import read_image, to_image
 from ..pipeline import PlanRequest, Rendered, RenderRequest, RenderSettings, plan, read_references, render, with_seeds
 from ..pipeline.sheet import contact_sheet
 from ..plans import Plan
@@ -91,7 +91,7 @@ def write_pictures(args: argparse.Namespace, request: PlanRequest, rendered: Ren
         save_file({"latent": rendered.latent.cpu().contiguous()}, args.latent_out)
     drawn = []
     for i, pixels in enumerate(rendered.pictures, already):
-        picture = Image.fromarray((pixels * 255).round().byte().numpy())
+        picture = to_image(pixels)
         path = args.out.with_stem(f"{args.out.stem}-{i}") if i else args.out
         picture.save(path)
         print(f"{path}: {picture.width}x{picture.height}, {request.prompt}")

@@ -34,7 +34,7 @@ def model_folder(name: str) -> Path:
 
 def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
-                         help="released folder, what 'convert' wrote, or 'embedded' for the small model of this pack")
+                         help="released or converted folder, or 'embedded' for the small model of this pack")
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
@@ -48,8 +48,8 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     for side in ("--width", "--height"):
         add(side, type=int, help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
     add("--seed", type=int, default=PlanRequest.seed,
-        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and picture i of a prompt is planned "
-             "with the prompt's seed + i")
+        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and its picture i is planned with that "
+             "+ i")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])

@@ -1,4 +1,4 @@
-"""The decoder: a diffusion transformer that renders a plan, and the VAE that turns its latents into pixels."""
+"""The decoder: a diffusion transformer renders a plan as a latent, and a VAE turns the latent into pixels."""
 
 from .dit import DiTConfig, GLMImageDiT
 from .latents import LATENTS_MEAN, LATENTS_STD
@@ -6,5 +6,5 @@ from .sample import draw_noise, euler, sample_latent
 from .schedule import network_timestep, official_sigmas, resolution_shift
 from .vae import AutoencoderKL, VAEConfig, latent_statistics
 
-__all__ = ["LATENTS_MEAN", "LATENTS_STD", "AutoencoderKL", "DiTConfig", "GLMImageDiT", "VAEConfig", "draw_noise", "euler",
-           "latent_statistics", "network_timestep", "official_sigmas", "resolution_shift", "sample_latent"]
+__all__ = ["LATENTS_MEAN", "LATENTS_STD", "AutoencoderKL", "DiTConfig", "GLMImageDiT", "VAEConfig", "draw_noise",
+           "euler", "latent_statistics", "network_timestep", "official_sigmas", "resolution_shift", "sample_latent"]

@@ -21,18 +21,20 @@ def draw_noise(seed: int, batch: int, width: int, height: int) -> Tensor:
 
 
 def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, on_step: OnStep) -> Tensor:
-    """Integrate from noise x [B, ...] at sigmas[0] to the latent at sigmas[-1] = 0."""
-    for i, (sigma, following) in enumerate(zip(sigmas[:-1], sigmas[1:])):
-        x = x + (following - sigma) * velocity(x, sigma)
+    """Integrate from noise x [B, ...] at sigmas[0] to the latent at sigmas[-1] = 0.
+
+    velocity: of x [B, ...] and sigma, a tensor of one number → [B, ...]. sigmas: [steps + 1], falling.
+    """
+    for i, (sigma, next_sigma) in enumerate(zip(sigmas[:-1], sigmas[1:])):
+        x = x + (next_sigma - sigma) * velocity(x, sigma)
         on_step(i)
     return x
 
 
 def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, noise: Tensor, *, steps: int,
-                  guidance: float,
-                  references: Sequence[tuple[Tensor, Plan]] = (), device: torch.device | str = "cpu",
+                  guidance: float, references: Sequence[tuple[Tensor, Plan]] = (), device: torch.device | str = "cpu",
                   dtype=torch.float32, on_step: OnStep = lambda i: None) -> Tensor:
-    """Normalised latent, float32 [B, 16, H/8, W/8]. With guidance 1 or less the unconditional branch is not run.
+    """Normalised latent, float32 [B, 16, H/8, W/8]. With guidance of 1 or less the unconditional branch does not run.
 
     glyphs, no_glyphs: embeddings [1, n, width] of the quoted texts, and of no text. noise: float32 [B, 16, H/8, W/8].
     references: latent [b, 16, h, w] (normalised) and tokens of each reference image; the unconditional branch does not

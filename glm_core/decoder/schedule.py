@@ -1,4 +1,4 @@
-"""Noise levels for the sampler and the timesteps that the network is told."""
+"""Noise levels for the sampler, and the timesteps that the network is told."""
 
 import torch
 from torch import Tensor
@@ -9,19 +9,24 @@ PATCH_PIXELS = 16
 
 
 def resolution_shift(width: int, height: int) -> float:
-    """mu = 0.25 + 0.75 * sqrt(tokens / 256): 3.25 at 1024 x 1024 (diffusers, pipeline_glm_image.calculate_shift)."""
+    """mu = 0.25 + 0.75 * sqrt(tokens / 256) for an image of width x height pixels: 3.25 at 1024 x 1024.
+
+    Source: diffusers, pipeline_glm_image.calculate_shift.
+    """
     tokens = (height // PATCH_PIXELS) * (width // PATCH_PIXELS)
     return MAX_SHIFT * (tokens / BASE_TOKENS) ** 0.5 + BASE_SHIFT
 
 
 def official_sigmas(steps: int, shift: float) -> Tensor:
-    """The reference's schedule: float32 [steps + 1], from 1 down to 0.
+    """Upstream's schedule: float32 [steps + 1], from 1 down to 0.
 
     Whole timesteps between 1000 and 1 (as long as there are enough of them), shifted linearly: mu / (mu + 1 / t - 1).
     Source: diffusers 0.42.1, GlmImagePipeline step 7 and FlowMatchEulerDiscreteScheduler (time_shift_type linear).
     """
     t = torch.linspace(STEPS, 1, steps + 1, dtype=torch.float64)[:-1]
-    t = (t.floor() if steps < STEPS else t) / STEPS
+    if steps < STEPS:
+        t = t.floor()
+    t = t / STEPS
     return torch.cat((shift / (shift + 1 / t - 1), torch.zeros(1))).float()
 
 

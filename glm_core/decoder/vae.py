@@ -6,6 +6,7 @@ The released one has neither attention in the middle nor quant convolutions, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ EPS = 1e-6
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Values of vae/config.json; scaling_factor and shift_factor are there too, but the reference ignores them."""
+    """Values of vae/config.json; upstream ignores its scaling_factor and shift_factor, and so does this."""
 
     block_out_channels: tuple[int, ...]
     layers_per_block: int
@@ -34,7 +35,7 @@ class VAEConfig:
 
 
 class ResNet(nn.Module):
-    def __init__(self, in_dim: int, out_dim: int, groups: int, device=None, dtype=None, operations=None):
+    def __init__(self, in_dim: int, out_dim: int, groups: int, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype}
         self.norm1 = operations.GroupNorm(groups, in_dim, eps=EPS, **kw)
@@ -44,93 +45,134 @@ class ResNet(nn.Module):
         self.conv_shortcut = operations.Conv2d(in_dim, out_dim, 1, **kw) if in_dim != out_dim else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, in_dim, h, w] → [B, out_dim, h, w]."""
         h = self.conv1(F.silu(self.norm1(x)))
         return self.conv_shortcut(x) + self.conv2(F.silu(self.norm2(h)))
 
 
-class Sampler(nn.Module):
-    """Halve (padding right and below) or double the picture, then or thereby a 3 x 3 convolution."""
+def resnets(in_dim: int, out_dim: int, layers: int, groups: int, **kw) -> nn.ModuleList:
+    """``layers`` residual blocks, of which the first changes the number of channels."""
+    in_dims = [in_dim] + [out_dim] * (layers - 1)
+    return nn.ModuleList(ResNet(dim, out_dim, groups, **kw) for dim in in_dims)
 
-    def __init__(self, dim: int, stride: int, device=None, dtype=None, operations=None):
+
+class Downsample(nn.Module):
+    """A stride-2 3x3 convolution, padded right and bottom."""
+
+    def __init__(self, dim: int, device=None, dtype=None, operations: Any = None):
         super().__init__()
-        self.stride = stride
-        self.conv = operations.Conv2d(dim, dim, 3, stride=stride, padding=0 if stride == 2 else 1, device=device, dtype=dtype)
+        self.conv = operations.Conv2d(dim, dim, 3, stride=2, device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x, (0, 1, 0, 1)) if self.stride == 2 else F.interpolate(x, scale_factor=2.0, mode="nearest")
-        return self.conv(x)
+        """[B, dim, h, w] → [B, dim, h/2, w/2]."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
-class Stage(nn.Module):
-    """Residual blocks and, but for the last stage, a change of size."""
+class Upsample(nn.Module):
+    """Nearest-neighbour upsampling by 2, then a 3x3 convolution."""
 
-    def __init__(self, in_dim: int, out_dim: int, layers: int, sampler: str | None, config: VAEConfig, **kw):
+    def __init__(self, dim: int, device=None, dtype=None, operations: Any = None):
         super().__init__()
-        self.resnets = nn.ModuleList(
-            ResNet(in_dim if i == 0 else out_dim, out_dim, config.norm_num_groups, **kw) for i in range(layers))
-        self.sampler = sampler
-        if sampler:
-            self.add_module(sampler, nn.ModuleList([Sampler(out_dim, 2 if sampler == "downsamplers" else 1, **kw)]))
+        self.conv = operations.Conv2d(dim, dim, 3, padding=1, device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        for resnet in self.resnets:
-            x = resnet(x)
-        return self.get_submodule(self.sampler)[0](x) if self.sampler else x
+        """[B, dim, h, w] → [B, dim, 2h, 2w]."""
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class DownBlock(nn.Module):
+    """Residual blocks and, in all but the last DownBlock, half the size."""
+
+    def __init__(self, in_dim: int, out_dim: int, layers: int, is_last: bool, groups: int, **kw):
+        super().__init__()
+        self.resnets = resnets(in_dim, out_dim, layers, groups, **kw)
+        self.downsamplers = nn.ModuleList([] if is_last else [Downsample(out_dim, **kw)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in_dim, h, w] → [B, out_dim, h/2, w/2], in the last one [B, out_dim, h, w]."""
+        for layer in (*self.resnets, *self.downsamplers):
+            x = layer(x)
+        return x
+
+
+class UpBlock(nn.Module):
+    """Residual blocks and, in all but the last UpBlock, twice the size."""
+
+    def __init__(self, in_dim: int, out_dim: int, layers: int, is_last: bool, groups: int, **kw):
+        super().__init__()
+        self.resnets = resnets(in_dim, out_dim, layers, groups, **kw)
+        self.upsamplers = nn.ModuleList([] if is_last else [Upsample(out_dim, **kw)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in_dim, h, w] → [B, out_dim, 2h, 2w], in the last one [B, out_dim, h, w]."""
+        for layer in (*self.resnets, *self.upsamplers):
+            x = layer(x)
+        return x
+
+
+class MidBlock(nn.Module):
+    def __init__(self, dim: int, groups: int, **kw):
+        super().__init__()
+        self.resnets = resnets(dim, dim, 2, groups, **kw)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, dim, h, w] → the same shape."""
+        for layer in self.resnets:
+            x = layer(x)
+        return x
 
 
 class Coder(nn.Module):
-    """What encoder and decoder share: convolutions at both ends and the two residual blocks of the middle."""
+    """What encoder and decoder share: a convolution at both ends, and the middle block."""
 
-    def __init__(self, in_dim: int, first: int, middle: int, last: int, out_dim: int, config: VAEConfig, **kw):
+    def __init__(self, in_dim: int, first_dim: int, middle_dim: int, last_dim: int, out_dim: int, groups: int,
+                 device=None, dtype=None, operations: Any = None):
         super().__init__()
-        operations, place = kw["operations"], {"device": kw["device"], "dtype": kw["dtype"]}
-        self.conv_in = operations.Conv2d(in_dim, first, 3, padding=1, **place)
-        self.mid_block = nn.Module()
-        self.mid_block.resnets = nn.ModuleList(ResNet(middle, middle, config.norm_num_groups, **kw) for _ in range(2))
-        self.conv_norm_out = operations.GroupNorm(config.norm_num_groups, last, eps=EPS, **place)
-        self.conv_out = operations.Conv2d(last, out_dim, 3, padding=1, **place)
-
-    def middle(self, x: Tensor) -> Tensor:
-        for resnet in self.mid_block.resnets:
-            x = resnet(x)
-        return x
+        kw = {"device": device, "dtype": dtype}
+        self.conv_in = operations.Conv2d(in_dim, first_dim, 3, padding=1, **kw)
+        self.mid_block = MidBlock(middle_dim, groups, operations=operations, **kw)
+        self.conv_norm_out = operations.GroupNorm(groups, last_dim, eps=EPS, **kw)
+        self.conv_out = operations.Conv2d(last_dim, out_dim, 3, padding=1, **kw)
 
     def finish(self, x: Tensor) -> Tensor:
+        """[B, last_dim, h, w] → [B, out_dim, h, w]."""
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
 
 class Encoder(Coder):
     def __init__(self, config: VAEConfig, **kw):
-        dims = config.block_out_channels
-        super().__init__(3, dims[0], dims[-1], dims[-1], 2 * config.latent_channels, config, **kw)
-        self.down_blocks = nn.ModuleList(
-            Stage(dims[max(i - 1, 0)], dim, config.layers_per_block, "downsamplers" if i < len(dims) - 1 else None, config, **kw)
-            for i, dim in enumerate(dims))
+        dims, groups, layers = config.block_out_channels, config.norm_num_groups, config.layers_per_block
+        super().__init__(3, dims[0], dims[-1], dims[-1], 2 * config.latent_channels, groups, **kw)
+        in_dims, last = (dims[0], *dims), len(dims) - 1
+        self.down_blocks = nn.ModuleList(DownBlock(in_dims[i], dim, layers, i == last, groups, **kw)
+                                         for i, dim in enumerate(dims))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W] → mean and log-variance of the latent distribution, [B, 32, H/8, W/8]."""
         x = self.conv_in(x)
-        for stage in self.down_blocks:
-            x = stage(x)
-        return self.finish(self.middle(x))
+        for block in self.down_blocks:
+            x = block(x)
+        return self.finish(self.mid_block(x))
 
 
 class Decoder(Coder):
     def __init__(self, config: VAEConfig, **kw):
-        dims = config.block_out_channels[::-1]
-        super().__init__(config.latent_channels, dims[0], dims[0], dims[-1], 3, config, **kw)
-        self.up_blocks = nn.ModuleList(
-            Stage(dims[max(i - 1, 0)], dim, config.layers_per_block + 1, "upsamplers" if i < len(dims) - 1 else None, config, **kw)
-            for i, dim in enumerate(dims))
+        dims, groups, layers = config.block_out_channels[::-1], config.norm_num_groups, config.layers_per_block + 1
+        super().__init__(config.latent_channels, dims[0], dims[0], dims[-1], 3, groups, **kw)
+        in_dims, last = (dims[0], *dims), len(dims) - 1
+        self.up_blocks = nn.ModuleList(UpBlock(in_dims[i], dim, layers, i == last, groups, **kw)
+                                       for i, dim in enumerate(dims))
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.middle(self.conv_in(z))
-        for stage in self.up_blocks:
-            x = stage(x)
+        """Latents [B, 16, H/8, W/8] → pixels [B, 3, H, W]."""
+        x = self.mid_block(self.conv_in(z))
+        for block in self.up_blocks:
+            x = block(x)
         return self.finish(x)
 
 
 class AutoencoderKL(nn.Module):
-    def __init__(self, config: VAEConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: VAEConfig, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype, "operations": operations}
         self.config = config
@@ -142,12 +184,12 @@ class AutoencoderKL(nn.Module):
         return self.encoder(pixels).chunk(2, dim=1)[0]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The way back; latents are not normalised."""
+        """Latents [B, 16, H/8, W/8], not normalised → pixels [B, 3, H, W] in about -1...1."""
         return self.decoder(latents)
 
 
-def latent_statistics(config, latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of a config with latents_mean and latents_std, ready to broadcast over ``latents``."""
-    mean, std = (torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1)
-                 for values in (config.latents_mean, config.latents_std))
-    return mean, std
+def latent_statistics(config: VAEConfig, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the config, [1, 16, 1, 1] each, with device and dtype of ``latents``."""
+    mean = torch.tensor(config.latents_mean, device=latents.device, dtype=latents.dtype)
+    std = torch.tensor(config.latents_std, device=latents.device, dtype=latents.dtype)
+    return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)

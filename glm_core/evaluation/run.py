@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from PIL import Image
-from torch import Tensor
 
-from ..images import read_image
+from ..images import read_image, to_image
 from ..pipeline import (
     Compute,
     PlanRequest,
@@ -71,11 +70,6 @@ def render_requests(requests: Sequence[PlanRequest], plans: Sequence[Plan], sett
 def rotate(items: Sequence[Element]) -> list[Element]:
     """Rotate the list by one: each item's place is taken by the next one."""
     return [*items[1:], *items[:1]]
-
-
-def to_image(pixels: Tensor) -> Image.Image:
-    """An 8-bit image of pixels [H, W, 3] in 0...1."""
-    return Image.fromarray((pixels * 255).round().byte().numpy())
 
 
 def measure_pictures(measure: Callable[[AnyTask, Image.Image, Reader], Result], tasks: Sequence[AnyTask],

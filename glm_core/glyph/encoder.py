@@ -1,12 +1,14 @@
-"""The T5 encoder of ByT5-small (Raffel et al. 2020, Xue et al. 2022) with the parameter names of transformers."""
+"""The T5 encoder of ByT5-small (Raffel et al. 2020, Xue et al. 2022), with the parameter names of transformers."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import read_config
@@ -33,19 +35,24 @@ class GlyphConfig:
 
 
 def position_buckets(length: int, buckets: int, device=None) -> Tensor:
-    """Bucket of every (query, key) pair: int64 [length, length]; half the buckets per direction,
-    half of those exact, the rest logarithmic up to MAX_DISTANCE."""
-    offset = torch.arange(length, device=device)[None, :] - torch.arange(length, device=device)[:, None]
-    side = buckets // 2
-    exact = side // 2
+    """The bucket of every (query, key) pair: int64 [length, length].
+
+    Each direction has half of the buckets. Half of these hold one distance each, the others hold ranges that grow
+    logarithmically up to MAX_DISTANCE.
+    """
+    positions = torch.arange(length, device=device)
+    offset = positions[None, :] - positions[:, None]
     distance = offset.abs()
-    far = torch.log(distance.clamp(min=1).float() / exact) / math.log(MAX_DISTANCE / exact) * (side - exact)
-    far = (exact + far.long()).clamp(max=side - 1)
-    return torch.where(distance < exact, distance, far) + (offset > 0) * side
+    per_direction = buckets // 2
+    exact = per_direction // 2
+    position_in_range = torch.log(distance.clamp(min=1).float() / exact) / math.log(MAX_DISTANCE / exact)
+    far = exact + (position_in_range * (per_direction - exact)).long()
+    bucket = torch.where(distance < exact, distance, far.clamp(max=per_direction - 1))
+    return bucket + (offset > 0) * per_direction
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, config: GlyphConfig, has_bias: bool, device=None, dtype=None, operations=None):
+    def __init__(self, config: GlyphConfig, has_bias: bool, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype}
         inner = config.num_heads * config.d_kv
@@ -53,29 +60,36 @@ class SelfAttention(nn.Module):
         self.q, self.k, self.v = (operations.Linear(config.d_model, inner, bias=False, **kw) for _ in range(3))
         self.o = operations.Linear(inner, config.d_model, bias=False, **kw)
         if has_bias:
-            self.relative_attention_bias = operations.Embedding(config.relative_attention_num_buckets, config.num_heads, **kw)
+            self.relative_attention_bias = operations.Embedding(config.relative_attention_num_buckets, config.num_heads,
+                                                                **kw)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        q, k, v = (proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for proj in (self.q, self.k, self.v))
-        # T5 leaves the scores unscaled
-        return self.o(F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0).transpose(1, 2).flatten(2))
+        """x [B, n, d_model], bias [1, heads, n, n], added to the scores → [B, n, d_model]."""
+        q, k, v = self.split_heads(self.q(x)), self.split_heads(self.k(x)), self.split_heads(self.v(x))
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)  # T5 does not scale the scores
+        return self.o(rearrange(x, "b heads n d -> b n (heads d)"))
+
+    def split_heads(self, y: Tensor) -> Tensor:
+        return rearrange(y, "b n (heads d) -> b heads n d", heads=self.heads)
 
 
 class GatedFeedForward(nn.Module):
-    def __init__(self, config: GlyphConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: GlyphConfig, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"bias": False, "device": device, "dtype": dtype}
         self.wi_0, self.wi_1 = (operations.Linear(config.d_model, config.d_ff, **kw) for _ in range(2))
         self.wo = operations.Linear(config.d_ff, config.d_model, **kw)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, n, d_model] → the same shape."""
         return self.wo(F.gelu(self.wi_0(x), approximate="tanh") * self.wi_1(x))
 
 
 class SubLayer(nn.Module):
     """A pre-normalised sub-layer with its residual, under the name that the checkpoint gives it."""
 
-    def __init__(self, name: str, module: nn.Module, config: GlyphConfig, device=None, dtype=None, operations=None):
+    def __init__(self, name: str, module: nn.Module, config: GlyphConfig, device=None, dtype=None,
+                 operations: Any = None):
         super().__init__()
         self.name = name
         self.add_module(name, module)
@@ -86,7 +100,7 @@ class SubLayer(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: GlyphConfig, has_bias: bool, device=None, dtype=None, operations=None):
+    def __init__(self, config: GlyphConfig, has_bias: bool, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype, "operations": operations}
         self.layer = nn.ModuleList([
@@ -95,29 +109,32 @@ class Block(nn.Module):
         ])
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.layer[1](self.layer[0](x, bias))
+        """x [B, n, d_model], bias [1, heads, n, n] → [B, n, d_model]."""
+        attention, feed_forward = self.layer
+        return feed_forward(attention(x, bias))
 
 
 class Encoder(nn.Module):
-    def __init__(self, config: GlyphConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: GlyphConfig, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype, "operations": operations}
         self.block = nn.ModuleList(Block(config, has_bias=i == 0, **kw) for i in range(config.num_layers))
-        self.final_layer_norm = operations.RMSNorm(config.d_model, eps=config.layer_norm_epsilon, device=device, dtype=dtype)
+        self.final_layer_norm = operations.RMSNorm(config.d_model, eps=config.layer_norm_epsilon, device=device,
+                                                   dtype=dtype)
 
 
 class GlyphEncoder(nn.Module):
-    def __init__(self, config: GlyphConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: GlyphConfig, device=None, dtype=None, operations: Any = None):
         super().__init__()
         self.config = config
         self.shared = operations.Embedding(config.vocab_size, config.d_model, device=device, dtype=dtype)
         self.encoder = Encoder(config, device, dtype, operations)
 
     def forward(self, ids: Tensor, dtype=torch.float32) -> Tensor:
-        """Embeddings [B, n, d_model] of ids [B, n], all of them attended to, computed in ``dtype``."""
-        table = self.encoder.block[0].layer[0].SelfAttention.relative_attention_bias  # shared by all blocks
+        """Ids [B, n], all of them attended to → embeddings [B, n, d_model], computed in ``dtype``."""
+        table = self.encoder.get_submodule("block.0.layer.0.SelfAttention.relative_attention_bias")  # for all blocks
         buckets = position_buckets(ids.shape[1], self.config.relative_attention_num_buckets, ids.device)
-        bias = table(buckets, out_dtype=dtype).permute(2, 0, 1)[None]
+        bias = rearrange(table(buckets, out_dtype=dtype), "query key heads -> 1 heads query key")
         x = self.shared(ids, out_dtype=dtype)
         for block in self.encoder.block:
             x = block(x, bias)
@@ -125,5 +142,8 @@ class GlyphEncoder(nn.Module):
 
 
 def encode_texts(model: GlyphEncoder, tokens: list[list[int]], device, dtype=torch.float32) -> Tensor:
-    """Embeddings [1, sum of lengths, d_model]: each text encoded alone, then joined in order."""
+    """Embeddings [1, sum of lengths, d_model] of several texts' ids: each text is encoded alone, then all are joined.
+
+    device, dtype: those of the activations.
+    """
     return torch.cat([model(torch.tensor([ids], device=device), dtype) for ids in tokens], dim=1)

@@ -1,5 +1,7 @@
 """The decoder as a ComfyUI MODEL."""
 
+from typing import Any
+
 import comfy.conds
 import comfy.latent_formats
 import comfy.ldm.modules.attention
@@ -9,16 +11,27 @@ import comfy.model_sampling
 import comfy.patcher_extension
 import comfy.supported_models_base
 import torch
-from comfy.patcher_extension import CallbacksMP
+from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ..checkpoint import DIFFUSION, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
-from ..decoder.dit import STREAMS_IN_MEMORY, KeyValue
+from ..decoder.dit import STREAMS_IN_MEMORY
+from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
-from .loading import INFERENCE_DTYPES, choose_precision, is_dynamic, make_patcher, read_weights
-from .references import LATENTS_KEY, CONDReferences, Reference, ReferenceCache, find_references, references_shape, storage_device
+from .compat import is_dynamic
+from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights
+from .references import (
+    LATENTS_KEY,
+    CONDReferences,
+    Reference,
+    ReferenceCache,
+    find_references,
+    latent_pixels,
+    references_shape,
+    storage_device,
+)
 
 PLAN_KEY = "glm_image_plan"  # in a conditioning: token ids, int64 [B, h, w]
 SHIFT_1024 = 3.25
@@ -39,18 +52,21 @@ class GLMImageLatent(comfy.latent_formats.LatentFormat):
 
 
 def host_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, transformer_options: dict) -> Tensor:
-    return comfy.ldm.modules.attention.optimized_attention(q, k, v, heads, skip_reshape=True, transformer_options=transformer_options)
+    """The attention that ComfyUI chose, with the shapes of ``sdpa``."""
+    return comfy.ldm.modules.attention.optimized_attention(q, k, v, heads, skip_reshape=True,
+                                                           transformer_options=transformer_options)
 
 
 class HostDiT(GLMImageDiT):
     """The network with ComfyUI's attention, open to the wrappers that other nodes put around a diffusion model."""
 
-    def __init__(self, config: DiTConfig, device=None, dtype=None, operations=None):
+    def __init__(self, config: DiTConfig, device=None, dtype=None, operations: Any = None):
         super().__init__(config, host_attention, device, dtype, operations)
 
-    def forward(self, x, timestep, context, prior=None, target_size=None, transformer_options={}, references=(), **kwargs):
-        wrappers = comfy.patcher_extension.get_all_wrappers(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
-        executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().forward, self, wrappers)
+    def forward(self, x, timestep, context, prior=None, target_size=None, transformer_options={}, references=(),
+                **kwargs):
+        wrappers = comfy.patcher_extension.get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
+        executor = WrapperExecutor.new_class_executor(super().forward, self, wrappers)
         return executor.execute(x, timestep, context, prior, target_size, transformer_options, references)
 
 
@@ -60,7 +76,8 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = INFERENCE_DTYPES
 
     def __init__(self, config: DiTConfig):
-        self.memory_usage_factor = STREAMS_IN_MEMORY * config.inner / config.patch_size**2 / MEMORY_UNIT
+        elements_per_latent_pixel = STREAMS_IN_MEMORY * config.inner / config.patch_size**2
+        self.memory_usage_factor = elements_per_latent_pixel / MEMORY_UNIT
         self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
         super().__init__({"config": config})
 
@@ -69,38 +86,51 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
 
 
 class GLMImage(comfy.model_base.BaseModel):
+    diffusion_model: HostDiT
+
     def __init__(self, model_config: GLMImageConfig, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostDiT)
         self.references = ReferenceCache()
-        # references in the same unit: keys and values take their own size
+        # the estimate has one factor for all shapes, so reference pixels are scaled by what their keys and values take
         per_pixel = self.elements_per_reference_pixel() / (self.memory_usage_factor * MEMORY_UNIT)
         self.memory_usage_factor_conds = ("references",)
         self.memory_usage_shape_process = {"references": lambda shape: [1, 1, shape[2] * per_pixel]}
 
     def process_timestep(self, timestep: Tensor, shift: float, **kwargs) -> Tensor:
-        """The network wants unshifted labels; under any model sampling, timestep(1) is its multiplier."""
+        """The sampler's timestep [B] → the network's, see ``network_timestep``.
+
+        In every model sampling timestep(1) is the multiplier, so that dividing by it gives sigma.
+        """
         return network_timestep(timestep / self.model_sampling.timestep(1.0), shift)
 
-    def _apply_model(self, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options={}, references=None, **kwargs):
-        """Run references first, outside what torch.compile captures; later passes of the run find them in the cache."""
+    def _apply_model(self, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options={}, references=None,
+                     **kwargs):
+        """Compute the references first, outside what torch.compile captures; later steps find them in the cache."""
         if references:
-            kwargs["references"] = [self.keys_values(reference, x.device, transformer_options) for reference in references]
+            kwargs["references"] = [self.keys_values(item, x.device, transformer_options) for item in references]
         return super()._apply_model(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
 
-    def keys_values(self, reference: Reference, device, transformer_options: dict) -> list[KeyValue]:
-        """Of this picture under the LoRA hooks of this pass, computed once a run."""
-        hooks = getattr(self.current_patcher, "current_hooks", None)
-        hooks = hooks.hooks if hooks else ()
+    def keys_values(self, reference: Reference, device: torch.device, transformer_options: dict) -> list[KeyValue]:
+        """Keys and values of a reference image under the LoRA hooks of this step, computed once a run."""
+        hooks = self.active_hooks()
         key = (*reference.key, *(id(hook) for hook in hooks))
+        strengths = tuple(hook.strength for hook in hooks)
+        return self.references.get(key, strengths,
+                                   lambda: self.compute_keys_values(reference, device, transformer_options))
 
-        def compute():
-            pixels = reference.latent.shape[0] * reference.latent.shape[2:].numel()
-            store = storage_device(pixels * self.elements_per_reference_pixel() * self.compute_dtype().itemsize, device)
-            latent = self.process_latent_in(reference.latent.to(device)).to(self.compute_dtype())
-            layers = self.diffusion_model.reference_keys_values(latent, reference.prior().to(device), transformer_options)
-            return [(k.to(store), v.to(store)) for k, v in layers]
+    def active_hooks(self) -> list:
+        """The hooked LoRAs of this step; outside a run there is no patcher, and there are none."""
+        group = self.current_patcher.current_hooks if self.current_patcher else None
+        return group.hooks if group else []
 
-        return self.references.get(key, tuple(hook.strength for hook in hooks), compute)
+    def compute_keys_values(self, reference: Reference, device: torch.device,
+                            transformer_options: dict) -> list[KeyValue]:
+        """One pair for each block, each tensor [b, heads, n, head_dim] and moved to where all of them have room."""
+        elements = latent_pixels(reference.latent) * self.elements_per_reference_pixel()
+        store = storage_device(elements * self.compute_dtype().itemsize, device)
+        latent = self.process_latent_in(reference.latent.to(device)).to(self.compute_dtype())
+        layers = self.diffusion_model.reference_keys_values(latent, reference.prior().to(device), transformer_options)
+        return [(k.to(store), v.to(store)) for k, v in layers]
 
     def compute_dtype(self) -> torch.dtype:
         return self.manual_cast_dtype or self.get_dtype()
@@ -115,21 +145,27 @@ class GLMImage(comfy.model_base.BaseModel):
         return {"references": references_shape(latents)} if latents else {}
 
     def extra_conds(self, cross_attn, noise, device, **kwargs):
-        """Without references always the same keys, so that both branches share a batch and a compiled graph."""
+        """The network's inputs. Without references always the same, so that both branches share a batch and a compiled
+        graph."""
         height, width = noise.shape[-2] * LATENT_PIXELS, noise.shape[-1] * LATENT_PIXELS
+        is_unconditional = not cross_attn.any()  # ConditioningZeroOut keeps the other keys
+        ids = None if is_unconditional else kwargs.get(PLAN_KEY)
         out = super().extra_conds(cross_attn=cross_attn, noise=noise, device=device, **kwargs)
         out["c_crossattn"] = comfy.conds.CONDRegular(cross_attn)  # the base class would pad by repeating texts
-        unconditional = not cross_attn.any()  # ConditioningZeroOut keeps the other keys
-        out["prior"] = comfy.conds.CONDNoiseShape(self.prior(None if unconditional else kwargs.get(PLAN_KEY), noise).to(device))
+        out["prior"] = comfy.conds.CONDNoiseShape(self.prior(ids, noise).to(device))
         out["target_size"] = comfy.conds.CONDRegular(torch.tensor([[height, width]], device=device))
         out["shift"] = comfy.conds.CONDConstant(resolution_shift(width, height))
-        references = find_references(len(noise), unconditional or kwargs.get("prompt_type") == "negative", kwargs)
+        is_negative = is_unconditional or kwargs.get("prompt_type") == "negative"
+        references = find_references(len(noise), is_negative, kwargs)
         if references:
             out["references"] = CONDReferences(references)
         return out
 
     def prior(self, ids: Tensor | None, noise: Tensor) -> Tensor:
-        """Token ids per latent pixel [B, 1, h, w]."""
+        """A plan's ids [B, h/4, w/4] → ids per latent pixel [B, 1, h, w] of noise [B, 16, h, w]; None → all DROPPED.
+
+        Raises GLMImageError when plan and noise are of different sizes, or when an id is not in the codebook.
+        """
         if ids is None:
             return torch.full((1, 1, *noise.shape[-2:]), DROPPED)
         Plan(ids).check_codes(self.diffusion_model.config.prior_vq_quantizer_codebook_size)
@@ -137,9 +173,11 @@ class GLMImage(comfy.model_base.BaseModel):
 
 
 def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: bool = False):
-    """The steps of comfy.sd.load_diffusion_model_state_dict, whose list of models is closed, for a file or a released folder.
+    """The steps of comfy.sd.load_diffusion_model_state_dict, whose list of models is closed, for a file or a released
+    folder.
 
     ``model_options``: dtype and fp8_optimizations as UNETLoader sets them, custom_operations of other packs.
+    Raises GLMImageError when it is not a GLM-Image diffusion model.
     """
     weights = read_weights(path, DIFFUSION)
     config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.source))
@@ -156,14 +194,22 @@ def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: b
     if not is_dynamic(patcher):
         model.to(offload_device)
     fill(model.diffusion_model, weights.tensors, weights.source, assign=is_dynamic(patcher))
-    patcher.cached_patcher_init = load_diffusion_model, (path, model_options)
-    for moment in (CallbacksMP.ON_PRE_RUN, CallbacksMP.ON_CLEANUP):  # the second comes after a cancel or an error too
-        patcher.add_callback_with_key(moment, "glm_image_references", lambda patcher: patcher.model.references.clear())
+    patcher.cached_patcher_init = load_diffusion_model, (path, model_options)  # torch.compile and hooks load it again
+    clear_references_after(patcher)
     return patcher
 
 
+def clear_references_after(patcher) -> None:
+    """Empty the cache of references before each run and after it, also when it was cancelled or failed."""
+    for moment in (CallbacksMP.ON_PRE_RUN, CallbacksMP.ON_CLEANUP):
+        patcher.add_callback_with_key(moment, "glm_image_references", lambda patcher: patcher.model.references.clear())
+
+
 def patch_sampling(model, latent_height: int, latent_width: int):
-    """A clone of the MODEL whose sigmas are shifted for this size, for samplers that make their own schedule."""
+    """A clone of the MODEL whose sigmas are shifted for this size, for samplers that make their own schedule.
+
+    latent_height, latent_width: in latent pixels, each of which covers 8 x 8 pixels.
+    """
 
     class ModelSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
         pass

@@ -18,7 +18,7 @@ QUOTES_OPTION = "quotes"
 
 
 class GlyphTokenizer:
-    """Finds the quoted texts; parentheses are letters like any other, not weights."""
+    """Finds the quoted texts of a prompt; parentheses are ordinary characters, not weights."""
 
     def __init__(self, embedding_directory=None, tokenizer_data={}):
         pass
@@ -49,6 +49,7 @@ class GlyphClipModel(nn.Module):
         self.execution_device = options.get("execution_device", self.execution_device)
 
     def encode_token_weights(self, pairs: dict) -> tuple[Tensor, None]:
+        """Embeddings float32 [1, n, d_model] of what ``GlyphTokenizer`` gave, and no pooled output."""
         tokens = [[pair[0] for pair in text] for text in pairs["glyph"]]
         embeddings = encode_texts(self.transformer, tokens, self.execution_device, torch.float32)
         return embeddings.to(comfy.model_management.intermediate_device()), None
@@ -59,13 +60,18 @@ class GlyphClipModel(nn.Module):
 
 
 def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
-    """A CLIP whose conditioning is the embedding of the quoted texts; ``quotes`` chooses the rules that find them."""
+    """A CLIP whose conditioning is the embedding of the quoted texts. ``quotes``: the rules that find them.
+
+    Raises GLMImageError when the file is not a GLM-Image glyph encoder.
+    """
     weights = read_weights(path, GLYPH)
     config = GlyphConfig.from_json(weights.config, weights.source)
     if config.vocab_size != VOCABULARY:
-        raise GLMImageError(f"{weights.source}: a T5 with {config.vocab_size} tokens, expected ByT5 with {VOCABULARY}")
-    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer, params={"config": config, "source": weights.source})
-    clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(weights.tensors), state_dict=[weights.tensors],
+        raise GLMImageError(f"{weights.source}: vocab_size must be {VOCABULARY}, as in ByT5 (got {config.vocab_size})")
+    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer,
+                             params={"config": config, "source": weights.source})
+    clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(weights.tensors),
+                         state_dict=[weights.tensors],
                          model_options={"dtype": comfy.utils.weight_dtype(weights.tensors)})
     clip.set_tokenizer_option(QUOTES_OPTION, quotes)
     return clip

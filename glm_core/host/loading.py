@@ -16,6 +16,7 @@ from torch import nn
 
 from ..checkpoint import Part, Weights, format_names, read_part
 from ..errors import GLMImageError
+from .compat import core_patcher_class, is_dynamic, record_dtypes
 
 INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # a port reports overflows in float16
 
@@ -23,20 +24,21 @@ INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # a port reports overflows i
 def read_weights(path: str, part: Part) -> Weights:
     """Read through ComfyUI's own file loader and bring scaled fp8 files of older tools to its present form.
 
-    Raises GLMImageError when the file is quantised in a way that this ComfyUI does not know.
+    Raises GLMImageError as ``read_part`` does, or when this ComfyUI does not know the file's quantisation.
     """
     weights = read_part(Path(path), part, load=comfy.utils.load_torch_file)
     tensors, metadata = comfy.utils.convert_old_quants(weights.tensors, "", metadata=weights.metadata)
-    unknown = format_names(tensors) - comfy.quant_ops.QUANT_ALGOS.keys()
+    known = comfy.quant_ops.QUANT_ALGOS.keys()
+    unknown = format_names(tensors) - known
     if unknown:
-        raise GLMImageError(f"{weights.source}: quantised as {', '.join(sorted(unknown))}, which this ComfyUI does not know; "
-                            f"it reads {', '.join(comfy.quant_ops.QUANT_ALGOS)}")
+        raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows: "
+                            f"{', '.join(known)} (got {', '.join(sorted(unknown))})")
     return replace(weights, tensors=tensors, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Precision:
-    """storage: type of the weights. cast: type to compute in where that differs, else None. quantised: ComfyUI's quant config."""
+    """storage: type of the weights. cast: type to compute in, None for the same. quantised: ComfyUI's quant config."""
 
     storage: torch.dtype
     cast: torch.dtype | None
@@ -47,43 +49,42 @@ class Precision:
         return self.cast or self.storage
 
     def operations(self):
-        return comfy.ops.pick_operations(self.storage, self.cast, model_config=SimpleNamespace(quant_config=self.quantised))
+        """ComfyUI's layers for these types."""
+        model_config = SimpleNamespace(quant_config=self.quantised)
+        return comfy.ops.pick_operations(self.storage, self.cast, model_config=model_config)
 
 
-def choose_precision(weights: Weights, load_device, dtype: torch.dtype | None = None) -> Precision:
-    """As comfy.sd.load_diffusion_model_state_dict chooses: what the file holds, if the device can compute in it."""
+def choose_precision(weights: Weights, load_device: torch.device, dtype: torch.dtype | None = None) -> Precision:
+    """As comfy.sd.load_diffusion_model_state_dict chooses: what the file holds, if the device can compute in it.
+
+    ``dtype``: type of the weights where the user wants one.
+    """
     quantised = comfy.utils.detect_layer_quantization(weights.tensors, "")
-    if dtype is None:
-        dtype = comfy.model_management.unet_dtype(
-            model_params=comfy.utils.calculate_parameters(weights.tensors), supported_dtypes=INFERENCE_DTYPES,
-            weight_dtype=None if quantised else comfy.utils.weight_dtype(weights.tensors))
-    cast = comfy.model_management.unet_manual_cast(None if quantised else dtype, load_device, INFERENCE_DTYPES)
-    return Precision(dtype, cast, quantised)
+    storage = storage_dtype(weights, quantised) if dtype is None else dtype
+    cast = comfy.model_management.unet_manual_cast(None if quantised else storage, load_device, INFERENCE_DTYPES)
+    return Precision(storage, cast, quantised)
 
 
-def patcher_class():
-    """From 0.12 the one that can page weights in and out (DynamicVRAM)."""
-    return getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+def storage_dtype(weights: Weights, quantised: dict | None) -> torch.dtype:
+    """ComfyUI's choice for weights of this type and number."""
+    return comfy.model_management.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(weights.tensors), supported_dtypes=INFERENCE_DTYPES,
+        weight_dtype=None if quantised else comfy.utils.weight_dtype(weights.tensors))
 
 
 def pages_weights(device: torch.device) -> bool:
-    """Whether ComfyUI will read weights from their file when they are wanted, so that tensors of our own making cost memory."""
-    return patcher_class() is not comfy.model_patcher.ModelPatcher and device.type != "cpu"
+    """True if ComfyUI pages weights from disk; tensors that we create ourselves then take extra memory."""
+    return core_patcher_class() is not comfy.model_patcher.ModelPatcher and device.type != "cpu"
 
 
-def make_patcher(module: nn.Module, load_device, offload_device, disable_dynamic: bool = False):
-    """ComfyUI's patcher for a module."""
-    if hasattr(comfy.model_management, "archive_model_dtypes"):
-        comfy.model_management.archive_model_dtypes(module)
-    made = comfy.model_patcher.ModelPatcher if disable_dynamic else patcher_class()
-    return made(module, load_device=load_device, offload_device=offload_device)
+def make_patcher(module: nn.Module, load_device: torch.device, offload_device: torch.device,
+                 disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
+    """ComfyUI's patcher for a module; with ``disable_dynamic`` one that does not page weights."""
+    record_dtypes(module)
+    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else core_patcher_class()
+    return patcher_class(module, load_device=load_device, offload_device=offload_device)
 
 
-def is_dynamic(patcher) -> bool:
-    """Paged weights are assigned from the file, not copied. Patchers before 0.12 know nothing of it."""
-    return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
-
-
-def stays_in_place(patcher) -> bool:
-    """All weights of a loaded model are on its device and stay where they are until something else is loaded."""
+def stays_in_place(patcher: comfy.model_patcher.ModelPatcher) -> bool:
+    """True if all weights of a loaded model are on its device, and stay there until something else is loaded."""
     return not is_dynamic(patcher) and not patcher.model.model_lowvram

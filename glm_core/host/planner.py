@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy.cli_args import args
 from PIL import Image
 from torch import Tensor, nn
 
@@ -30,7 +29,8 @@ from ..planner.model import has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
 from ..plans import DROPPED, Plan, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
-from .loading import choose_precision, is_dynamic, make_patcher, pages_weights, read_weights, stays_in_place
+from .compat import cuda_graphs_disabled, is_dynamic
+from .loading import choose_precision, make_patcher, pages_weights, read_weights, stays_in_place
 
 PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512
@@ -72,11 +72,8 @@ def hide_from_manager(module: nn.Module, name: str) -> None:
 
 
 def graph_recorder(device: torch.device) -> GraphRecorder | None:
-    """What records a token's pass on this device: a CUDA graph, unless ComfyUI was started with --disable-cuda-graphs
-    (not in 0.8).
-    """
-    is_disabled = getattr(args, "disable_cuda_graphs", False)
-    is_possible = device.type == "cuda" and comfy.model_management.is_nvidia() and not is_disabled
+    """What records a token's pass on this device: a CUDA graph, unless ComfyUI runs with --disable-cuda-graphs."""
+    is_possible = device.type == "cuda" and comfy.model_management.is_nvidia() and not cuda_graphs_disabled()
     return record_cuda_graph_if_possible if is_possible else None
 
 

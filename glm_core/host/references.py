@@ -1,4 +1,4 @@
-"""Reference pictures on their way from a conditioning into the decoder's attention."""
+"""Reference images on their way from a conditioning into the decoder's attention."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import node_helpers
 import torch
 from torch import Tensor
 
-from ..decoder.dit import KeyValue
+from ..decoder.layers import KeyValue
 from ..errors import GLMImageError
 from ..images import fit_image
 from ..plans import Plan, Read, prior_map
@@ -22,59 +22,74 @@ IN_NEGATIVE_KEY = "glm_image_reference_in_negative"
 
 
 def attach_reference(conditioning, image: Tensor, vae, tokens: Plan, in_negative: bool):
-    """The conditioning with one more reference picture [b, H, W, channels]: its latent and its tokens.
+    """The conditioning with one more reference image [b, H, W, channels]: its latent and its tokens.
 
-    Raises GLMImageError when the tokens were read off other pictures.
+    ``in_negative``: the unconditional branch sees it too. Raises GLMImageError when the tokens come from another image.
     """
-    if tokens.batch != len(image):
-        raise GLMImageError(f"tokens come from a batch of {tokens.batch} images, but this image is a batch of {len(image)}; "
-                            "tokenize this image")
-    size = image.shape[2], image.shape[1]
-    for origin in tokens.origins:
-        if isinstance(origin, Read) and origin.size != size:
-            raise GLMImageError(f"tokens come from a {origin.size[0]}x{origin.size[1]} image, but this image is {size[0]}x{size[1]}; "
-                                "tokenize this image")
+    check_tokens(tokens, image)
     latent = vae.encode(fit_image(image, tokens.width, tokens.height))
     values = {LATENTS_KEY: [latent], TOKENS_KEY: [tokens.ids], IN_NEGATIVE_KEY: [in_negative]}
     return node_helpers.conditioning_set_values(conditioning, values, append=True)
 
 
+def check_tokens(tokens: Plan, image: Tensor) -> None:
+    """Raise GLMImageError if the tokens come from another batch, or from an image of another size."""
+    if tokens.batch != len(image):
+        raise GLMImageError(f"tokens come from a batch of {tokens.batch} images, but this image is a batch of "
+                            f"{len(image)}; tokenize this image")
+    width, height = image.shape[2], image.shape[1]
+    for origin in tokens.origins:
+        if isinstance(origin, Read) and origin.size != (width, height):
+            raise GLMImageError(f"tokens come from a {origin.size[0]}x{origin.size[1]} image, but this image is "
+                                f"{width}x{height}; tokenize this image")
+
+
 @dataclass(frozen=True)
 class Reference:
-    """A picture as the network wants it: latent [b, 16, h, w], not normalised, and tokens [b, h / 4, w / 4]."""
+    """A reference image in a conditioning: latent [b, 16, h, w], not normalised, and tokens int64 [b, h/4, w/4]."""
 
     latent: Tensor
     tokens: Tensor
 
     @property
     def key(self) -> tuple[int, int]:
-        """The conditioning holds both tensors for the whole run, so that their identities tell pictures apart."""
+        """The conditioning keeps both tensors alive for the whole run, so their ids identify the image."""
         return id(self.latent), id(self.tokens)
 
     def prior(self) -> Tensor:
+        """Token ids per latent pixel [b, 1, h, w]."""
         return prior_map(self.tokens, *self.latent.shape[-2:]).expand(len(self.latent), -1, -1, -1)
 
 
 def find_references(batch: int, is_negative: bool, values: dict) -> list[Reference]:
-    """The references of a conditioning that this branch sees. The unconditional one sees none but those that ask for it."""
+    """The references in a conditioning's values that this branch sees; the negative one sees those marked for it.
+
+    ``batch``: of the latent that is sampled. Raises GLMImageError when a latent has no tokens, or another batch.
+    """
     latents, tokens = values.get(LATENTS_KEY) or [], values.get(TOKENS_KEY) or []
     if len(latents) != len(tokens):
-        raise GLMImageError(f"{LATENTS_KEY}: found {len(latents)} latents but tokens for {len(tokens)}; "
-                            "add pictures with GLM-Image Reference, which gives both")
+        raise GLMImageError(f"{LATENTS_KEY}: each latent must come with its tokens (got {len(latents)} latents and "
+                            f"tokens for {len(tokens)}); add images with GLM-Image Reference, which gives both")
     for i, latent in enumerate(latents, 1):
         if len(latent) not in (1, batch):
-            raise GLMImageError(f"reference {i}: found a batch of {len(latent)} for {batch} latents; accepted are 1 and {batch}")
-    seen = values.get(IN_NEGATIVE_KEY) or []
-    return [Reference(latent, ids) for latent, ids, in_negative in zip(latents, tokens, seen) if in_negative or not is_negative]
+            raise GLMImageError(f"reference {i}: the batch must be 1 or {batch}, as the latent has (got {len(latent)})")
+    in_negative = values.get(IN_NEGATIVE_KEY) or []
+    return [Reference(latent, ids) for latent, ids, also_in_negative in zip(latents, tokens, in_negative)
+            if also_in_negative or not is_negative]
+
+
+def latent_pixels(latent: Tensor) -> int:
+    """b * h * w of a latent [b, 16, h, w]."""
+    return latent.shape[0] * latent.shape[2:].numel()
 
 
 def references_shape(latents: list[Tensor]) -> list[int]:
-    """Latent pixels of all pictures together, as a shape for ComfyUI's memory estimate."""
-    return [1, 1, sum(latent.shape[0] * latent.shape[2:].numel() for latent in latents)]
+    """Latent pixels of all images together, as a shape for ComfyUI's memory estimate."""
+    return [1, 1, sum(map(latent_pixels, latents))]
 
 
 class CONDReferences(comfy.conds.CONDConstant):
-    """Passed on as it is; two conditionings share a batch when they show the same pictures."""
+    """The references as they are; two conditionings share a batch if they have the same images."""
 
     def can_concat(self, other) -> bool:
         return [reference.key for reference in self.cond] == [reference.key for reference in other.cond]
@@ -84,15 +99,18 @@ class CONDReferences(comfy.conds.CONDConstant):
 
 
 class ReferenceCache:
-    """Keys and values of the pictures of one sampling run. ``clear`` ends it, also after a cancel."""
+    """Keys and values of the reference images of one sampling run; ``clear`` empties it."""
 
     def __init__(self):
         self.entries: dict[tuple, tuple[tuple, list[KeyValue]]] = {}
 
     def get(self, key: tuple, version: tuple, compute: Callable[[], list[KeyValue]]) -> list[KeyValue]:
-        """What is kept under ``key`` if it is of this version (the strengths of hooked LoRAs), else computed anew."""
+        """The keys and values stored for ``key``, one pair for each block, each tensor [b, heads, n, head_dim].
+
+        They are computed where there are none, or none of this version (the strengths of hooked LoRAs).
+        """
         if key not in self.entries or self.entries[key][0] != version:
-            self.entries.pop(key, None)  # before, so that old and new are never there together
+            self.entries.pop(key, None)  # first, so that old and new are never in memory together
             self.entries[key] = version, compute()
         return self.entries[key][1]
 
@@ -101,6 +119,7 @@ class ReferenceCache:
 
 
 def storage_device(size: int, device: torch.device) -> torch.device:
-    """The computing device if ``size`` bytes fit beside what inference needs, else the CPU; each layer then travels when used."""
+    """Where to keep ``size`` bytes: on the computing device if they fit beside what inference needs, else on the CPU,
+    from where each layer is copied when it is used."""
     room = comfy.model_management.get_free_memory(device) - comfy.model_management.minimum_inference_memory()
     return device if size <= room else torch.device("cpu")

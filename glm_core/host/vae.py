@@ -1,6 +1,8 @@
 """The autoencoder as a ComfyUI VAE."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import comfy.model_management
 import comfy.ops
@@ -8,27 +10,44 @@ import comfy.sd
 
 from ..checkpoint import VAE, fill
 from ..decoder import AutoencoderKL, VAEConfig
-from .loading import is_dynamic, make_patcher, read_weights
+from .compat import is_dynamic
+from .loading import make_patcher, read_weights
+
+NOTHING_DETECTED = "No VAE weights detected"  # part of the message that comfy.sd.VAE logs
+
+
+@contextmanager
+def without_message(text: str) -> Iterator[None]:
+    """Drop messages that hold ``text`` and go to the root logger; all others are logged."""
+
+    def lets_pass(record: logging.LogRecord) -> bool:
+        return text not in record.getMessage()
+
+    logger = logging.getLogger()
+    logger.addFilter(lets_pass)
+    try:
+        yield
+    finally:
+        logger.removeFilter(lets_pass)
 
 
 class GLMImageVAE(comfy.sd.VAE):
-    """Everything of comfy.sd.VAE but the constructor's detection, which does not know this block layout."""
+    """comfy.sd.VAE with this autoencoder, whose block layout its constructor does not detect.
+
+    Raises GLMImageError when the file is not a GLM-Image VAE.
+    """
 
     def __init__(self, path: str):
         weights = read_weights(path, VAE)
         config = VAEConfig.from_json(weights.config, weights.source)
-        self.set_defaults()
+        with without_message(NOTHING_DETECTED):
+            super().__init__(sd={})  # sets the defaults, then stops because it detects nothing
         self.latent_channels = config.latent_channels
         self.device = comfy.model_management.vae_device()
         self.output_device = comfy.model_management.intermediate_device()
         self.vae_dtype = comfy.model_management.vae_dtype(self.device, self.working_dtypes)
-        self.first_stage_model = AutoencoderKL(config, dtype=self.vae_dtype, operations=comfy.ops.disable_weight_init).eval()
+        operations = comfy.ops.disable_weight_init
+        self.first_stage_model = AutoencoderKL(config, dtype=self.vae_dtype, operations=operations).eval()
         self.patcher = make_patcher(self.first_stage_model, self.device, comfy.model_management.vae_offload_device())
         fill(self.first_stage_model, weights.tensors, weights.source, assign=is_dynamic(self.patcher))
         self.model_size()
-
-    def set_defaults(self):
-        """The base constructor sets these and stops when it detects nothing, with a warning that would mislead here."""
-        logging.disable(logging.WARNING)
-        super().__init__(sd={})
-        logging.disable(logging.NOTSET)

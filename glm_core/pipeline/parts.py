@@ -55,7 +55,7 @@ class LoadedPlanner(NamedTuple):
 
 
 def build(part: Part, weights: Weights, compute: Compute) -> Any:
-    """A module of plain torch layers with the part's weights, moved and cast, and dequantised where they are not plain."""
+    """A module of plain torch layers with the part's weights, which are dequantised, moved and cast."""
     module_class, config_class, options = MODULES[part]
     config = config_class.from_json(weights.config, weights.source)
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Semantic-VQ: picture → token grid."""
+"""Semantic-VQ: image → token grid."""
 
 from .model import SemanticVQ, VisionConfig
 from .tokenize import encoder_pixels, tokenize

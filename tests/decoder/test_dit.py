@@ -1,17 +1,14 @@
 import pytest
 import torch
 
-from glm_core import ops
 from glm_core.decoder import DiTConfig, GLMImageDiT
 from glm_core.plans import prior_map
-from tests.support.tiny import Tiny, random_part
+from tests.support.tiny import Tiny, random_module
 
 
 @pytest.fixture(scope="module")
 def dit():
-    model = GLMImageDiT(DiTConfig.from_json(Tiny().dit(), "tiny"), operations=ops)
-    model.load_state_dict(random_part(model, torch.Generator().manual_seed(0)))
-    return model
+    return random_module(GLMImageDiT, DiTConfig.from_json(Tiny().dit(), "tiny"))
 
 
 @pytest.fixture
@@ -52,7 +49,7 @@ def test_odd_latents_are_padded_and_cropped_back(dit, inputs):
 
 
 @torch.inference_mode()
-def test_size_condition_is_the_pictures_not_the_crops(dit, inputs):
+def test_size_condition_is_the_images_not_the_crops(dit, inputs):
     whole = torch.tensor([[64, 96]])
     assert torch.equal(dit(**inputs), dit(**inputs, target_size=whole))
     assert not torch.equal(dit(**inputs), dit(**inputs, target_size=2 * whole))
@@ -63,14 +60,18 @@ def test_a_patch_can_replace_a_block(dit, inputs):
     seen = []
 
     def patch(args, extra):
-        seen.append((args["transformer_options"]["block_index"], args["transformer_options"]["total_blocks"], args["img"].shape[1]))
+        options = args["transformer_options"]
+        seen.append((options["block_index"], options["total_blocks"], args["img"].shape[1]))
         return extra["original_block"](args)
 
     def skip(args, extra):
         return {"img": args["img"], "txt": args["txt"]}
 
+    def patched(second_block):
+        replace = {"dit": {("double_block", 1): second_block}}
+        return dit(**inputs, transformer_options={"patches_replace": replace})
+
     plain = dit(**inputs)
-    options = {"patches_replace": {"dit": {("double_block", 1): patch}}}
-    assert torch.equal(dit(**inputs, transformer_options=options), plain)
+    assert torch.equal(patched(patch), plain)
     assert seen == [(1, 2, 24)]
-    assert not torch.equal(dit(**inputs, transformer_options={"patches_replace": {"dit": {("double_block", 1): skip}}}), plain)
+    assert not torch.equal(patched(skip), plain)

@@ -8,29 +8,38 @@ from glm_core.decoder import DiTConfig, GLMImageDiT
 from glm_core.decoder.dit import STREAMS_IN_MEMORY
 from tests.support.live_bytes import LiveBytes
 
-RELEASED = DiTConfig(num_layers=2, num_attention_heads=32, attention_head_dim=128, text_embed_dim=1472, time_embed_dim=512,
-                     condition_dim=256, prior_vq_quantizer_codebook_size=16384)
+RELEASED = DiTConfig(num_layers=2, num_attention_heads=32, attention_head_dim=128, text_embed_dim=1472,
+                     time_embed_dim=512, condition_dim=256, prior_vq_quantizer_codebook_size=16384)
 GLYPHS = 20
 
 
 def flash(q, k, v, heads, transformer_options):
-    """The shape of attention that keeps no scores, as GPUs have it."""
+    """The output of attention that stores no scores, as on GPUs."""
     return q.new_empty(q.shape[0], q.shape[2], heads * q.shape[3])
+
+
+def empty_keys_values(tokens, dtype):
+    """Of one reference image."""
+    k, v = (torch.empty(1, 32, tokens, 128, device="meta", dtype=dtype) for _ in range(2))
+    return [(k, v)] * RELEASED.num_layers
 
 
 @pytest.mark.parametrize("batch, side, references", [(1, 512, 0), (2, 1024, 0), (1, 2048, 0), (2, 1024, 1)])
 def test_the_estimate_is_close_to_what_is_alive_at_once(batch, side, references):
     dtype = torch.bfloat16
     dit = GLMImageDiT(RELEASED, flash, "meta", dtype, ops)
-    cells = side // 8
-    x = torch.empty(batch, 16, cells, cells, device="meta", dtype=dtype)
-    prior = torch.empty(batch, 1, cells, cells, device="meta", dtype=torch.int64)
+    latent_side = side // 8
+    tokens = latent_side**2 // 4
+    x = torch.empty(batch, 16, latent_side, latent_side, device="meta", dtype=dtype)
+    prior = torch.empty(batch, 1, latent_side, latent_side, device="meta", dtype=torch.int64)
     context = torch.empty(batch, GLYPHS, RELEASED.text_embed_dim, device="meta", dtype=dtype)
-    kept = [[(torch.empty(1, 32, cells**2 // 4, 128, device="meta", dtype=dtype),) * 2] * RELEASED.num_layers] * references
-    known = [*dit.parameters(), x, prior, context, *(tensor for layers in kept for pair in layers for tensor in pair)]
+    keys_values = [empty_keys_values(tokens, dtype) for _ in range(references)]
+    known = [*dit.parameters(), x, prior, context,
+             *(tensor for layers in keys_values for pair in layers for tensor in pair)]
     with torch.no_grad(), LiveBytes(known) as live:
-        dit(x, torch.empty(batch, device="meta"), context, prior, references=kept)
-    assert live.peak == pytest.approx(STREAMS_IN_MEMORY * batch * cells**2 / 4 * RELEASED.inner * dtype.itemsize, rel=0.15)
+        dit(x, torch.empty(batch, device="meta"), context, prior, references=keys_values)
+    stream = batch * tokens * RELEASED.inner * dtype.itemsize
+    assert live.peak == pytest.approx(STREAMS_IN_MEMORY * stream, rel=0.15)
 
 
 def test_it_counts_what_is_alive_at_once():

@@ -1,23 +1,20 @@
-"""Reference pictures are block-causal: each sees itself alone, the target sees all."""
+"""Reference images are block-causal: each attends to itself alone, the target to all."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from glm_core import ops
 from glm_core.decoder import DiTConfig, GLMImageDiT
-from glm_core.decoder.dit import gelu_tanh, modulate, rotary_table, rotate
+from glm_core.decoder.layers import gelu_tanh, modulate, rotary_table, rotate
 from glm_core.plans import prior_map
-from tests.support.tiny import Tiny, random_part
+from tests.support.tiny import Tiny, random_module
 
 HEAD_DIM = 16
 
 
 @pytest.fixture(scope="module")
 def dit():
-    model = GLMImageDiT(DiTConfig.from_json(Tiny(dit_layers=3).dit(), "tiny"), operations=ops)
-    model.load_state_dict(random_part(model, torch.Generator().manual_seed(0)))
-    return model
+    return random_module(GLMImageDiT, DiTConfig.from_json(Tiny(dit_layers=3).dit(), "tiny"))
 
 
 def latent_and_prior(rows: int, columns: int, seed: int, batch: int = 1):
@@ -34,45 +31,67 @@ def keys_values(dit, reference):
     return list(dit.reference_keys_values(*reference))
 
 
+def draw(dit, *references):
+    """Velocity of the target with keys and values of these references."""
+    return dit(TARGET[0], TIMESTEP, CONTEXT, TARGET[1], references=references)
+
+
 def explicit(dit, target, references, context, timestep):
-    """One forward over the concatenated sequence [references, text, target] with the block mask of the model's paper."""
-    pictures = [*references, target]
-    embedded = [dit.embed(*picture)[0] for picture in pictures]
+    """One forward over the concatenated sequence [references, text, target] with the block mask of the paper."""
+    images = [*references, target]
+    embedded = [dit.embed(*image)[0] for image in images]
     parts = [*embedded[:-1], dit.glyph_projector(context), embedded[-1]]
     tembs = [dit.embed_time(torch.zeros(1), latent, None) for latent, _ in references]
     temb = dit.embed_time(timestep, target[0], None)
-    lengths = [part.shape[1] for part in parts]
+    mask = block_mask([part.shape[1] for part in parts])
+    tables = [rotary_table(latent.shape[2] // 2, latent.shape[3] // 2, HEAD_DIM, "cpu") for latent, _ in images]
+    tables.insert(-1, None)  # text has no positions
+
+    for block in dit.transformer_blocks:
+        for_target, for_text = block.norm1(temb)
+        modulations = [*(block.norm1(t)[0] for t in tembs), for_text, for_target]
+        parts = explicit_block(block, parts, modulations, tables, mask)
+    return dit.unpatchify(dit.proj_out(dit.norm_out(parts[-1], temb)), *target[0].shape[2:])
+
+
+def block_mask(lengths):
+    """Of queries and keys: each reference attends to itself, text and target, the last two, to all."""
     mask = torch.zeros(sum(lengths), sum(lengths), dtype=torch.bool)
     start = 0
     for length in lengths[:-2]:
         mask[start : start + length, start : start + length] = True
         start += length
     mask[start:] = True
-    tables = [rotary_table(latent.shape[2] // 2, latent.shape[3] // 2, HEAD_DIM, "cpu") for latent, _ in pictures]
+    return mask
 
-    for block in dit.transformer_blocks:
-        sets = [block.norm1(t)[0] for t in tembs] + [block.norm1(temb)[1], block.norm1(temb)[0]]
-        x = torch.cat([modulate(block.norm(part), s[0], s[1]) for part, s in zip(parts, sets)], dim=1)
-        attn = block.attn1
-        q, k, v = (proj(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2) for proj in (attn.to_q, attn.to_k, attn.to_v))
-        turned = []
-        for y in (attn.norm(q), attn.norm(k)):
-            pieces = list(y.split(lengths, dim=2))
-            for i, table in zip([*range(len(references)), len(parts) - 1], tables):
-                pieces[i] = rotate(pieces[i], table)
-            turned.append(torch.cat(pieces, dim=2))
-        out = attn.to_out[0](F.scaled_dot_product_attention(*turned, v, attn_mask=mask).transpose(1, 2).flatten(2))
-        parts = [part + s[2] * o for part, s, o in zip(parts, sets, out.split(lengths, dim=1))]
-        parts = [part + s[5] * block.ff(modulate(block.norm(part), s[3], s[4])) for part, s in zip(parts, sets)]
-    return dit.unpatchify(dit.proj_out(dit.norm_out(parts[-1], temb)), *target[0].shape[2:])
+
+def explicit_block(block, parts, modulations, tables, mask):
+    """A block over parts [1, n, inner], each with its own modulation and rotary table."""
+    lengths = [part.shape[1] for part in parts]
+    x = torch.cat([modulate(block.norm(part), m.attention.shift, m.attention.scale)
+                   for part, m in zip(parts, modulations)], dim=1)
+    attn = block.attn1
+    q, k, v = (proj(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2) for proj in (attn.to_q, attn.to_k, attn.to_v))
+    q, k = (rotate_parts(attn.norm(y), lengths, tables) for y in (q, k))
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+    out = attn.to_out[0](out).split(lengths, dim=1)
+    parts = [part + m.attention.gate * o for part, m, o in zip(parts, modulations, out)]
+    return [part + m.gate * block.ff(modulate(block.norm(part), m.shift, m.scale))
+            for part, m in zip(parts, (modulation.feed_forward for modulation in modulations))]
+
+
+def rotate_parts(y, lengths, tables):
+    """Queries or keys [1, heads, n, head_dim]; parts without a table stay."""
+    parts = [part if table is None else rotate(part, table) for part, table in zip(y.split(lengths, dim=2), tables)]
+    return torch.cat(parts, dim=2)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("references", [[FIRST], [FIRST, SECOND], [SECOND, FIRST, FIRST]], ids=len)
 def test_cached_path_equals_one_forward_with_the_explicit_block_mask(dit, references):
-    cached = dit(TARGET[0], TIMESTEP, CONTEXT, TARGET[1], references=[keys_values(dit, reference) for reference in references])
+    cached = draw(dit, *(keys_values(dit, reference) for reference in references))
     assert (cached - explicit(dit, TARGET, references, CONTEXT, TIMESTEP)).abs().max() <= 1e-4
-    assert (cached - dit(TARGET[0], TIMESTEP, CONTEXT, TARGET[1])).abs().max() > 1e-2
+    assert (cached - draw(dit)).abs().max() > 1e-2
 
 
 @torch.inference_mode()
@@ -86,10 +105,10 @@ def test_the_explicit_mask_is_block_causal(dit):
 
 
 @torch.inference_mode()
-def test_keys_and_values_are_a_pictures_own(dit):
-    """Bit for bit the same whatever else the run holds: they are computed before and without it."""
+def test_keys_and_values_are_an_images_own(dit):
+    """Bit for bit the same whatever else is in the run: they are computed before it and without it."""
     before = keys_values(dit, FIRST)
-    dit(TARGET[0], TIMESTEP, CONTEXT, TARGET[1], references=[before, keys_values(dit, SECOND)])
+    draw(dit, before, keys_values(dit, SECOND))
     for (k, v), (k2, v2) in zip(before, keys_values(dit, FIRST)):
         assert torch.equal(k, k2) and torch.equal(v, v2)
     other_tokens = keys_values(dit, (FIRST[0], FIRST[1].flip(2)))
@@ -99,9 +118,9 @@ def test_keys_and_values_are_a_pictures_own(dit):
 @torch.inference_mode()
 def test_order_and_number_of_references_can_change_the_target_only(dit):
     first, second = keys_values(dit, FIRST), keys_values(dit, SECOND)
-    both = dit(TARGET[0], TIMESTEP, CONTEXT, TARGET[1], references=[first, second])
-    assert (both - dit(TARGET[0], TIMESTEP, CONTEXT, TARGET[1], references=[second, first])).abs().max() <= 1e-5
-    assert (both - dit(TARGET[0], TIMESTEP, CONTEXT, TARGET[1], references=[first])).abs().max() > 1e-3
+    both = draw(dit, first, second)
+    assert (both - draw(dit, second, first)).abs().max() <= 1e-5
+    assert (both - draw(dit, first)).abs().max() > 1e-3
 
 
 @torch.inference_mode()
@@ -118,8 +137,8 @@ def test_one_reference_serves_a_batch_and_a_batch_of_references_goes_item_by_ite
 
 
 @torch.inference_mode()
-def test_keys_and_values_come_layer_by_layer(dit):
-    """So that a host can move each away before the next is there."""
+def test_keys_and_values_come_block_by_block(dit):
+    """So that a host can move each away before the next is computed."""
     layers = dit.reference_keys_values(*FIRST)
     k, v = next(layers)
     assert k.shape == v.shape == (1, 2, 24, HEAD_DIM)

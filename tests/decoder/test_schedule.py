@@ -11,7 +11,7 @@ from tests.support.tiny import SCHEDULER
 SIZES = [(512, 512), (1024, 1024), (2048, 2048), (1152, 1024), (1920, 1088)]
 
 
-def reference_schedule(steps: int, shift: float):
+def upstream_schedule(steps: int, shift: float):
     """Sigmas and timesteps as GlmImagePipeline asks diffusers' scheduler for them."""
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(SCHEDULER)
     timesteps = np.linspace(1000, 1.0, steps + 1)[:-1].astype(np.int64).astype(np.float32)
@@ -20,16 +20,17 @@ def reference_schedule(steps: int, shift: float):
 
 
 @pytest.mark.parametrize("width, height", SIZES)
-def test_schedule_is_the_references_for_4_to_50_steps(width, height):
+def test_schedule_is_upstreams_for_4_to_50_steps(width, height):
     shift = resolution_shift(width, height)
     for steps in range(4, 51):
-        sigmas, timesteps = reference_schedule(steps, shift)
+        sigmas, timesteps = upstream_schedule(steps, shift)
         ours = official_sigmas(steps, shift)
         assert (ours - sigmas).abs().max() <= 1e-6
         assert (network_timestep(ours[:-1], shift) - (timesteps - 1)).abs().max() <= 2e-3
 
 
-@pytest.mark.parametrize("size, shift", [((512, 512), 1.75), ((1024, 1024), 3.25), ((2048, 2048), 6.25), ((1152, 1024), 3.43198)])
+@pytest.mark.parametrize("size, shift", [((512, 512), 1.75), ((1024, 1024), 3.25), ((2048, 2048), 6.25),
+                                         ((1152, 1024), 3.43198)])
 def test_shifts_of_the_facts(size, shift):
     assert resolution_shift(*size) == pytest.approx(shift, abs=1e-5)
 
@@ -48,4 +49,5 @@ def test_first_values_at_1024():
 @given(st.floats(0.001, 1), st.floats(1, 12))
 def test_timesteps_undo_the_shift_for_any_sigma(t, shift):
     sigma = shift / (shift + 1 / t - 1)
-    assert network_timestep(torch.tensor(sigma, dtype=torch.float64), shift).item() == pytest.approx(1000 * t - 1, abs=1e-6)
+    timestep = network_timestep(torch.tensor(sigma, dtype=torch.float64), shift)
+    assert timestep.item() == pytest.approx(1000 * t - 1, abs=1e-6)

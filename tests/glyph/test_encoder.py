@@ -3,18 +3,15 @@ import torch
 from transformers import ByT5Tokenizer
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from glm_core import ops
 from glm_core.glyph import GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens
 from glm_core.glyph.encoder import position_buckets
 from glm_core.glyph.tokens import LONGEST, byt5_ids
-from tests.support.tiny import Tiny, random_part
+from tests.support.tiny import Tiny, random_module
 
 
 @pytest.fixture(scope="module")
 def encoder():
-    model = GlyphEncoder(GlyphConfig.from_json(Tiny().glyph(), "tiny"), operations=ops)
-    model.load_state_dict(random_part(model, torch.Generator().manual_seed(0)))
-    return model
+    return random_module(GlyphEncoder, GlyphConfig.from_json(Tiny().glyph(), "tiny"))
 
 
 @pytest.mark.parametrize("text", ["", "OPEN", "Aé", "世界", "a\nb", "🍵"])
@@ -30,9 +27,9 @@ def test_long_texts_are_cut_to_2048_ids():
     assert len(byt5_ids("x" * 5000)) == LONGEST and byt5_ids("x" * 5000)[-1] == 1
 
 
-@pytest.mark.parametrize("texts, expected", [(["OPEN", "NO"], [[0, 82, 83, 72, 81, 1], [0, 81, 82, 1]]), (["OPEN"], [[82, 83, 72, 81, 1]]),
-                                             ([""], [[1]])])
-def test_an_even_number_of_texts_gets_leading_pads(texts, expected):
+@pytest.mark.parametrize("texts, expected", [(["OPEN", "NO"], [[0, 82, 83, 72, 81, 1], [0, 81, 82, 1]]),
+                                             (["OPEN"], [[82, 83, 72, 81, 1]]), ([""], [[1]])])
+def test_an_even_number_of_texts_gets_leading_padding(texts, expected):
     assert glyph_tokens(texts) == expected
 
 
@@ -44,6 +41,7 @@ def test_position_buckets_are_t5s(length):
 
 
 def test_texts_do_not_disturb_each_other(encoder):
-    long_mate, short_mate = (encode_texts(encoder, [byt5_ids("OPEN"), byt5_ids(mate)], "cpu") for mate in ("x" * 200, "y"))
-    assert torch.equal(long_mate[:, :5], short_mate[:, :5])
-    assert long_mate.shape[1] == 5 + 201
+    beside_long = encode_texts(encoder, [byt5_ids("OPEN"), byt5_ids("x" * 200)], "cpu")
+    beside_short = encode_texts(encoder, [byt5_ids("OPEN"), byt5_ids("y")], "cpu")
+    assert torch.equal(beside_long[:, :5], beside_short[:, :5])
+    assert beside_long.shape[1] == 5 + 201

@@ -52,5 +52,5 @@ def test_both_rules_agree_when_every_quote_is_a_real_one(quotes, filler):
 
 
 def test_unknown_rules_are_refused():
-    with pytest.raises(GLMImageError, match="quotes: found 'smart', accepted are reference, natural"):
+    with pytest.raises(GLMImageError, match=r"quotes must be one of reference, natural \(got 'smart'\)"):
         quoted_texts("x", "smart")

@@ -2,12 +2,13 @@
 
 import torch
 
-from glm_core.decoder import network_timestep, resolution_shift
-from glm_core.geometry import positions, preview_grid, token_grid
+from glm_core.decoder import network_timestep, resolution_shift, sample_latent
+from glm_core.geometry import plan_grids
 from glm_core.glyph import NATURAL, REFERENCE, quoted_texts
-from glm_core.pipeline import decode_pixels, encode_glyphs, render_latent
+from glm_core.pipeline import decode_pixels, encode_glyphs
 from glm_core.planner import Sampling, plan_prompt
 from glm_core.planner.model import KVCache, rotary_table
+from glm_core.planner.positions import positions
 from glm_core.plans import Plan, prior_map
 from tests.reference.cases import FLOAT32, GUIDANCE, STEPS
 
@@ -20,40 +21,41 @@ def largest_difference(a, b) -> float:
 
 
 def grids(case):
-    target = token_grid(case.width, case.height)
-    return target, preview_grid(*target)
+    """Target and coarse grid."""
+    return plan_grids(case.width, case.height)
 
 
-def reference_plan(both) -> Plan:
-    target, preview = grids(both.case)
-    first, second = both.ref.tokens[:, :-1].split((preview[0] * preview[1], target[0] * target[1]), dim=1)
-    return Plan(second.unflatten(1, target), first.unflatten(1, preview))
+def upstream_plan(both) -> Plan:
+    target, coarse = grids(both.case)
+    first, second = both.upstream.tokens[:, :-1].split((coarse[0] * coarse[1], target[0] * target[1]), dim=1)
+    return Plan(second.unflatten(1, target), first.unflatten(1, coarse))
 
 
-def test_prompt_ids_are_the_references(both):
+def test_prompt_ids_are_upstreams(both):
     ids = both.ours.tokenizer.layout(both.case.prompt, list(grids(both.case)), 16384)
-    assert ids == both.ref.prompt_ids[0].tolist()
+    assert ids == both.upstream.prompt_ids[0].tolist()
 
 
 @torch.inference_mode()
 def test_logits_over_a_whole_teacher_forced_sequence(both):
-    planner, (target, preview) = both.ours.planner, grids(both.case)
-    prompt = both.ref.prompt_ids
-    ids = torch.cat((prompt, both.ref.tokens[:, :-1]), dim=1)
-    rotary = rotary_table(positions([prompt.shape[1], preview, target]), planner.config, torch.float32)
+    planner, (target, coarse) = both.ours.planner, grids(both.case)
+    prompt = both.upstream.prompt_ids
+    ids = torch.cat((prompt, both.upstream.tokens[:, :-1]), dim=1)
+    rotary = rotary_table(positions([prompt.shape[1], coarse, target]), planner.config, torch.float32)
     cache = KVCache(planner.config, 1, ids.shape[1], "cpu", torch.float32)
-    logits = planner.lm_head(planner(planner.embed(ids, "cpu", torch.float32), rotary, cache, 0))[:, prompt.shape[1] - 1 :]
+    hidden = planner(planner.embed(ids, "cpu", torch.float32), rotary, cache, 0)
+    logits = planner.lm_head(hidden)[:, prompt.shape[1] - 1 :]
     assert logits.std() > 0.5
-    assert largest_difference(logits, both.ref.logits) <= 1e-4
+    assert largest_difference(logits, both.upstream.logits) <= 1e-4
 
 
 def test_greedy_plans_are_identical_in_both_grids(both):
     plan = plan_prompt(both.ours.planner, both.ours.tokenizer, both.case.prompt, both.case.width, both.case.height,
-                     sampling=Sampling(top_k=1))
-    expected = reference_plan(both)
-    assert torch.equal(plan.preview, expected.preview)
+                       sampling=Sampling(top_k=1))
+    expected = upstream_plan(both)
+    assert torch.equal(plan.coarse, expected.coarse)
     assert torch.equal(plan.ids, expected.ids)
-    assert len(plan.preview.unique()) > 20  # a plan that repeats one token would prove little
+    assert len(plan.coarse.unique()) > 20  # a plan that repeats one token would prove little
 
 
 @torch.inference_mode()
@@ -63,14 +65,15 @@ def test_glyph_embeddings(both):
         assert largest_difference(encode_glyphs(both.ours.glyph, prompt, FLOAT32), embeddings) <= 1e-4
 
 
-def test_quoted_texts_are_the_references(both):
+def test_quoted_texts_are_upstreams(both):
     expected = both.pipe.get_glyph_texts([both.case.prompt])[0] or [""]
     assert quoted_texts(both.case.prompt, REFERENCE) == quoted_texts(both.case.prompt, NATURAL) == expected
 
 
 @torch.inference_mode()
 def test_dit_output_with_and_without_plan(both):
-    plan, noise, glyphs = reference_plan(both), both.noise, encode_glyphs(both.ours.glyph, both.case.prompt, FLOAT32)
+    plan, noise = upstream_plan(both), both.noise
+    glyphs = encode_glyphs(both.ours.glyph, both.case.prompt, FLOAT32)
     shift = resolution_shift(both.case.width, both.case.height)
     timestep = network_timestep(SHIFTED, shift)
     prior = prior_map(plan.ids, *noise.shape[-2:])
@@ -88,19 +91,20 @@ def test_dit_output_with_and_without_plan(both):
 @torch.inference_mode()
 def test_latents_after_eight_guided_steps(both):
     glyphs, no_glyphs = (encode_glyphs(both.ours.glyph, prompt, FLOAT32) for prompt in (both.case.prompt, ""))
-    latent = render_latent(both.ours.dit, reference_plan(both), glyphs, no_glyphs, both.noise, FLOAT32, steps=STEPS, guidance=GUIDANCE)
-    assert largest_difference(latent, both.ref.latent) <= 1e-3
-    assert largest_difference(both.noise, both.ref.latent) > 0.1
+    latent = sample_latent(both.ours.dit, upstream_plan(both), glyphs, no_glyphs, both.noise, steps=STEPS,
+                           guidance=GUIDANCE)
+    assert largest_difference(latent, both.upstream.latent) <= 1e-3
+    assert largest_difference(both.noise, both.upstream.latent) > 0.1
 
 
 @torch.inference_mode()
-def test_decoded_picture(both):
-    picture = decode_pixels(both.ours.vae, both.ref.latent, FLOAT32)
-    assert largest_difference(picture, torch.from_numpy(both.ref.picture)) <= 1 / 255
-    assert picture.std() > 0.05
+def test_decoded_image(both):
+    image = decode_pixels(both.ours.vae, both.upstream.latent, FLOAT32)
+    assert largest_difference(image, torch.from_numpy(both.upstream.image)) <= 1 / 255
+    assert image.std() > 0.05
 
 
 @torch.inference_mode()
-def test_encoded_picture(both):
-    pixels = torch.from_numpy(both.ref.picture).movedim(-1, 1) * 2 - 1
+def test_encoded_image(both):
+    pixels = torch.from_numpy(both.upstream.image).movedim(-1, 1) * 2 - 1
     assert largest_difference(both.ours.vae.encode(pixels), both.pipe.vae.encode(pixels).latent_dist.mode()) <= 1e-4

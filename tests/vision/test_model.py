@@ -1,16 +1,14 @@
 import pytest
 import torch
 
-from glm_core import ops
+from glm_core.plans import Read
 from glm_core.vision import SemanticVQ, VisionConfig, tokenize
-from tests.support.tiny import Tiny, random_part
+from tests.support.tiny import Tiny, random_module
 
 
 @pytest.fixture(scope="module")
 def model():
-    module = SemanticVQ(VisionConfig.from_json(Tiny().planner(), "tiny"), operations=ops)
-    module.load_state_dict(random_part(module, torch.Generator().manual_seed(0)))
-    return module
+    return random_module(SemanticVQ, VisionConfig.from_json(Tiny().planner(), "tiny"))
 
 
 @torch.inference_mode()
@@ -32,11 +30,11 @@ def test_ids_in_bfloat16_come_from_float32_distances(model):
     assert torch.equal(model.vqmodel.quantize(features), model.vqmodel.quantize(features.float()))
 
 
-def test_pictures_of_a_batch_are_read_alone(model):
+def test_images_of_a_batch_are_read_alone(model):
     images = torch.rand(2, 512, 544, 3, generator=torch.Generator().manual_seed(2))
     together = tokenize(model, images)
     assert together.ids.shape == (2, 16, 17) and (together.width, together.height) == (544, 512)
     for i in range(2):
         assert torch.equal(tokenize(model, images[i : i + 1]).ids[0], together.ids[i])
-    assert together.preview is None and together.source == (544, 512)
+    assert together.coarse is None and together.origins == (Read((544, 512)),) * 2
     together.check_codes(16384)

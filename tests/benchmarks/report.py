@@ -1,4 +1,4 @@
-"""Rows of figures: what they are, how they are printed, and how they are kept."""
+"""Rows of figures: what they are, how they are printed, and how they are stored."""
 
 import json
 import platform

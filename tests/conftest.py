@@ -1,4 +1,4 @@
-"""How tests are shared out where several processes run them, and a word at the end on the hosts that there were."""
+"""How tests are spread over several processes, and a line at the end about the ComfyUI hosts."""
 
 import os
 
@@ -11,12 +11,13 @@ import torch  # noqa: E402
 from tests.support.servers import find_hosts, host_version  # noqa: E402
 
 CORES = 2
-torch.set_num_threads(CORES // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+torch.set_num_threads(max(1, CORES // WORKERS))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tests of one ComfyUI go to one process, which starts it once; of the others, those of one file."""
+    """Tests of one ComfyUI go to one process, which starts it once; so do other tests of one file."""
     hosts = find_hosts()
     for item in items:
         params = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -30,5 +31,5 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line("ComfyUI: the host tests ran on " + ", ".join(host_version(host) for host in hosts))
     else:
         terminalreporter.write_line(
-            "ComfyUI: none was found, so the host tests were SKIPPED. To run them, set COMFYUI_PATH to a ComfyUI folder "
-            "(several are separated by a colon), put one at ~/ComfyUI, or place this pack in its custom_nodes.")
+            "ComfyUI: none was found, so the host tests were SKIPPED. To run them, set COMFYUI_PATH to a ComfyUI "
+            "folder (several are separated by a colon), put one at ~/ComfyUI, or place this pack in its custom_nodes.")

@@ -14,7 +14,7 @@ from glm_core.checkpoint import EMBEDDED, VISION
 from glm_core.evaluation import Ablation, Task, draw_pictures, make_reader
 from glm_core.evaluation.suites.posters import measure, summary, tasks
 from glm_core.glyph import quoted_texts
-from glm_core.pipeline import Compute, LoadedPlanner, PlanRequest, RenderSettings, load, load_planner
+from glm_core.pipeline import LoadedPlanner, PlanRequest, RenderSettings, load, load_planner
 from glm_core.planner import plan_prompt
 from glm_core.plans import Plan
 from glm_core.posters import (
@@ -35,11 +35,11 @@ from glm_core.posters import (
 )
 from glm_core.training.pixels import to_tensor
 from glm_core.vision import tokenize
+from tests.support.compute import CPU
 from tests.support.ocr import needs_ocr
 from tests.support.tasks import task_of
 
 MEBIBYTE = 2**20
-CPU = Compute(torch.device("cpu"), torch.float32)
 ON_GRID = [held_out_poster(random.Random(i)) for i in range(40)]
 POSTERS = ON_GRID[:8]
 FREE = [held_out_poster(random.Random(i), Style(free=True)) for i in range(8)]

@@ -48,8 +48,8 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     for side in ("--width", "--height"):
         add(side, type=int, help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
     add("--seed", type=int, default=PlanRequest.seed,
-        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and its picture i is planned with that "
-             "+ i")
+        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and its picture i is planned with "
+             "its seed + i")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])

@@ -1,107 +1,113 @@
 """How times grow with the area of the picture."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from glm_core.checkpoint import PLANNER
-from glm_core.pipeline import Place
-from glm_core.planner import Sampling, prepare
-from glm_core.planner.decode import decode_n_tokens
+from glm_core.pipeline import Compute
+from glm_core.planner import PromptLayout, Sampling, lay_out_prompt
+from glm_core.planner.decode import TokenSampler, decode_n_tokens
 from glm_core.planner.sampling import seeded_generators
-from glm_core.planner.session import Job, Run
+from glm_core.planner.session import DecodeSession
+from tests.support.tiny import prompt_tokenizer
 
 from .decoder import DiTPair, VAEPair
-from .models import make_ours, prompt_tokenizer
+from .models import make_ours
 from .planner import PROMPT, Clock
 from .report import heading, line
 from .sizes import Size
-from .timing import seconds
+from .timing import median_seconds
 
 WIDTHS = 8, 12, 14, 18
 TOKENS = 8  # timed at each length of the cache
 SIDES = "ours", "diffusers"
 
 
-class PlannerClock:
+class PlannerTimes:
     """Times of our planner; one token is timed at a few lengths of the cache, and those between lie on a line."""
 
-    def __init__(self, size: Size, place: Place):
-        self.place, self.lengths = place, size.cache_lengths
-        self.planner, self.tokenizer = make_ours(PLANNER, size.models.planner(), place), prompt_tokenizer()
+    def __init__(self, size: Size, compute: Compute):
+        self.compute, self.lengths = compute, size.cache_lengths
+        self.planner = make_ours(PLANNER, size.models.planner(), compute)
+        self.tokenizer = prompt_tokenizer(size.models)
         self.token_seconds = [self.token(length) for length in self.lengths]
+
+    def start(self, layout: PromptLayout) -> DecodeSession:
+        return DecodeSession.start(self.planner, layout, 1, self.compute.device, self.compute.dtype)
 
     @torch.inference_mode()
     def token(self, length: int) -> float:
         """Median seconds of a token, its drawing included, when the cache holds ``length`` already."""
-        device, config = self.place.device, self.planner.config
-        drawn = 1, TOKENS + 2  # no pass for the first, a warm-up for the second
-        run = Run.of(self.planner, Job("", torch.zeros(1, length, dtype=torch.int64), [length], [drawn]), 1, device, self.place.dtype)
-        for tensor in (run.cache.keys, run.cache.values):
+        device, config = self.compute.device, self.planner.config
+        grid = 1, TOKENS + 2  # no pass for the first token, a warm-up for the second
+        session = self.start(PromptLayout("", torch.zeros(1, length, dtype=torch.int64), [length], [grid]))
+        for tensor in (session.cache.keys, session.cache.values):
             tensor.normal_()
-        logits = torch.randn(1, config.vision_vocab_size, device=device, dtype=self.place.dtype)
+        logits = torch.randn(1, config.vision_vocab_size, device=device, dtype=self.compute.dtype)
+        tokens = torch.zeros(grid, dtype=torch.int64, device=device)
+        sampler = TokenSampler(Sampling(), seeded_generators(0, 1, device), config.codebook_size)
         clock = Clock(device)
-        decode_n_tokens(run, logits, torch.zeros(drawn, dtype=torch.int64, device=device), length, Sampling(),
-                        seeded_generators(0, 1, device), lambda i, tokens: clock.put(tokens))
-        return np.median(np.diff(clock.times)[1:])
+        decode_n_tokens(session, logits, tokens, length, sampler, lambda i, tokens: clock.put(tokens))
+        return float(np.median(np.diff(clock.times)[1:]))
 
     @torch.inference_mode()
     def plan(self, side: int) -> float:
-        """Seconds for a plan of side x side pixels: its prompt, and its tokens summed over the lengths that the cache goes through."""
-        job = prepare(self.tokenizer, self.planner.config, PROMPT, side, side)
-        run = Run.of(self.planner, job, 1, self.place.device, self.place.dtype)
-        prompt = alone(lambda: run.prefill(job.prompt_ids), self.place)
-        lengths = np.arange(job.prompt_ids.shape[1], job.length - 1)
+        """Seconds of a plan of side x side pixels: its prompt, and its tokens over all lengths of the cache."""
+        layout = lay_out_prompt(self.tokenizer, self.planner.config, PROMPT, side, side)
+        session = self.start(layout)
+        prompt = median_seconds(lambda: session.prefill(layout.prompt_ids), self.compute.device, repeats=1)
+        lengths = np.arange(layout.prompt_ids.shape[1], layout.length - 1)
         return prompt + np.interp(lengths, self.lengths, self.token_seconds).sum()
 
 
-@torch.inference_mode()
-def alone(call: Callable, place: Place) -> float:
-    """Seconds of the second run; the first warms up."""
-    call()
-    return seconds(call, place.device)
-
-
-def slopes(sides: tuple[int, ...], times: list[float]) -> list[float]:
+def exponents(sides: Sequence[int], times: Sequence[float]) -> list[float]:
     """Exponent of the time in the area from each side to the following one."""
-    return [math.log(after / before) / math.log((b / a) ** 2) for a, b, before, after in zip(sides, sides[1:], times, times[1:])]
+    found = []
+    for side, next_side, before, after in zip(sides, sides[1:], times, times[1:]):
+        found.append(math.log(after / before) / math.log((next_side / side) ** 2))
+    return found
 
 
-def grow(title: str, sides: tuple[int, ...], time_of: Callable[[int], float]) -> dict:
+def growth_table(title: str, sides: tuple[int, ...], time_of: Callable[[int], float]) -> dict:
     """Print a table of ``time_of`` over the sides, and give it as it goes to JSON."""
-    print(f"\n{title}", heading(("picture", "seconds", "÷ smallest", "exponent in area"), WIDTHS), sep="\n", flush=True)
-    times = []
+    titles = "picture", "seconds", "÷ smallest", "exponent in area"
+    print(f"\n{title}", heading(titles, WIDTHS), sep="\n", flush=True)
+    times: list[float] = []
     for side in sides:
         times.append(float(time_of(side)))
-        exponent = f"{slopes(sides, times)[-1]:.2f}" if len(times) > 1 else ""
+        exponent = f"{exponents(sides, times)[-1]:.2f}" if len(times) > 1 else ""
         print(line((f"{side}²", f"{times[-1]:.4g}", f"{times[-1] / times[0]:.1f}", exponent), WIDTHS), flush=True)
     overall = float(np.polyfit(np.log(np.square(sides, dtype=float)), np.log(times), 1)[0])
     print(f"over all sizes: area to the power of {overall:.2f}", flush=True)
-    return {"what": title, "sides": sides, "seconds": times, "exponents": slopes(sides, times), "exponent": overall}
+    return {"what": title, "sides": sides, "seconds": times, "exponents": exponents(sides, times), "exponent": overall}
 
 
-def planner_growth(size: Size, place: Place) -> Iterator[dict]:
-    clock = PlannerClock(size, place)
-    yield grow(f"planner {size.models.planner_name}, batch 1, ours; the times of its tokens are summed, not run: measured with "
-               f"{', '.join(map(str, clock.lengths))} positions in the cache, on a line between", size.plan_growth, clock.plan)
+def planner_growth(size: Size, compute: Compute) -> Iterator[dict]:
+    times = PlannerTimes(size, compute)
+    lengths = ", ".join(map(str, times.lengths))
+    title = (f"planner {size.models.planner_name}, batch 1, ours; times of tokens are summed, not run: measured with "
+             f"{lengths} positions in the cache, on a line between")
+    yield growth_table(title, size.plan_growth, times.plan)
 
 
-def dit_growth(size: Size, place: Place) -> Iterator[dict]:
-    pair = DiTPair(size.models, size.growth_layers, place)
+def dit_growth(size: Size, compute: Compute) -> Iterator[dict]:
+    pair = DiTPair(size.models, size.growth_layers, compute)
     for i, name in enumerate(SIDES):
-        yield grow(f"DiT, one step, {size.growth_layers} of {size.models.dit_layers} layers, {name}", size.dit_growth,
-                   lambda side, i=i: alone(pair.steps(side)[i], place))
+        yield growth_table(f"DiT, one step, {size.growth_layers} of {size.models.dit_layers} layers, {name}",
+                           size.dit_growth, lambda side, i=i: median_seconds(pair.steps(side)[i], compute.device, 1))
 
 
-def vae_growth(size: Size, place: Place) -> Iterator[dict]:
-    pair = VAEPair(size.models, place)
+def vae_growth(size: Size, compute: Compute) -> Iterator[dict]:
+    pair = VAEPair(size.models, compute)
     for i, name in enumerate(SIDES):
-        yield grow(f"VAE decode, {name}", size.vae_growth, lambda side, i=i: alone(pair.decoders(side)[i], place))
+        yield growth_table(f"VAE decode, {name}", size.vae_growth,
+                           lambda side, i=i: median_seconds(pair.decoders(side)[i], compute.device, 1))
 
 
-def growth_tables(size: Size, place: Place) -> Iterator[dict]:
-    yield from planner_growth(size, place)
-    yield from dit_growth(size, place)
-    yield from vae_growth(size, place)
+def growth_tables(size: Size, compute: Compute) -> Iterator[dict]:
+    yield from planner_growth(size, compute)
+    yield from dit_growth(size, compute)
+    yield from vae_growth(size, compute)

@@ -1,8 +1,8 @@
-"""Rows of figures: what they are, how they are printed, and how they are kept."""
+"""Rows of figures: what they are, how they are printed, and how they are stored."""
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,25 +11,29 @@ import diffusers
 import torch
 import transformers
 
-from glm_core.pipeline import Place
+from glm_core.pipeline import Compute
 
 WIDTHS = 52, 9, 9, 10, 5, 13
+Note = Callable[[str], None]  # takes a remark, which is printed below the table
 
 
 @dataclass(frozen=True)
 class Measure:
-    """ours and reference in ``unit``. target: what the ratio, ours ÷ reference, is to reach, or to stay below if less is better."""
+    """ours, upstream: figures in ``unit``.
+
+    target: what the ratio, ours ÷ upstream, must reach, or must not exceed where less is better.
+    """
 
     what: str
     ours: float
-    reference: float
+    upstream: float
     unit: str
     more_is_better: bool = True
     target: float | None = None
 
     @property
     def ratio(self) -> float:
-        return self.ours / self.reference
+        return self.ours / self.upstream
 
     @property
     def met(self) -> bool | None:
@@ -37,20 +41,26 @@ class Measure:
             return None
         return self.ratio >= self.target if self.more_is_better else self.ratio <= self.target
 
-    def cells(self, judged: bool) -> list[str]:
-        sign = "≥" if self.more_is_better else "≤"
-        target = f"{sign} {self.target:.2f} {'met' if self.met else 'missed'}" if judged and self.target else ""
-        return [self.what, f"{self.ours:.4g}", f"{self.reference:.4g}", self.unit, f"{self.ratio:.2f}", target]
+    def cells(self, with_target: bool) -> list[str]:
+        """A row of the table."""
+        target = ""
+        if with_target and self.target:
+            sign = "≥" if self.more_is_better else "≤"
+            target = f"{sign} {self.target:.2f} {'met' if self.met else 'missed'}"
+        return [self.what, f"{self.ours:.4g}", f"{self.upstream:.4g}", self.unit, f"{self.ratio:.2f}", target]
 
-    def as_json(self, judged: bool) -> dict:
-        row = {"what": self.what, "ours": self.ours, "reference": self.reference, "unit": self.unit, "ratio": self.ratio}
-        return row | ({"target": self.target, "met": self.met} if judged and self.target else {})
+    def as_json(self, with_target: bool) -> dict:
+        row = {"what": self.what, "ours": self.ours, "upstream": self.upstream, "unit": self.unit, "ratio": self.ratio}
+        if with_target and self.target:
+            row |= {"target": self.target, "met": self.met}
+        return row
 
 
 def line(cells: Iterable[str], widths: Iterable[int] = WIDTHS) -> str:
     """A row of a Markdown table whose columns also stand in line; the first is flush left."""
-    first, *others = (cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(cells, widths)))
-    return f"| {' | '.join([first, *others])} |"
+    first, *others = zip(cells, widths)
+    padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    return f"| {' | '.join(padded)} |"
 
 
 def heading(titles: Iterable[str], widths: Iterable[int] = WIDTHS) -> str:
@@ -59,17 +69,19 @@ def heading(titles: Iterable[str], widths: Iterable[int] = WIDTHS) -> str:
 
 
 def processor() -> str:
+    """Threads, cores, and the processor's name."""
     info = Path("/proc/cpuinfo")
     rows = info.read_text().splitlines() if info.exists() else []
-    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")] or [platform.processor()]
+    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
+    names = names or [platform.processor()]
     return f"{torch.get_num_threads()} threads on {len(names)} cores, {names[0]}"
 
 
-def machine(place: Place) -> dict:
+def machine(compute: Compute) -> dict:
     """Hardware, versions and date."""
     return {
-        "hardware": processor() if place.device.type == "cpu" else torch.cuda.get_device_name(place.device),
-        "dtype": str(place.dtype).removeprefix("torch."),
+        "hardware": processor() if compute.device.type == "cpu" else torch.cuda.get_device_name(compute.device),
+        "dtype": str(compute.dtype).removeprefix("torch."),
         "python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
         "diffusers": diffusers.__version__, "date": date.today().isoformat(),
     }

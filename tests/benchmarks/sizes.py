@@ -7,7 +7,7 @@ from tests.support.tiny import Tiny
 
 @dataclass(frozen=True)
 class Models(Tiny):
-    """The widths that ``Tiny`` fixes are free here; the configs are in the released layout as there."""
+    """``Tiny`` with the remaining widths to choose."""
 
     planner_inner: int = 192
     vision_layers: int = 2
@@ -25,10 +25,14 @@ class Models(Tiny):
 
     def planner(self) -> dict:
         config = super().planner()
-        config["text_config"] |= {"intermediate_size": self.planner_inner}
-        config["vision_config"] |= {"depth": self.vision_layers, "intermediate_size": self.vision_inner}
         config["vq_config"] |= {"embed_dim": self.code_width}
         return config
+
+    def text(self) -> dict:
+        return super().text() | {"intermediate_size": self.planner_inner}
+
+    def vision(self) -> dict:
+        return super().vision() | {"depth": self.vision_layers, "intermediate_size": self.vision_inner}
 
     def dit(self) -> dict:
         return super().dit() | {"time_embed_dim": self.time_width, "condition_dim": self.condition_width}
@@ -42,22 +46,23 @@ class Models(Tiny):
 
 @dataclass(frozen=True)
 class Size:
-    """Sides are in pixels, and pictures square where there is one side. ``judged``: the targets are meant for this size.
+    """How much is measured. Sides are in pixels, and pictures square where there is one side.
 
     planners: of the planner's section; the first is also the one of ``models``.
-    plan_pixels, preview_tokens: width, height and preview of the plans that are timed, which set the number of new tokens.
-    batches: of the planner, with how often each is run; the batch that plans per second are told of is PLANS.
-    dit_steps: sides of the single steps, each with its number of layers and of repeats.
-    cache_lengths: where growth times one token of the planner.
+    plan_pixels: width and height of the plans that are timed. coarse_tokens: of their coarse grid.
+    batches: batch sizes of the planner, with how often each is run; plans per second are given for PLANS of them.
+    dit_steps: side of each single step, its number of layers and of repeats.
+    cache_lengths: lengths of the cache at which growth times one token of the planner.
     growth_layers: of the decoder whose growth is timed.
-    ahead_prompts: of each of the embedded checkpoint's held-out files.
+    lookahead_prompts: of each of the embedded checkpoint's held-out files.
+    has_targets: whether the targets are meant for this size.
     """
 
     device: str
     models: Models
     planners: tuple[Models, ...]
     plan_pixels: tuple[int, int]
-    preview_tokens: int
+    coarse_tokens: int
     batches: dict[int, int]
     dit_steps: tuple[tuple[int, int, int], ...]
     dit_run: tuple[int, int, int]  # side, guided steps, repeats
@@ -71,20 +76,22 @@ class Size:
     vae_growth: tuple[int, ...]
     growth_layers: int
     repeats: int = 3
-    ahead_prompts: int = 20
-    judged: bool = False
+    lookahead_prompts: int = 20
+    has_targets: bool = False
 
 
 PLANS = 8
 RELEASED = Models(
-    planner_layers=40, planner_hidden=4096, planner_heads=32, planner_kv_heads=2, planner_inner=13696, mrope_section=(8, 12, 12),
+    planner_layers=40, planner_hidden=4096, planner_heads=32, planner_kv_heads=2, planner_inner=13696,
+    mrope_section=(8, 12, 12),
     vision_layers=40, vision_width=1536, vision_heads=16, vision_inner=6144, code_width=2048,
     dit_layers=30, dit_heads=32, dit_head_dim=128, time_width=512, condition_width=256,
     glyph_layers=12, glyph_width=1472, glyph_heads=6, glyph_head_dim=64, glyph_inner=3584,
     vae_blocks=(128, 512, 1024, 1024), vae_layers=3, vae_groups=32,
 )
 QUARTER = Models(  # widths are a quarter of the released ones, planner and decoder keep their shares of layers
-    planner_layers=12, planner_hidden=1024, planner_heads=16, planner_kv_heads=2, planner_inner=3424, mrope_section=(4, 6, 6),
+    planner_layers=12, planner_hidden=1024, planner_heads=16, planner_kv_heads=2, planner_inner=3424,
+    mrope_section=(4, 6, 6),
     dit_layers=9, dit_heads=16, dit_head_dim=64, time_width=128, condition_width=64,
     glyph_layers=3, glyph_width=368, glyph_heads=6, glyph_head_dim=16, glyph_inner=896,
     vae_blocks=(32, 128, 256, 256), vae_layers=3,
@@ -93,21 +100,21 @@ SMALL_PLANNER = Models(planner_layers=4, planner_hidden=256, planner_heads=4, pl
                        mrope_section=(4, 6, 6))
 SIZES = {
     "cpu": Size(
-        device="cpu", models=QUARTER, planners=(QUARTER, SMALL_PLANNER), plan_pixels=(256, 128), preview_tokens=32,
-        batches={1: 5, 4: 3, PLANS: 3, 16: 2}, dit_steps=((512, 9, 3), (1024, 3, 2), (2048, 1, 2)), dit_run=(256, 20, 2),
-        vae_sides=(256, 512), image=(256, 8, 2), copy_bytes=2**28, matrix_side=2048,
-        cache_lengths=(64, 512, 2048, 8192, 16768), plan_growth=(256, 512, 1024, 2048, 4096), dit_growth=(256, 512, 1024, 2048),
-        vae_growth=(256, 512, 1024), growth_layers=1, judged=True),
+        device="cpu", models=QUARTER, planners=(QUARTER, SMALL_PLANNER), plan_pixels=(256, 128), coarse_tokens=32,
+        batches={1: 5, 4: 3, PLANS: 3, 16: 2}, dit_steps=((512, 9, 3), (1024, 3, 2), (2048, 1, 2)),
+        dit_run=(256, 20, 2), vae_sides=(256, 512), image=(256, 8, 2), copy_bytes=2**28, matrix_side=2048,
+        cache_lengths=(64, 512, 2048, 8192, 16768), plan_growth=(256, 512, 1024, 2048, 4096),
+        dit_growth=(256, 512, 1024, 2048), vae_growth=(256, 512, 1024), growth_layers=1, has_targets=True),
     "full": Size(
-        device="cuda", models=RELEASED, planners=(RELEASED,), plan_pixels=(512, 512), preview_tokens=256,
-        batches={1: 3, 4: 3, PLANS: 3, 16: 3}, dit_steps=((512, 30, 7), (1024, 30, 5), (2048, 30, 3)), dit_run=(1024, 20, 3),
-        vae_sides=(1024, 2048), image=(1024, 50, 2), copy_bytes=2**32, matrix_side=8192,
-        cache_lengths=(64, 512, 2048, 8192, 16768), plan_growth=(256, 512, 1024, 2048, 4096), dit_growth=(256, 512, 1024, 2048),
-        vae_growth=(256, 512, 1024, 2048), growth_layers=30),
+        device="cuda", models=RELEASED, planners=(RELEASED,), plan_pixels=(512, 512), coarse_tokens=256,
+        batches={1: 3, 4: 3, PLANS: 3, 16: 3}, dit_steps=((512, 30, 7), (1024, 30, 5), (2048, 30, 3)),
+        dit_run=(1024, 20, 3), vae_sides=(1024, 2048), image=(1024, 50, 2), copy_bytes=2**32, matrix_side=8192,
+        cache_lengths=(64, 512, 2048, 8192, 16768), plan_growth=(256, 512, 1024, 2048, 4096),
+        dit_growth=(256, 512, 1024, 2048), vae_growth=(256, 512, 1024, 2048), growth_layers=30),
     "tiny": Size(
-        device="cpu", models=Models(), planners=(Models(),), plan_pixels=(64, 64), preview_tokens=4,
+        device="cpu", models=Models(), planners=(Models(),), plan_pixels=(64, 64), coarse_tokens=4,
         batches={1: 1, 4: 1, PLANS: 1, 16: 1}, dit_steps=((64, 2, 1), (128, 1, 1)), dit_run=(64, 2, 1),
-        vae_sides=(64,), image=(32, 2, 1), copy_bytes=2**20, matrix_side=64,
-        cache_lengths=(64, 256, 512), plan_growth=(32, 64, 128), dit_growth=(32, 64, 128), vae_growth=(32, 64), growth_layers=1,
-        repeats=1, ahead_prompts=1),
+        vae_sides=(64,), image=(32, 2, 1), copy_bytes=2**20, matrix_side=64, cache_lengths=(64, 256, 512),
+        plan_growth=(32, 64, 128), dit_growth=(32, 64, 128), vae_growth=(32, 64), growth_layers=1, repeats=1,
+        lookahead_prompts=1),
 }

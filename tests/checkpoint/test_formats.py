@@ -21,11 +21,11 @@ from glm_core.checkpoint import (
 )
 from glm_core.checkpoint.formats.nvfp4 import from_tiles, to_tiles
 from glm_core.errors import GLMImageError
-from glm_core.pipeline import Compute, load, load_planner
+from glm_core.pipeline import load, load_planner
 from glm_core.planner import PlannerConfig, PlannerModel
+from tests.support.compute import CPU
 from tests.support.tiny import Tiny, write_checkpoint
 
-CPU = Compute(torch.device("cpu"), torch.float32)
 QUANTISED_LAYERS = {PLANNER: "language_model.layers.", DIFFUSION: "transformer_blocks."}
 # largest error of any number, as a share of the matrix's largest number: half the widest step between two numbers
 COARSEST = {"fp8": 1 / 28, "int8": 1 / 254, "nvfp4": 1 / 5}

@@ -25,9 +25,10 @@ from glm_core.checkpoint.read import TOKENIZER_TENSOR
 from glm_core.decoder import DiTConfig, VAEConfig
 from glm_core.errors import GLMImageError
 from glm_core.glyph import GlyphConfig
-from glm_core.pipeline import Compute, build
+from glm_core.pipeline import build
 from glm_core.planner import PlannerConfig, PlannerModel
 from glm_core.vision import VisionConfig
+from tests.support.compute import CPU
 from tests.support.tiny import Tiny, write_checkpoint
 
 # heads as large as the released model's, since shapes do not tell the size of a head
@@ -209,14 +210,13 @@ def test_planner_without_tokenizer_is_named(converted, tmp_path):
 
 def test_missing_and_misshapen_tensors_are_named(released):
     weights = read_part(locate(released, PLANNER), PLANNER)
-    compute = Compute(torch.device("cpu"), torch.float32)
     name = "language_model.layers.1.mlp.down_proj.weight"
     tensor = weights.tensors.pop(name)
     with pytest.raises(GLMImageError, match=f"planner .*: missing tensors: {name}$"):
-        build(PLANNER, weights, compute)
+        build(PLANNER, weights, CPU)
     weights.tensors[name] = tensor[:3]
     with pytest.raises(GLMImageError, match=f"size mismatch for {name}"):
-        build(PLANNER, weights, compute)
+        build(PLANNER, weights, CPU)
 
 
 def test_all_missing_tensors_are_counted(released):

@@ -5,9 +5,9 @@ import json
 import pytest
 from PIL import Image
 
-from glm_core.cli import main
 from glm_core.evaluation import ABLATIONS, ocr
 from glm_core.pipeline.sheet import CELL
+from tests.support.command_line import error_line, run
 from tests.support.ocr import needs_ocr
 from tests.support.tasks import SIGN, write_lines
 from tests.support.tiny import write_checkpoint
@@ -19,8 +19,8 @@ def model(tmp_path_factory):
 
 
 def evaluate(model, prompts, *options):
-    return main(["evaluate", "--model", str(model), "--prompts", str(prompts), "--width", "64", "--height", "64",
-                 "--steps", "1", *map(str, options)])
+    return run("evaluate", "--model", model, "--prompts", prompts, "--width", 64, "--height", 64, "--steps", 1,
+               *options)
 
 
 @needs_ocr
@@ -81,8 +81,7 @@ def test_drawing_settings_change_the_pictures(model, tmp_path, options):
 @needs_ocr
 def test_bad_options_end_with_one_line(model, tmp_path, capsys, options, message):
     assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN), *options) == 1
-    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(error) == 1 and message in error[0]
+    assert message in error_line(capsys)
 
 
 def test_a_missing_reader_is_told_before_anything_is_drawn(model, tmp_path, capsys, monkeypatch):

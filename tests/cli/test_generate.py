@@ -8,9 +8,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from glm_core.checkpoint import PARTS
-from glm_core.cli import main
 from glm_core.images import read_image
 from glm_core.pipeline import default_side
+from tests.support.command_line import error_line, run
+from tests.support.pictures import blobs
 from tests.support.tiny import small_checkpoint
 
 
@@ -20,9 +21,8 @@ def model(tmp_path_factory):
 
 
 def generate(model, out, *options):
-    return main(["generate", "--model", str(model), "--prompt", "a 'sign'", "--width", "96", "--height", "64",
-                 "--steps", "2",
-                 "--out", str(out), *map(str, options)])
+    return run("generate", "--model", model, "--prompt", "a 'sign'", "--width", 96, "--height", 64, "--steps", 2,
+               "--out", out, *options)
 
 
 def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
@@ -53,9 +53,8 @@ def test_every_prompt_is_drawn_as_if_it_were_alone(model, tmp_path, capsys):
 def test_prompt_j_has_the_seeds_that_follow_those_of_prompt_j_minus_1(model, tmp_path):
     """Prompt 1 of a command with batches of 2 is what its own command draws with seed + 2: plan and noise."""
     assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--batch", 2, "--seed", 5) == 0
-    assert main(["generate", "--model", str(model), "--prompt", "another 'sign'", "--width", "96", "--height", "64",
-                 "--steps", "2",
-                 "--seed", "7", "--batch", "2", "--out", str(tmp_path / "alone.png")]) == 0
+    assert run("generate", "--model", model, "--prompt", "another 'sign'", "--width", 96, "--height", 64, "--steps", 2,
+               "--seed", 7, "--batch", 2, "--out", tmp_path / "alone.png") == 0
     for together, alone in (("a-2.png", "alone.png"), ("a-3.png", "alone-1.png")):
         pictures = [np.asarray(Image.open(tmp_path / name)).astype(int) for name in (together, alone)]
         assert np.abs(pictures[0] - pictures[1]).max() <= 1
@@ -98,7 +97,7 @@ def test_bfloat16_runs(model, tmp_path):
 
 
 def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
-    assert main(["convert", str(model), str(tmp_path / "parts")]) == 0
+    assert run("convert", model, tmp_path / "parts") == 0
     assert capsys.readouterr().out.count("GB") == len(PARTS)
     for name, source in (("folder", model), ("parts", tmp_path / "parts")):
         assert generate(source, tmp_path / "a.png", "--latent-out", tmp_path / f"{name}.safetensors") == 0
@@ -120,8 +119,7 @@ def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
 ])
 def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, options, message):
     assert generate(model, tmp_path / "a.png", *options) == 1
-    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(error) == 1 and message in error[0]
+    assert message in error_line(capsys)
     assert not (tmp_path / "a.png").exists()
 
 
@@ -146,8 +144,7 @@ def test_cuda_without_a_gpu_is_refused(model, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "source.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (10, 16, 3), dtype=np.uint8)
-    Image.fromarray(pixels).resize((320, 200), Image.Resampling.BICUBIC).save(path)
+    blobs(320, 200, seed=0).save(path)
     return path
 
 

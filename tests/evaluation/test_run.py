@@ -8,11 +8,11 @@ from PIL import Image
 
 from glm_core.evaluation import ABLATIONS, Ablation, Task, draw_pictures, measure_pictures, rotate
 from glm_core.evaluation.run import plan_requests, render_requests
-from glm_core.pipeline import Compute, PlanRequest, RenderSettings
+from glm_core.pipeline import PlanRequest, RenderSettings
 from glm_core.plans import Plan
+from tests.support.compute import CPU
 from tests.support.tiny import write_checkpoint
 
-CPU = Compute(torch.device("cpu"), torch.float32)
 TEMPLATE, ONE_STEP = PlanRequest("", 64, 64), RenderSettings(steps=1)
 TASKS = [Task("a 'sign'", ("sign",)), Task("b 'sign'", ("sign",)), Task("c", ())]
 

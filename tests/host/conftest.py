@@ -3,26 +3,52 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from glm_core.checkpoint import FORMATS, convert_folder
+from tests.host.graphs import run_and_load, small_workflow
 from tests.support.servers import find_hosts, host_version, serve
 from tests.support.tiny import Tiny, write_checkpoint
 
 HOSTS = find_hosts()
+LORA = "tiny_lora.safetensors"
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """A models folder: the released layout under diffusers/, the converted files where ComfyUI looks for them."""
+    """folder: of models, the released layout under diffusers/, the converted files where ComfyUI looks for them.
+    released: the checkpoint in the released layout."""
     folder = tmp_path_factory.mktemp("models")
     released = write_checkpoint(folder / "diffusers" / "GLM-Image", Tiny(seed=1))
     for quantised in (None, *FORMATS):
         list(convert_folder(released, folder, quantised))
     (folder / "loras").mkdir()
+    save_file(decoder_lora(rank=4, width=32), folder / "loras" / LORA)
     return SimpleNamespace(folder=folder, released=released)
+
+
+def decoder_lora(rank: int, width: int) -> dict[str, torch.Tensor]:
+    """A LoRA of one matrix of the tiny decoder, ``width`` wide."""
+    target = "diffusion_model.transformer_blocks.0.attn1.to_q"
+    generator = torch.Generator().manual_seed(0)
+    return {f"{target}.lora_A.weight": torch.randn(rank, width, generator=generator),
+            f"{target}.lora_B.weight": torch.randn(width, rank, generator=generator)}
 
 
 @pytest.fixture(scope="session", params=HOSTS, ids=host_version)
 def server(request, models, tmp_path_factory):
     with serve(request.param, tmp_path_factory.mktemp("comfyui"), models.folder) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def text_to_image(server):
+    """The shipped workflow, run once: its plan, latent and image."""
+    return run_and_load(server, small_workflow("text_to_image"), "text_to_image")
+
+
+@pytest.fixture(scope="session")
+def custom_sampler(server):
+    """The shipped workflow with SamplerCustomAdvanced, run once."""
+    return run_and_load(server, small_workflow("text_to_image_custom_sampler"), "custom_sampler")

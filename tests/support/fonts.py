@@ -1,4 +1,4 @@
-"""Which fonts this machine has."""
+"""Fonts of this machine."""
 
 from PIL import ImageFont
 

@@ -11,7 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """``peak``: bytes of all tensors made inside that were alive at once, without ``known`` ones. Wants no grad and the meta device."""
+    """``peak``: largest number of bytes of tensors made inside that were alive at once; ``known`` ones do not count.
+
+    Works without gradients and on the meta device.
+    """
 
     def __init__(self, known: Iterable[Tensor] = ()):
         super().__init__()

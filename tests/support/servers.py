@@ -1,6 +1,5 @@
 """Real ComfyUI servers with this pack attached, run beside the tests in processes of their own."""
 
-import itertools
 import json
 import os
 import socket
@@ -10,25 +9,32 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import websocket
 
 PACK = Path(__file__).resolve().parents[2]
 SUPPORT_NODES = PACK / "tests" / "host" / "support_nodes"
+MODEL_FOLDERS = "diffusion_models", "text_encoders", "vae", "loras", "diffusers"
 START_SECONDS = 120
 RUN_SECONDS = 120
 
 
 def find_hosts() -> list[Path]:
-    """ComfyUI folders: those in COMFYUI_PATH (several are separated as in PATH), ~/ComfyUI and ~/ComfyUI-*,
-    and the one in whose custom_nodes this pack lies."""
+    """ComfyUI folders: those in COMFYUI_PATH (separated as in PATH), ~/ComfyUI and ~/ComfyUI-*, and the one that has
+    this pack in its custom_nodes."""
     named = [Path(path) for path in os.environ.get("COMFYUI_PATH", "").split(os.pathsep) if path]
     home = [Path.home() / "ComfyUI", *sorted(Path.home().glob("ComfyUI-*"))]
     candidates = [*named, *home, PACK.parent.parent]
-    return list(dict.fromkeys(path.resolve() for path in candidates if (path / "main.py").is_file() and (path / "comfy").is_dir()))
+    return list(dict.fromkeys(path.resolve() for path in candidates if is_host(path)))
+
+
+def is_host(folder: Path) -> bool:
+    return (folder / "main.py").is_file() and (folder / "comfy").is_dir()
 
 
 def host_version(host: Path) -> str:
@@ -76,38 +82,50 @@ class Server:
             return json.load(answer)
 
     def post(self, path: str, data=None):
-        request = urllib.request.Request(f"{self.url}{path}", json.dumps(data or {}).encode(), {"Content-Type": "application/json"})
+        body = json.dumps(data or {}).encode()
+        request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                body = answer.read()
+                text = answer.read()
         except urllib.error.HTTPError as error:
             raise RunFailed(json.loads(error.read())) from error
-        return json.loads(body) if body else None
+        return json.loads(text) if text else None
 
     @contextmanager
     def listen(self):
         """A client id and its websocket."""
         client = uuid.uuid4().hex
-        connection = websocket.create_connection(f"{self.url.replace('http', 'ws')}/ws?clientId={client}", timeout=RUN_SECONDS)
+        address = f"{self.url.replace('http', 'ws')}/ws?clientId={client}"
+        connection = websocket.create_connection(address, timeout=RUN_SECONDS)
         try:
             yield client, connection
         finally:
             connection.close()
 
-    def run(self, prompt: dict, on_message=lambda message: None) -> dict:
-        """Queue an API prompt and wait; its outputs by node id. ``on_message`` gets every JSON message (binary ones as bytes)."""
+    def run(self, prompt: dict, on_message: Callable[[Any], object] = lambda message: None) -> dict:
+        """Queue an API prompt and wait; its outputs by node id.
+
+        ``on_message`` gets every message: parsed JSON, or bytes. Raises RunFailed when the server refuses the prompt,
+        cannot finish it, or is told to stop.
+        """
         with self.listen() as (client, connection):
             prompt_id = self.post("/prompt", {"prompt": prompt, "client_id": client})["prompt_id"]
             while True:
-                message = connection.recv()
-                message = message if isinstance(message, bytes) else json.loads(message)
+                received = connection.recv()
+                message = received if isinstance(received, bytes) else json.loads(received)
                 on_message(message)
                 if isinstance(message, bytes):
                     continue
                 if message["type"] in ("execution_error", "execution_interrupted"):
                     raise RunFailed(message["data"])
-                if message["type"] == "executing" and message["data"]["node"] is None and message["data"]["prompt_id"] == prompt_id:
+                if is_end(message, prompt_id):
                     return self.get(f"/history/{prompt_id}")[prompt_id]["outputs"]
+
+
+def is_end(message: dict, prompt_id: str) -> bool:
+    """Whether the server says so that no node of this prompt is left to run."""
+    data = message["data"]
+    return message["type"] == "executing" and data["node"] is None and data["prompt_id"] == prompt_id
 
 
 def write_paths(folder: Path, models: Path) -> Path:
@@ -117,28 +135,33 @@ def write_paths(folder: Path, models: Path) -> Path:
     (attached / "glm-image-native").symlink_to(PACK, target_is_directory=True)
     (attached / "glm_test_support").symlink_to(SUPPORT_NODES, target_is_directory=True)
     lines = ["glm:", f"  base_path: {folder}", "  custom_nodes: custom_nodes"]
-    lines += [f"  {kind}: {models / kind}" for kind in ("diffusion_models", "text_encoders", "vae", "loras", "diffusers")]
+    lines += [f"  {kind}: {models / kind}" for kind in MODEL_FOLDERS]
     paths = folder / "extra_model_paths.yaml"
     paths.write_text("\n".join(lines) + "\n")
     return paths
 
 
+def server_command(host: Path, port: int, paths: Path, folders: dict[str, Path]) -> list[str]:
+    options = ["--cpu", "--port", str(port), "--disable-api-nodes", "--disable-auto-launch",
+               "--extra-model-paths-config", str(paths), "--database-url", "sqlite:///:memory:"]
+    for name, folder in folders.items():
+        options += [f"--{name}-directory", str(folder)]
+    return [host_python(host), "main.py", *options]
+
+
 @contextmanager
 def serve(host: Path, folder: Path, models: Path):
     """Start the host's ComfyUI on the CPU with everything it writes below ``folder``; stop it afterwards."""
-    places = {name: folder / name for name in ("output", "temp", "user", "input")}
-    for place in places.values():
-        place.mkdir()
-    port = free_port()
-    arguments = itertools.chain.from_iterable((f"--{name}-directory", str(place)) for name, place in places.items())
-    command = [host_python(host), "main.py", "--cpu", "--port", str(port), "--disable-api-nodes", "--disable-auto-launch",
-               "--extra-model-paths-config", str(write_paths(folder, models)), "--database-url", "sqlite:///:memory:", *arguments]
-    log = folder / "server.log"
+    folders = {name: folder / name for name in ("output", "temp", "user", "input")}
+    for path in folders.values():
+        path.mkdir()
+    port, log = free_port(), folder / "server.log"
+    command = server_command(host, port, write_paths(folder, models), folders)
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTHONPATH", None)
     with log.open("w") as sink:
         process = subprocess.Popen(command, cwd=host, stdout=sink, stderr=subprocess.STDOUT, env=environment)
-    server = Server(f"http://127.0.0.1:{port}", places["output"], places["input"], models, log, host)
+    server = Server(f"http://127.0.0.1:{port}", folders["output"], folders["input"], models, log, host)
     try:
         wait_until_up(server, process)
         yield server

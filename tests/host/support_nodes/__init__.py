@@ -9,17 +9,17 @@ import torch
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import load_file, save_file
 
-MADE = {}  # by name: the reference passes of a run
+MADE = {}  # name → passes of reference images so far, and weak references to the tensors that they gave
 
 
 def output_file(name: str) -> str:
     return os.path.join(folder_paths.get_output_directory(), name)
 
 
-class KeepPlan(io.ComfyNode):
+class SavePlan(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(node_id="TestKeepPlan", category="test", is_output_node=True,
+        return io.Schema(node_id="TestSavePlan", category="test", is_output_node=True,
                          inputs=[io.Custom("GLM_IMAGE_PLAN").Input("plan"), io.String.Input("name")])
 
     @classmethod
@@ -28,10 +28,10 @@ class KeepPlan(io.ComfyNode):
         return io.NodeOutput()
 
 
-class KeepTensors(io.ComfyNode):
+class SaveTensors(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(node_id="TestKeepTensors", category="test", is_output_node=True, inputs=[
+        return io.Schema(node_id="TestSaveTensors", category="test", is_output_node=True, inputs=[
             io.String.Input("name"), io.Latent.Input("latent", optional=True), io.Image.Input("image", optional=True),
             io.Sigmas.Input("sigmas", optional=True), io.Conditioning.Input("conditioning", optional=True)])
 
@@ -54,7 +54,8 @@ class FixedNoise:
 class ReadNoise(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(node_id="TestReadNoise", category="test", inputs=[io.String.Input("path")], outputs=[io.Noise.Output()])
+        return io.Schema(node_id="TestReadNoise", category="test", inputs=[io.String.Input("path")],
+                         outputs=[io.Noise.Output()])
 
     @classmethod
     def execute(cls, path):
@@ -62,7 +63,7 @@ class ReadNoise(io.ComfyNode):
 
 
 class CountReferences(io.ComfyNode):
-    """A clone of the model that counts its reference passes and keeps weak references to what they make."""
+    """A clone of the model that counts its passes of reference images, see MADE."""
 
     @classmethod
     def define_schema(cls):
@@ -97,13 +98,14 @@ class ReportReferences(io.ComfyNode):
         made = MADE[name]
         alive = sum(tensor() is not None for tensor in made["tensors"]) + len(model.model.references.entries)
         assert made["tensors"], "no reference pass was seen"
-        save_file({"passes": torch.tensor(made["passes"]), "alive": torch.tensor(alive)}, output_file(f"{name}.count.safetensors"))
+        counts = {"passes": torch.tensor(made["passes"]), "alive": torch.tensor(alive)}
+        save_file(counts, output_file(f"{name}.count.safetensors"))
         return io.NodeOutput()
 
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [KeepPlan, KeepTensors, ReadNoise, CountReferences, ReportReferences]
+        return [SavePlan, SaveTensors, ReadNoise, CountReferences, ReportReferences]
 
 
 async def comfy_entrypoint():

@@ -1,4 +1,4 @@
-"""Run a command and print its largest resident size in bytes: ``python -m tests.benchmarks.peak COMMAND ...``.
+"""Run a command and print its largest resident size in bytes: ``python -m tests.benchmarks.peak_memory COMMAND ...``.
 
 A process of its own, because a child's figure starts at the size of the process that forks it, and this one is small.
 """

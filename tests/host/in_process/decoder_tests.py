@@ -1,0 +1,103 @@
+"""The decoder under ComfyUI's memory manager: estimates, references, compilation, partial loading."""
+
+import math
+from unittest.mock import patch
+
+import comfy.ldm.modules.attention as comfy_attention
+import comfy.model_management
+import torch
+from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
+
+from glm_core.host.diffusion import STREAMS_IN_MEMORY, load_diffusion_model
+from glm_core.host.references import Reference, storage_device
+
+SHAPE = [1, 16, 128, 128]  # of a latent whose memory is estimated
+CUDA = torch.device("cuda")  # named only, never used
+
+
+def random_references() -> list[Reference]:
+    latents = torch.randn(1, 16, 64, 68), torch.randn(1, 16, 80, 64)
+    return [Reference(latent, torch.zeros(1, latent.shape[2] // 4, latent.shape[3] // 4, dtype=torch.int64))
+            for latent in latents]
+
+
+def estimate(model, references: list[Reference]) -> float:
+    """ComfyUI's estimate of bytes for a latent of SHAPE."""
+    latents = [reference.latent for reference in references]
+    shapes = model.extra_conds_shapes(reference_latents=latents)
+    with patch.object(comfy.model_management, "pytorch_attention_flash_attention", lambda: True):
+        return model.memory_required(SHAPE, {name: [shape] for name, shape in shapes.items()})
+
+
+def inputs(network) -> tuple:
+    """x, timestep, context, prior, target_size, transformer_options for a picture of 96 x 64 pixels."""
+    context = torch.randn(1, 5, network.config.text_embed_dim)
+    prior = torch.randint(0, 64, (1, 1, 8, 12))
+    return torch.randn(1, 16, 8, 12), torch.tensor([500.0]), context, prior, torch.tensor([[64, 96]]), {}
+
+
+def test_the_estimate_of_references_is_what_is_stored(files):
+    model, references = load_diffusion_model(files.diffusion_model).model, random_references()
+    stored = [model.keys_values(reference, CPU, {}) for reference in references]
+    size = sum(tensor.nbytes for layers in stored for pair in layers for tensor in pair)
+    estimated = estimate(model, references) - estimate(model, [])
+    assert math.isclose(estimated, size, rel_tol=0.01), (estimated, size)
+
+
+def test_the_estimate_of_a_picture_is_what_the_network_holds(files):
+    model = load_diffusion_model(files.diffusion_model).model
+    held = STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(SHAPE), None)[0].nbytes
+    assert math.isclose(estimate(model, []), held, rel_tol=1e-6), (estimate(model, []), held)
+
+
+def test_a_run_computes_each_reference_once(files):
+    model, (reference, _) = load_diffusion_model(files.diffusion_model).model, random_references()
+    assert model.keys_values(reference, CPU, {}) is model.keys_values(reference, CPU, {})
+
+
+def test_the_next_run_computes_references_anew(files):
+    model, (reference, _) = load_diffusion_model(files.diffusion_model).model, random_references()
+    before = model.keys_values(reference, CPU, {})
+    model.references.clear()
+    after = model.keys_values(reference, CPU, {})
+    assert after is not before
+    assert torch.equal(after[0][0], before[0][0])
+
+
+def stored_on(size: int) -> str:
+    """Where ``size`` bytes are stored when 10,000 are free and inference needs 4,000."""
+    with patch.object(comfy.model_management, "get_free_memory", lambda device: 10_000), \
+            patch.object(comfy.model_management, "minimum_inference_memory", lambda: 4_000):
+        return str(storage_device(size, CUDA))
+
+
+def test_references_that_fit_are_stored_on_the_device(files):
+    assert stored_on(6_000) == "cuda"
+
+
+def test_references_that_do_not_fit_are_stored_on_the_cpu(files):
+    assert stored_on(6_001) == "cpu"
+
+
+def test_the_network_compiles_to_one_graph_for_both_branches(files):
+    network = load_diffusion_model(files.diffusion_model).model.diffusion_model
+    x, timestep, context, prior, size, options = inputs(network)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)  # a graph break is an error
+    # attention as on a GPU; what a CPU gets asks for free memory in every call
+    with patch.object(comfy_attention, "optimized_attention", comfy_attention.attention_pytorch):
+        for branch in (prior, torch.full_like(prior, -1)):
+            given = x, timestep, context, branch, size, options
+            assert (compiled(*given) - network(*given)).abs().max() <= 1e-5
+            assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_a_half_loaded_decoder_gives_the_same(files):
+    patcher = load_diffusion_model(files.diffusion_model)
+    given = inputs(patcher.model.diffusion_model)
+    check_half_loaded(patcher, lambda: patcher.model.diffusion_model(*given))
+
+
+def test_a_half_loaded_decoder_with_a_lora_gives_the_same(files):
+    patcher = load_diffusion_model(files.diffusion_model)
+    given = inputs(patcher.model.diffusion_model)
+    check_half_loaded_with_patches(patcher, lambda: patcher.model.diffusion_model(*given))

@@ -1,0 +1,211 @@
+"""The planner under ComfyUI's memory manager: what it manages, recorded passes, clones with patches, fused matrices."""
+
+from unittest.mock import patch
+
+import comfy.model_management
+import comfy.model_patcher
+import torch
+from comfy.cli_args import args
+from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches, random_patches
+from safetensors import safe_open
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from glm_core.host import planner as host_planner
+from glm_core.host.loading import pages_weights
+from glm_core.host.planner import HostPlanner, PlanProgress, graph_recorder
+from glm_core.planner import Sampling, lay_out_prompt
+from glm_core.planner.session import DecodeSession, record_cuda_graph_if_possible
+
+CUDA = torch.device("cuda")  # named only, never used
+CANCEL_AFTER = 5
+
+
+def plan_ids(planner: HostPlanner, **options) -> Tensor:
+    """Ids [1, 3, 2] of a plan of 64 x 96 pixels."""
+    return planner.plan("a poster", 64, 96, 1, 3, Sampling(), **options).ids
+
+
+class TracingRecorder:
+    """Records passes as a CUDA graph does: operations and the tensors they work on, and nothing that Python does."""
+
+    def __init__(self):
+        self.recordings = 0
+
+    def __call__(self, step):
+        self.recordings += 1
+        return make_fx(step)()
+
+
+def recorded_plan(planner: HostPlanner, **options) -> tuple[Tensor, int]:
+    """Ids of a plan whose pass is recorded if possible, and how often one was."""
+    recorder = TracingRecorder()
+    with patch.object(planner, "recorder", recorder):
+        return plan_ids(planner, **options), recorder.recordings
+
+
+def with_patches(planner: HostPlanner) -> HostPlanner:
+    """A clone with a random LoRA."""
+    clone = planner.clone()
+    clone.patcher.add_patches(random_patches(clone.patcher))
+    return clone
+
+
+def is_fused(planner: HostPlanner) -> bool:
+    return any(name.endswith("qkv_proj") for name, _ in planner.patcher.model.named_modules())
+
+
+def unfused_planner(files) -> HostPlanner:
+    with patch.object(host_planner, "pages_weights", lambda device: True):
+        return HostPlanner(files.planner)
+
+
+def test_the_table_of_words_is_not_the_managers_to_move(files):
+    planner = HostPlanner(files.planner)
+    with safe_open(files.planner, framework="pt") as file:
+        sizes = [file.get_tensor(name).nbytes for name in file.keys() if "language_model" in name or "lm_head" in name]
+    table = planner.patcher.model.language_model.embed_tokens.weight
+    assert not [name for name in planner.patcher.model.state_dict() if "embed" in name]
+    assert table.nbytes == max(sizes)
+    assert planner.patcher.model_size() + table.nbytes == sum(sizes)
+
+
+def prompt_logits(planner: HostPlanner) -> Tensor:
+    """Logits [1, P, V] after every token of a prompt."""
+    model, layout = planner.patcher.model, lay_out_prompt(planner.tokenizer, planner.config, "a poster", 64, 96)
+    session = DecodeSession.start(model, layout, 1, CPU, torch.float32)
+    return model.lm_head(session.hidden(model.embed(layout.prompt_ids, CPU, torch.float32), 0))
+
+
+def test_a_half_loaded_planner_gives_the_same(files):
+    planner = HostPlanner(files.planner)
+    check_half_loaded(planner.patcher, lambda: prompt_logits(planner))
+
+
+def test_a_half_loaded_planner_with_a_lora_gives_the_same(files):
+    planner = HostPlanner(files.planner)
+    check_half_loaded_with_patches(planner.patcher, lambda: prompt_logits(planner))
+
+
+def test_a_recorded_pass_gives_the_same_plan(files):
+    planner = HostPlanner(files.planner)
+    ids, recordings = recorded_plan(planner)
+    assert torch.equal(ids, plan_ids(planner))
+    assert recordings == 1
+
+
+def test_a_recorded_pass_has_the_patches_of_its_planner(files):
+    planner = HostPlanner(files.planner)
+    patched = with_patches(planner)
+    ids, recordings = recorded_plan(patched)
+    assert torch.equal(ids, plan_ids(patched))
+    assert not torch.equal(ids, plan_ids(planner))
+    assert recordings == 1
+
+
+def test_a_recorded_pass_after_one_with_patches_has_none_of_them(files):
+    planner = HostPlanner(files.planner)
+    expected = plan_ids(planner)
+    recorded_plan(with_patches(planner))
+    ids, recordings = recorded_plan(planner)
+    assert torch.equal(ids, expected)
+    assert recordings == 1
+
+
+def cancelled_plan(planner: HostPlanner) -> bool:
+    """Whether a run with a recorded pass that is cancelled after a few tokens ends there."""
+
+    def stop(progress, i, tokens):
+        if i == CANCEL_AFTER:
+            raise comfy.model_management.InterruptProcessingException
+
+    with patch.object(PlanProgress, "__call__", stop):
+        try:
+            recorded_plan(planner)
+        except comfy.model_management.InterruptProcessingException:
+            return True
+    return False
+
+
+def test_a_recorded_pass_after_a_cancel_gives_the_same_plan(files):
+    planner = HostPlanner(files.planner)
+    expected = plan_ids(planner)
+    assert cancelled_plan(planner)
+    ids, recordings = recorded_plan(planner)
+    assert torch.equal(ids, expected)
+    assert recordings == 1
+
+
+def test_passes_of_several_tokens_are_not_recorded(files):
+    planner = HostPlanner(files.planner)
+    ids, recordings = recorded_plan(planner, lookahead=4)
+    assert torch.equal(ids, plan_ids(planner))
+    assert recordings == 0
+
+
+def test_nothing_is_recorded_where_weights_move(files):
+    planner = HostPlanner(files.planner)
+    expected = plan_ids(planner)
+    planner.patcher.detach()
+    planner.patcher.patch_model(CPU, lowvram_model_memory=planner.patcher.model_size() // 2)
+    with patch.object(comfy.model_management, "load_models_gpu"):
+        ids, recordings = recorded_plan(planner)
+    assert torch.equal(ids, expected)
+    assert recordings == 0
+
+
+def test_passes_are_recorded_on_nvidia(files):
+    with patch.object(comfy.model_management, "is_nvidia", lambda: True):
+        assert graph_recorder(CUDA) is record_cuda_graph_if_possible
+
+
+def test_passes_are_not_recorded_on_other_gpus(files):
+    assert graph_recorder(CUDA) is None
+
+
+def test_passes_are_not_recorded_on_the_cpu(files):
+    with patch.object(comfy.model_management, "is_nvidia", lambda: True):
+        assert graph_recorder(CPU) is None
+
+
+def test_passes_are_not_recorded_where_comfyui_was_told_not_to(files):
+    with patch.object(comfy.model_management, "is_nvidia", lambda: True), \
+            patch.object(args, "disable_cuda_graphs", True, create=True):
+        assert graph_recorder(CUDA) is None
+
+
+def test_patches_of_a_clone_do_not_reach_the_original(files):
+    planner = HostPlanner(files.planner)
+    before = plan_ids(planner)
+    patched = plan_ids(with_patches(planner))
+    assert not torch.equal(patched, before)
+    assert torch.equal(plan_ids(planner), before)
+
+
+def test_a_clone_shares_the_weights(files):
+    planner = HostPlanner(files.planner)
+    clone = planner.clone()
+    assert clone.patcher is not planner.patcher and clone.patcher.model is planner.patcher.model
+    assert clone.vision is not planner.vision and clone.vision.model is planner.vision.model
+
+
+def test_a_clone_without_patches_gives_the_same_plan(files):
+    planner = HostPlanner(files.planner)
+    assert torch.equal(plan_ids(planner.clone()), plan_ids(planner))
+
+
+def test_a_planner_is_fused(files):
+    assert is_fused(HostPlanner(files.planner))
+
+
+def test_a_planner_is_not_fused_where_comfyui_pages_weights(files):
+    assert not is_fused(unfused_planner(files))
+
+
+def test_fused_and_unfused_planners_give_the_same_plan(files):
+    assert torch.equal(plan_ids(HostPlanner(files.planner)), plan_ids(unfused_planner(files)))
+
+
+def test_a_comfyui_that_can_page_weights_does_so_on_a_gpu_alone(files):
+    with patch.object(comfy.model_patcher, "CoreModelPatcher", object, create=True):
+        assert pages_weights(CUDA) and not pages_weights(CPU)

@@ -1,0 +1,49 @@
+"""Run the tests beside this file inside ComfyUI's own process: ``python run.py PACK DIFFUSION_MODEL PLANNER``.
+
+Wants the host's Python, and the host's folder as the working folder. Prints JSON: name of each test → "passed" or its
+traceback. Does without pytest, which a user's ComfyUI does not have.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NamedTuple
+
+pack, diffusion_model, planner = sys.argv[1:]
+del sys.argv[1:]  # ComfyUI has a command line of its own
+sys.path[:0] = [os.getcwd()]
+sys.path.append(pack)
+
+from comfy.cli_args import args  # noqa: E402
+
+args.cpu = True
+
+import decoder_tests  # noqa: E402
+import planner_tests  # noqa: E402
+import torch  # noqa: E402
+
+
+class Files(NamedTuple):
+    """Paths of the tiny model's parts."""
+
+    diffusion_model: str
+    planner: str
+
+
+@torch.inference_mode()
+def run_test(test: Callable[[Files], None], files: Files) -> str:
+    torch.manual_seed(0)
+    try:
+        test(files)
+    except Exception:
+        return traceback.format_exc()
+    return "passed"
+
+
+if __name__ == "__main__":
+    files = Files(diffusion_model, planner)
+    tests = {name: value for module in (decoder_tests, planner_tests) for name, value in vars(module).items()
+             if name.startswith("test_")}
+    print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

@@ -1,0 +1,99 @@
+"""Headless Chromium, driven over the DevTools protocol."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import websocket
+
+from tests.support.servers import free_port
+
+BROWSERS = "chromium", "chromium-browser", "google-chrome"
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+PAGE_SECONDS = 90
+
+
+class Page:
+    """A page of a browser. ``address``: that of its DevTools websocket."""
+
+    def __init__(self, address: str):
+        self.connection = websocket.create_connection(address, timeout=PAGE_SECONDS, suppress_origin=True)
+        self.commands = 0
+
+    def command(self, method: str, **parameters) -> dict:
+        self.commands += 1
+        self.connection.send(json.dumps({"id": self.commands, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(self.connection.recv())
+            if answer.get("id") == self.commands:
+                return answer["result"]
+
+    def evaluate(self, expression: str):
+        """The JSON value of an expression; a promise is awaited."""
+        answer = self.command("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["result"]["description"])
+        return answer["result"].get("value")
+
+    def call(self, function: str, *arguments):
+        """The JSON value of a JavaScript function of JSON arguments."""
+        return self.evaluate(f"({function})({', '.join(map(json.dumps, arguments))})")
+
+    def wait_for(self, condition: str) -> None:
+        deadline = time.monotonic() + PAGE_SECONDS
+        while not self.evaluate(f"Boolean({condition})"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"this must become true within {PAGE_SECONDS} seconds: {condition}")
+            time.sleep(0.2)
+
+    def resize(self, width: int, height: int) -> None:
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+                     mobile=False)
+
+    def screenshot(self, width: int, height: int) -> bytes:
+        """A PNG of the page's upper left corner."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        return base64.b64decode(self.command("Page.captureScreenshot", clip=clip)["data"])
+
+
+def find_browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise SystemExit(f"one of {', '.join(BROWSERS)} must be installed (found none)")
+    return found
+
+
+def page_address(port: int) -> str:
+    """The DevTools address of the browser's first page, once it is there."""
+    deadline = time.monotonic() + PAGE_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PAGE_SECONDS) as answer:
+                targets = json.load(answer)
+            return next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page")
+        except (OSError, StopIteration):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+@contextmanager
+def open_page(url: str, profile: Path, size: tuple[int, int]):
+    """A page of ``size`` (width and height in pixels) that shows ``url``; its browser is closed afterwards."""
+    port = free_port()
+    command = [find_browser(), *FLAGS, f"--user-data-dir={profile}", f"--remote-debugging-port={port}", url]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        page = Page(page_address(port))
+        page.resize(*size)
+        yield page
+        page.connection.close()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)

@@ -17,9 +17,7 @@ from glm_core.glyph import quoted_texts
 from glm_core.pipeline import LoadedPlanner, PlanRequest, RenderSettings, load, load_planner
 from glm_core.planner import plan_prompt
 from glm_core.plans import Plan
-from glm_core.posters.edits import random_edit
-from glm_core.posters.held_out import held_out_edit, held_out_poster
-from glm_core.posters.scene import (
+from glm_core.posters import (
     CELL_CODES,
     SIDE,
     STEP,
@@ -30,9 +28,12 @@ from glm_core.posters.scene import (
     caption,
     cell_codes,
     draw_poster,
-    to_tensor,
+    held_out_edit,
+    held_out_poster,
+    random_edit,
     word_cells,
 )
+from glm_core.training.pixels import to_tensor
 from glm_core.vision import tokenize
 from tests.support.compute import CPU
 from tests.support.ocr import needs_ocr

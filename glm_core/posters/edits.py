@@ -1,10 +1,14 @@
-"""Edits of posters: the poster before and after, and the sentence that asks for it."""
+"""Edits of posters: the poster before and after, and the sentence that asks for the change."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .scene import BACKGROUNDS, COLUMNS, GRID, ROWS, Item, Poster, Style, contrasting, place, random_poster, random_word
+from .random_posters import position_item, random_poster
+from .scene import BACKGROUNDS, COLUMNS, GRID, ROWS, Item, Poster, Style, contrasting, replace_item
+from .words import random_word
+
+KINDS = "recolour", "move", "remove", "repaint"
 
 
 @dataclass(frozen=True)
@@ -14,64 +18,75 @@ class Edit:
     sentence: str
 
 
-def exchange(poster: Poster, old: Item, new: Item | None) -> Poster:
-    """The poster with ``new``, or nothing, in place of ``old``."""
-    return replace(poster, items=tuple(item for item in (new if item is old else item for item in poster.items) if item))
+def recolour(rng: random.Random, poster: Poster, item: Item) -> Edit:
+    colours = [name for name in contrasting(poster.background) if name != item.colour]
+    colour = rng.choice(colours)
+    after = replace_item(poster, item, replace(item, colour=colour))
+    return Edit(poster, after, f"Make the {item.noun} {item.zone_phrase} {colour}.")
 
 
-def recolour(rng: random.Random, poster: Poster, item: Item) -> tuple[Poster, str]:
-    colour = rng.choice([name for name in contrasting(poster.background) if name != item.colour])
-    return exchange(poster, item, replace(item, colour=colour)), f"Make the {item.noun} {item.where} {colour}."
-
-
-def rewrite(rng: random.Random, poster: Poster, new_word: Callable[[], str]) -> tuple[Poster, str]:
-    word = rng.choice(poster.words)
-    fresh = replace(word, text=new_word())
-    return exchange(poster, word, place(rng, fresh, bool(word.size))), f'Change the word {word.where} to "{fresh.text}".'
+def rewrite(rng: random.Random, poster: Poster, new_word: Callable[[], str]) -> Edit:
+    """A new word instead of one of the poster's words, in the same zone."""
+    old = rng.choice(poster.words)
+    text = new_word()
+    new = position_item(rng, replace(old, text=text), free=bool(old.size))
+    return Edit(poster, replace_item(poster, old, new), f'Change the word {old.zone_phrase} to "{text}".')
 
 
 def free_zones(poster: Poster, item: Item) -> list[tuple[str, str]]:
-    """Where an item can move: a word to a row without other items, a shape to a place without any, in a row without words."""
+    """Zones to which an item can move: for a word, in rows without other items; for a shape, in rows without words."""
     others = [other for other in poster.items if other is not item]
-    closed = {other.zone[0] for other in others if not item.kind or not other.kind}
+    closed_rows = {other.zone[0] for other in others if not item.kind or not other.kind}
     taken = {other.zone for other in others} | {item.zone}
-    return [(row, column) for row in ROWS if row not in closed for column in COLUMNS if (row, column) not in taken]
+    open_rows = [row for row in ROWS if row not in closed_rows]
+    return [(row, column) for row in open_rows for column in COLUMNS if (row, column) not in taken]
 
 
-def move(rng: random.Random, poster: Poster, item: Item) -> tuple[Poster, str]:
-    moved = place(rng, replace(item, zone=rng.choice(free_zones(poster, item))), bool(item.size))
-    return exchange(poster, item, moved), f"Move the {item.noun} {item.where} to the {moved.zone_name}."
+def move(rng: random.Random, poster: Poster, item: Item) -> Edit:
+    zone = rng.choice(free_zones(poster, item))
+    moved = position_item(rng, replace(item, zone=zone), free=bool(item.size))
+    after = replace_item(poster, item, moved)
+    return Edit(poster, after, f"Move the {item.noun} {item.zone_phrase} to the {moved.zone_name}.")
 
 
-def remove(poster: Poster, item: Item) -> tuple[Poster, str]:
-    return exchange(poster, item, None), f"Remove the {item.noun} {item.where}."
+def remove(poster: Poster, item: Item) -> Edit:
+    return Edit(poster, replace_item(poster, item, None), f"Remove the {item.noun} {item.zone_phrase}.")
 
 
-def repaint(rng: random.Random, poster: Poster) -> tuple[Poster, str]:
-    fits = [name for name in BACKGROUNDS if name != poster.background and {item.colour for item in poster.items} <= {*contrasting(name)}]
-    background = rng.choice(fits or [poster.background])
-    return replace(poster, background=background), f"Make the background {background}."
+def repaint(rng: random.Random, poster: Poster) -> Edit:
+    """Another background that contrasts with all items; the same one if there is none."""
+    colours = {item.colour for item in poster.items}
+    others = [name for name in BACKGROUNDS if name != poster.background and colours <= set(contrasting(name))]
+    background = rng.choice(others or [poster.background])
+    return Edit(poster, replace(poster, background=background), f"Make the background {background}.")
 
 
-def edit_poster(rng: random.Random, before: Poster, new_word: Callable[[], str] | None) -> Edit:
-    """One change: a new word, or, without one, of an item's colour or place, or of the background."""
+def edit_poster(rng: random.Random, poster: Poster, new_word: Callable[[], str] | None) -> Edit:
+    """One change: with ``new_word``, of a word; otherwise of a colour, a zone or the background, or a removal."""
     if new_word:
-        return Edit(before, *rewrite(rng, before, new_word))
-    item = rng.choice(before.items)
-    kind = rng.choice(("recolour", "move", "remove", "repaint"))
+        return rewrite(rng, poster, new_word)
+    item = rng.choice(poster.items)
+    kind = rng.choice(KINDS)
     if kind == "recolour":
-        return Edit(before, *recolour(rng, before, item))
-    if kind == "move" and free_zones(before, item):
-        return Edit(before, *move(rng, before, item))
-    return Edit(before, *(repaint(rng, before) if kind == "repaint" else remove(before, item)))
+        return recolour(rng, poster, item)
+    if kind == "repaint":
+        return repaint(rng, poster)
+    if kind == "move" and free_zones(poster, item):
+        return move(rng, poster, item)
+    return remove(poster, item)
 
 
-def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(), style: Style = Style()) -> Edit:
-    """Of a random poster; with ``letters``, a new word of that many."""
-    before = random_poster(rng, None, held_out, style)
-    return edit_poster(rng, before, (lambda: random_word(rng, letters, held_out, style.chinese)) if letters else None)
+def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(),
+                style: Style = Style()) -> Edit:
+    """An edit of a random poster: a new word with this many letters, or, if 0, another kind of change."""
+    poster = random_poster(rng, None, held_out, style)
+
+    def new_word() -> str:
+        return random_word(rng, letters, held_out, style.chinese)
+
+    return edit_poster(rng, poster, new_word if letters else None)
 
 
 def random_letters(rng: random.Random) -> int:
-    """For ``random_edit``: every other edit writes a word."""
+    """Letters of the new word, for ``random_edit``: 0 for half of the edits."""
     return rng.choice((0, rng.randint(1, GRID)))

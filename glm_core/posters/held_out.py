@@ -1,50 +1,43 @@
-"""Words that no training poster shows, and prompts with them to evaluate on."""
+"""Words that no training poster shows, and files of prompts with these words, for evaluation."""
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from .captions import caption
+from .draw import draw_poster
 from .edits import Edit, edit_poster
-from .scene import GRID, Poster, Style, caption, draw_poster, random_poster, with_words
+from .random_posters import random_poster
+from .scene import GRID, Poster, Style
+from .words import with_words
 
-TEXT = """
-ACTOR AIRPORT ALARM ALMOND AMBER ANCHOR ANGEL APPLE APRIL ARENA ARROW AUTUMN AVENUE BAKERY BALLET BAMBOO BANANA BANK BARBER BASIL BEACH
-BERRY BIRD BISTRO BLOSSOM BLUE BOAT BOOKS BOTTLE BREAD BRIDGE BUTTER CABIN CACTUS CAFE CAMERA CANDLE CANYON CARROT CASTLE CEDAR CHAPEL
-CHEESE CHERRY CINEMA CIRCUS CITY CLOCK CLOUD COAST COFFEE COMET CORAL CORNER COTTON CRYSTAL DAISY DANCE DELTA DESERT DINER DOLPHIN
-DRAGON DREAM EAGLE EARTH EAST ECHO EMBER ENGINE EXIT FABLE FALCON FARM FERRY FESTIVAL FIELD FLAME FLOWER FOREST FOUNTAIN FOX GALAXY
-GALLERY GARDEN GINGER GLACIER GOLD GRAPE GREEN GUITAR HARBOR HARVEST HAZEL HEAVEN HERON HONEY HORIZON HOTEL ICE INDIGO INK IRIS ISLAND
-IVORY JASMINE JAZZ JEWEL JUNGLE KITCHEN KIWI LAGOON LAKE LANTERN LAUREL LAVENDER LEMON LIBRARY LILY LION LOTUS LUNA MAGIC MANGO MAPLE
-MARBLE MARKET MEADOW MELON METRO MINT MIRROR MOON MOTEL MUSEUM MUSIC NECTAR NIGHT NORTH OASIS OCEAN OLIVE OPAL OPEN OPERA ORCHID ORBIT
-OTTER PALACE PALM PANDA PAPER PARK PEACH PEARL PEPPER PIANO PILOT PLANET PLAZA POET POOL PRISM QUARTZ QUEEN QUIET RADIO RAIN RAVEN
-RIVER ROBIN ROCKET ROSE RUBY SAFARI SAIL SALON SAND SATURN SCHOOL SHADOW SILVER SKY SNOW SONG SPRING STAR STATION STONE STORM STUDIO
-SUGAR SUMMER SUNRISE SUNSET SWAN TAVERN TAXI TEA TEMPLE THEATER THUNDER TIGER TOAST TOWER TRAIN TULIP TUNNEL VALLEY VANILLA VELVET
-VIOLET VIOLIN VOYAGE WALNUT WATER WAVE WEST WHALE WILLOW WIND WINTER WOLF YACHT YELLOW ZEBRA ZEN
+ENGLISH_TEXT = """
+ACTOR AIRPORT ALARM ALMOND AMBER ANCHOR ANGEL APPLE APRIL ARENA ARROW AUTUMN AVENUE BAKERY BALLET BAMBOO BANANA BANK
+BARBER BASIL BEACH BERRY BIRD BISTRO BLOSSOM BLUE BOAT BOOKS BOTTLE BREAD BRIDGE BUTTER CABIN CACTUS CAFE CAMERA
+CANDLE CANYON CARROT CASTLE CEDAR CHAPEL CHEESE CHERRY CINEMA CIRCUS CITY CLOCK CLOUD COAST COFFEE COMET CORAL CORNER
+COTTON CRYSTAL DAISY DANCE DELTA DESERT DINER DOLPHIN DRAGON DREAM EAGLE EARTH EAST ECHO EMBER ENGINE EXIT FABLE
+FALCON FARM FERRY FESTIVAL FIELD FLAME FLOWER FOREST FOUNTAIN FOX GALAXY GALLERY GARDEN GINGER GLACIER GOLD GRAPE
+GREEN GUITAR HARBOR HARVEST HAZEL HEAVEN HERON HONEY HORIZON HOTEL ICE INDIGO INK IRIS ISLAND IVORY JASMINE JAZZ JEWEL
+JUNGLE KITCHEN KIWI LAGOON LAKE LANTERN LAUREL LAVENDER LEMON LIBRARY LILY LION LOTUS LUNA MAGIC MANGO MAPLE MARBLE
+MARKET MEADOW MELON METRO MINT MIRROR MOON MOTEL MUSEUM MUSIC NECTAR NIGHT NORTH OASIS OCEAN OLIVE OPAL OPEN OPERA
+ORCHID ORBIT OTTER PALACE PALM PANDA PAPER PARK PEACH PEARL PEPPER PIANO PILOT PLANET PLAZA POET POOL PRISM QUARTZ
+QUEEN QUIET RADIO RAIN RAVEN RIVER ROBIN ROCKET ROSE RUBY SAFARI SAIL SALON SAND SATURN SCHOOL SHADOW SILVER SKY SNOW
+SONG SPRING STAR STATION STONE STORM STUDIO SUGAR SUMMER SUNRISE SUNSET SWAN TAVERN TAXI TEA TEMPLE THEATER THUNDER
+TIGER TOAST TOWER TRAIN TULIP TUNNEL VALLEY VANILLA VELVET VIOLET VIOLIN VOYAGE WALNUT WATER WAVE WEST WHALE WILLOW
+WIND WINTER WOLF YACHT YELLOW ZEBRA ZEN
 """
 CHINESE_TEXT = """
 春天 夏天 秋天 冬天 春风 秋风 春雨 秋雨 春花 秋月 花店 书店 茶店 酒店 门店 火山 雪山 山水 山门 山地
 天山 风雨 雨水 雨天 雪花 雪地 水鸟 花鸟 花茶 山花 星月 日月 天地 天书 书画 木门 火星 水星 木星 星火 风水
 山水画 花鸟画 书画店 风花雪月 春夏秋冬 天地日月
 """
-WORDS = frozenset(TEXT.split()) | frozenset(CHINESE_TEXT.split())
-LEAST_LETTERS = 3  # the reader of evaluate misses many single letters even in perfect pictures
-
-
-CANDIDATES = [word for word in sorted(TEXT.split()) if LEAST_LETTERS <= len(word) <= GRID]
-CHINESE_CANDIDATES = sorted(CHINESE_TEXT.split())
-
-
-def held_out_poster(rng: random.Random, style: Style = Style()) -> Poster:
-    words = rng.sample(CHINESE_CANDIDATES if style.chinese else CANDIDATES, rng.choice((1, 1, 2)))
-    return with_words(random_poster(rng, tuple(map(len, words)), style=style), words)
-
-
-def to_line(prompt: str, poster: Poster, **more) -> str:
-    shapes = [{"kind": shape.kind, "colour": shape.colour, "zone": list(shape.zone)} for shape in poster.shapes]
-    texts = [word.text for word in poster.words]
-    return json.dumps({"prompt": prompt, "texts": texts, "shapes": shapes, **more}, ensure_ascii=False) + "\n"
-
-
-KINDS = {
+HELD_OUT_WORDS = frozenset(ENGLISH_TEXT.split()) | frozenset(CHINESE_TEXT.split())
+LEAST_LETTERS = 3  # OCR misses many single letters, even in perfect pictures
+ENGLISH_WORDS = [word for word in sorted(ENGLISH_TEXT.split()) if LEAST_LETTERS <= len(word) <= GRID]
+CHINESE_WORDS = sorted(CHINESE_TEXT.split())
+STYLES: dict[str, Callable[[int], Style]] = {  # kind of prompt file -> style of its i-th poster
     "grid": lambda i: Style(),
     "free": lambda i: Style(free=True),
     "chinese": lambda i: Style(free=i % 2 > 0, chinese=True),
@@ -52,20 +45,40 @@ KINDS = {
 }
 
 
+def held_out_poster(rng: random.Random, style: Style = Style()) -> Poster:
+    """A random poster with one or two held-out words."""
+    candidates = CHINESE_WORDS if style.chinese else ENGLISH_WORDS
+    words = rng.sample(candidates, rng.choice((1, 1, 2)))
+    lengths = tuple(len(word) for word in words)
+    return with_words(random_poster(rng, lengths, style=style), words)
+
+
+def to_line(prompt: str, poster: Poster, **more: Any) -> str:
+    """A task for ``evaluate`` as a line of JSON: the prompt, what its picture should show, and ``more`` fields."""
+    shapes = [{"kind": shape.kind, "colour": shape.colour, "zone": list(shape.zone)} for shape in poster.shapes]
+    texts = [word.text for word in poster.words]
+    return json.dumps({"prompt": prompt, "texts": texts, "shapes": shapes, **more}, ensure_ascii=False) + "\n"
+
+
 def write_prompts(path: Path, count: int, kind: str) -> None:
-    """A JSONL file for ``evaluate``, of posters of one of ``KINDS``."""
+    """Write a JSONL file of captions for ``evaluate``. ``kind``: a key of STYLES."""
     rng = random.Random(kind)
-    posters = [held_out_poster(rng, KINDS[kind](i)) for i in range(count)]
-    path.write_text("".join(to_line(caption(poster), poster) for poster in posters), encoding="utf-8")
+    posters = [held_out_poster(rng, STYLES[kind](i)) for i in range(count)]
+    lines = [to_line(caption(poster), poster) for poster in posters]
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def held_out_edit(rng: random.Random, new_word: bool) -> Edit:
-    """Of a poster on the grid, with held-out words before and after."""
-    return edit_poster(rng, held_out_poster(rng), (lambda: rng.choice(CANDIDATES)) if new_word else None)
+    """An edit of a poster on the token grid, with held-out words before and after."""
+    poster = held_out_poster(rng)
+    return edit_poster(rng, poster, (lambda: rng.choice(ENGLISH_WORDS)) if new_word else None)
 
 
 def write_edits(path: Path, count: int) -> None:
-    """A JSONL file for ``evaluate``, of edits of posters that are drawn into a folder beside it. Every other edit writes a word."""
+    """Write a JSONL file of edits for ``evaluate``, and the posters before the edit into a folder of the same name.
+
+    Every other edit writes a word.
+    """
     rng, folder = random.Random("edits"), path.with_suffix("")
     folder.mkdir(exist_ok=True)
     lines = []

@@ -1,40 +1,48 @@
-"""The small model's tokenizer: common words whole, the letters of quoted words one by one."""
+"""The small model's tokenizer: common words are one token, quoted words one token per letter."""
 
 import json
 import random
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from .scene import CELL_CODES, Style, caption, random_poster
+from .captions import caption
+from .codebook import CODEBOOK_SIZE
+from .random_posters import random_poster
+from .scene import Style
 
-CODES = len(CELL_CODES)
-IMAGE_START, IMAGE_END = CODES, CODES + 1  # behind the codebook, as in the released vocabulary
-VISUAL_IDS = CODES + 2
+IMAGE_START, IMAGE_END = CODEBOOK_SIZE, CODEBOOK_SIZE + 1  # after the codebook, as in the released vocabulary
+VISUAL_IDS = CODEBOOK_SIZE + 2
 CONTROLS = ("<|endoftext|>", "<sop>", "<eop>", "<|image|>")
-CAPTIONS = 2000
-TEXT_WORDS = 600  # at most; more words than captions have
+CAPTIONS = 2000  # to learn the vocabulary from
+MOST_TEXT_TOKENS = 600  # more than captions need
+
+
+def make_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    """Capitals, digits and Chinese characters stand alone, so that words are spelled."""
+    spelled = pre_tokenizers.Split(Regex("[A-Z0-9\u4e00-\u9fff]"), "isolated")
+    return pre_tokenizers.Sequence([spelled, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+
+
+def learn_text_tokens(seed: int) -> tuple[list[str], list[tuple[str, str]]]:
+    """Tokens and merges of a byte-pair encoding learned from captions."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = make_pre_tokenizer()
+    rng = random.Random(seed)
+    captions = [caption(random_poster(rng, style=Style(i % 2 > 0, i % 3 > 1))) for i in range(CAPTIONS)]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=MOST_TEXT_TOKENS, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(captions, trainer)
+    ids = tokenizer.get_vocab()
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    return sorted(ids, key=lambda token: ids[token]), [(left, right) for left, right in merges]
 
 
 def make_tokenizer(seed: int = 0) -> Tokenizer:
-    """Byte-pair encoding learned from captions. Capitals, digits and Chinese stand alone, so that words are spelled.
-
-    Visual ids come first.
-    """
-    letters_apart = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex("[A-Z0-9\u4e00-\u9fff]"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
-    learned = Tokenizer(models.BPE())
-    learned.pre_tokenizer = letters_apart
-    rng = random.Random(seed)
-    captions = (caption(random_poster(rng, style=Style(i % 2 > 0, i % 3 > 1))) for i in range(CAPTIONS))
-    learned.train_from_iterator(captions, trainers.BpeTrainer(
-        vocab_size=TEXT_WORDS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
-
-    words = sorted(learned.get_vocab(), key=learned.get_vocab().get)
-    merges = [tuple(merge) for merge in json.loads(learned.to_str())["model"]["merges"]]
-    vocabulary = {f"<|dit_token_{i}|>": i for i in range(VISUAL_IDS)}
-    vocabulary |= {word: VISUAL_IDS + i for i, word in enumerate(words)}
-    vocabulary |= {name: VISUAL_IDS + len(words) + i for i, name in enumerate(CONTROLS)}
+    """A byte-pair tokenizer. Its ids: the codebook, image start and end, then tokens of text, then control tokens."""
+    text_tokens, merges = learn_text_tokens(seed)
+    visual_tokens = [f"<|dit_token_{i}|>" for i in range(VISUAL_IDS)]
+    vocabulary = {token: i for i, token in enumerate([*visual_tokens, *text_tokens, *CONTROLS])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = letters_apart
+    tokenizer.pre_tokenizer = make_pre_tokenizer()
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in CONTROLS])
     return tokenizer

@@ -1,1 +1,1 @@
-"""The recipe: posters drawn by the program, and one trainer for each part of a small GLM-Image."""
+"""Training of the embedded model on posters that the program draws: one trainer per part, and the recipe."""

@@ -11,10 +11,9 @@ from ..decoder import AutoencoderKL, GLMImageDiT, network_timestep, resolution_s
 from ..decoder.vae import latent_statistics
 from ..glyph import GlyphEncoder, glyph_tokens, quoted_texts
 from ..plans import prior_map
-from ..posters.edits import random_edit, random_letters
-from ..posters.held_out import WORDS
-from ..posters.scene import (
+from ..posters import (
     GRID,
+    HELD_OUT_WORDS,
     LARGE_LETTERS,
     SIDE,
     Poster,
@@ -22,21 +21,23 @@ from ..posters.scene import (
     caption,
     cell_codes,
     random_dense_page,
+    random_edit,
+    random_letters,
     random_poster,
     random_short_text,
     random_style,
-    to_pixels,
 )
+from .pixels import to_pixels
 
-WORDS_A_POSTER = 1, 2, 2, 3  # more than prompts ask for, as letters are what takes long to learn
-EDITS = 0.2  # share of edits among posters
-DRAWN_FREE = 0.7  # share of free posters among them
-SHORT_WORDS = 0.6  # share of posters whose words are all short enough to be large
-UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for guidance
+WORD_COUNTS = 1, 2, 2, 3  # words per poster; more than prompts ask for, because letters take longest to learn
+EDITS = 0.2  # share of edits among batches of posters
+FREE_POSTERS = 0.7  # share of free posters in these batches
+SHORT_WORDS = 0.6  # share of batches whose words are all short enough to be large
+UNCONDITIONAL = 0.1  # share of batches without plan and glyphs, for classifier-free guidance
 
 
 class Renderer(nn.Module):
-    """The two networks under one roof, so that one optimizer trains them."""
+    """The two networks as one module, so that one optimizer trains both."""
 
     def __init__(self, dit: GLMImageDiT, glyph: GlyphEncoder):
         super().__init__()
@@ -45,9 +46,10 @@ class Renderer(nn.Module):
 
 @dataclass(frozen=True)
 class Group:
-    """Posters whose texts have the same lengths: latents [B, 16, h, w], codes [B, rows, columns], glyph ids [B][texts][n].
+    """A training batch of posters whose texts have the same lengths.
 
-    ``before``: latents and codes of the posters that were edited.
+    latents: [B, 16, h, w], normalised. codes: [B, rows, columns]. glyphs: glyph ids of each text, [B][texts][n].
+    before: latents and codes of the posters before an edit.
     """
 
     latents: Tensor
@@ -57,89 +59,104 @@ class Group:
 
 
 @torch.inference_mode()
-def encode_posters(vae: AutoencoderKL, posters: list[Poster], prompts: list[str], device) -> tuple[Tensor, Tensor]:
-    """Normalised latents, and codes for these prompts."""
+def encode_posters(vae: AutoencoderKL, posters: list[Poster], prompts: list[str],
+                   device: torch.device) -> tuple[Tensor, Tensor]:
+    """Normalised latents [B, 16, h, w], and codes [B, rows, columns] for these prompts; on the CPU."""
     latents = vae.encode(to_pixels(posters).to(device)).float()
     mean, std = latent_statistics(vae.config, latents)
     codes = [cell_codes(poster, quoted_texts(prompt)) for poster, prompt in zip(posters, prompts, strict=True)]
     return ((latents - mean) / std).cpu(), torch.tensor(codes)
 
 
-def prompted(vae: AutoencoderKL, posters: list[Poster], prompts: list[str], device, before: tuple[Tensor, Tensor] | None = None) -> Group:
-    return Group(*encode_posters(vae, posters, prompts, device), sorted_texts(prompts), before)
-
-
-def draw_group(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:
-    longest = LARGE_LETTERS if rng.random() < SHORT_WORDS else GRID
-    lengths = tuple(rng.randint(1, longest) for _ in range(rng.choice(WORDS_A_POSTER)))
-    posters = [random_poster(rng, lengths, WORDS, style) for _ in range(batch)]
-    return prompted(vae, posters, [caption(poster) for poster in posters], device)
-
-
-def draw_dense_pages(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
-    """Of a quarter of a poster's size, and without glyphs, as they have no caption."""
-    walls = [random_dense_page(rng, random_style(rng, serif), WORDS, GRID // 2) for _ in range(batch)]
-    return prompted(vae, walls, [""] * batch, device)
-
-
-def draw_short_texts(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
-    """Short texts, from which the glyphs' part is learned soonest."""
-    lengths = tuple(rng.randint(1, GRID // 2) for _ in range(rng.choice((1, 2))))
-    style = random_style(rng, serif)
-    signs = [random_short_text(rng, lengths, WORDS, style) for _ in range(batch)]
-    return prompted(vae, signs, [" ".join(f'"{word.text}"' for word in sign.words) for sign in signs], device)
-
-
-def draw_pages_or_texts(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
-    return rng.choice((draw_dense_pages, draw_short_texts))(vae, batch, serif, rng, device)
-
-
-def draw_posters(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device) -> Group:
-    """Of prompts or of edits."""
-    draw = draw_edits if rng.random() < EDITS else draw_group
-    return draw(vae, batch, random_style(rng, serif, DRAWN_FREE), rng, device)
-
-
-def draw_edits(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device) -> Group:
-    letters = random_letters(rng)
-    edits = [random_edit(rng, letters, WORDS, style) for _ in range(batch)]
-    before = encode_posters(vae, [edit.before for edit in edits], [""] * batch, device)
-    return prompted(vae, [edit.after for edit in edits], [edit.sentence for edit in edits], device, before)
-
-
 def sorted_texts(prompts: list[str]) -> list[list[list[int]]]:
-    """Glyph ids of the prompts' texts, longer texts first in every item, so that texts of a batch stack."""
+    """Glyph ids of the texts that each prompt quotes, the longest first, so that texts of a batch can be stacked."""
     return [sorted(glyph_tokens(quoted_texts(prompt)), key=len, reverse=True) for prompt in prompts]
 
 
-def embed_glyphs(encoder: GlyphEncoder, glyphs: list[list[list[int]]], device) -> Tensor:
-    """[B, sum of lengths, width]: the k-th texts of all items are encoded together."""
-    stacked = [torch.tensor([texts[k] for texts in glyphs], device=device) for k in range(len(glyphs[0]))]
-    return torch.cat([encoder(ids) for ids in stacked], dim=1)
+def make_group(vae: AutoencoderKL, posters: list[Poster], prompts: list[str], device: torch.device,
+               before: tuple[Tensor, Tensor] | None = None) -> Group:
+    latents, codes = encode_posters(vae, posters, prompts, device)
+    return Group(latents, codes, sorted_texts(prompts), before)
 
 
-def decoder_loss(model: Renderer, group: Group, rng: random.Random, device) -> Tensor:
-    """Squared error of the velocity from the latent to noise, at noise levels drawn evenly."""
+def draw_captioned(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device: torch.device) -> Group:
+    longest = LARGE_LETTERS if rng.random() < SHORT_WORDS else GRID
+    count = rng.choice(WORD_COUNTS)
+    lengths = tuple(rng.randint(1, longest) for _ in range(count))
+    posters = [random_poster(rng, lengths, HELD_OUT_WORDS, style) for _ in range(batch)]
+    return make_group(vae, posters, [caption(poster) for poster in posters], device)
+
+
+def draw_edits(vae: AutoencoderKL, batch: int, style: Style, rng: random.Random, device: torch.device) -> Group:
+    letters = random_letters(rng)
+    edits = [random_edit(rng, letters, HELD_OUT_WORDS, style) for _ in range(batch)]
+    before = encode_posters(vae, [edit.before for edit in edits], [""] * batch, device)
+    return make_group(vae, [edit.after for edit in edits], [edit.sentence for edit in edits], device, before)
+
+
+def draw_posters(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device: torch.device) -> Group:
+    """Posters with their captions, or edits of posters. ``serif``: share of batches with serif letters."""
+    draw = draw_edits if rng.random() < EDITS else draw_captioned
+    return draw(vae, batch, random_style(rng, serif, FREE_POSTERS), rng, device)
+
+
+def draw_dense_pages(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device: torch.device) -> Group:
+    """Dense pages a quarter the size of a poster. They have no captions and so no glyphs."""
+    pages = [random_dense_page(rng, random_style(rng, serif), HELD_OUT_WORDS, GRID // 2) for _ in range(batch)]
+    return make_group(vae, pages, [""] * batch, device)
+
+
+def draw_short_texts(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random, device: torch.device) -> Group:
+    """Short texts, from which the use of the glyphs is learned fastest."""
+    count = rng.choice((1, 2))
+    lengths = tuple(rng.randint(1, GRID // 2) for _ in range(count))
+    style = random_style(rng, serif)
+    pages = [random_short_text(rng, lengths, HELD_OUT_WORDS, style) for _ in range(batch)]
+    prompts = [" ".join(f'"{word.text}"' for word in page.words) for page in pages]
+    return make_group(vae, pages, prompts, device)
+
+
+def draw_pages_or_texts(vae: AutoencoderKL, batch: int, serif: float, rng: random.Random,
+                        device: torch.device) -> Group:
+    draw = rng.choice((draw_dense_pages, draw_short_texts))
+    return draw(vae, batch, serif, rng, device)
+
+
+def embed_glyphs(encoder: GlyphEncoder, glyphs: list[list[list[int]]], device: torch.device) -> Tensor:
+    """Glyph ids [B][texts][n] → [B, sum of lengths, width]. The k-th texts of all items are encoded together."""
+    encoded = []
+    for k in range(len(glyphs[0])):
+        ids = torch.tensor([texts[k] for texts in glyphs], device=device)
+        encoded.append(encoder(ids))
+    return torch.cat(encoded, dim=1)
+
+
+def codes_on_latent(codes: Tensor, latents: Tensor) -> Tensor:
+    """Codes [B, rows, columns] → [B, 1, h, w], one per latent pixel, on the latents' device."""
+    return prior_map(codes, *latents.shape[-2:]).to(latents.device)
+
+
+def reference_keys(dit: GLMImageDiT, group: Group, device: torch.device) -> list:
+    """Keys and values of the posters before the edit, one entry per layer, as the decoder's only reference image."""
+    if group.before is None:
+        return []
+    latents, codes = group.before
+    latents = latents.to(device)
+    return [list(dit.reference_keys_values(latents, codes_on_latent(codes, latents)))]
+
+
+def decoder_loss(model: Renderer, group: Group, rng: random.Random, device: torch.device) -> Tensor:
+    """Mean squared error of the predicted velocity from latent to noise, at uniformly drawn noise levels."""
     latents = group.latents.to(device)
     noise, sigma = torch.randn_like(latents), torch.rand(len(latents), device=device).clamp(min=1e-3)
     mixed = torch.lerp(latents, noise, sigma[:, None, None, None])
     timestep = network_timestep(sigma, resolution_shift(SIDE, SIDE))
     if rng.random() < UNCONDITIONAL:
-        nothing = embed_glyphs(model.glyph, [glyph_tokens([""])] * len(latents), device)
-        velocity = model.dit(mixed, timestep, nothing)
+        no_text = embed_glyphs(model.glyph, [glyph_tokens([""])] * len(latents), device)
+        velocity = model.dit(mixed, timestep, no_text)
     else:
         texts = embed_glyphs(model.glyph, group.glyphs, device)
-        velocity = model.dit(mixed, timestep, texts, on_latents(group.codes, latents), references=reference_keys(model.dit, group, device))
+        plan = codes_on_latent(group.codes, latents)
+        references = reference_keys(model.dit, group, device)
+        velocity = model.dit(mixed, timestep, texts, plan, references=references)
     return F.mse_loss(velocity.float(), noise - latents)
-
-
-def on_latents(codes: Tensor, latents: Tensor) -> Tensor:
-    return prior_map(codes, *latents.shape[-2:]).to(latents.device)
-
-
-def reference_keys(dit: GLMImageDiT, group: Group, device) -> list:
-    if group.before is None:
-        return []
-    latents, codes = group.before
-    latents = latents.to(device)
-    return [list(dit.reference_keys_values(latents, on_latents(codes, latents)))]

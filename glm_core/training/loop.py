@@ -1,4 +1,4 @@
-"""One training loop for every stage: seeded by step, resumable at any step, with a log and its curve."""
+"""One training loop for every stage: seeded at each step, resumable at any saved step, with a log of the losses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,20 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-LossAt = Callable[[random.Random], Tensor]
-ENDS = ("lm_head", "proj_out", "conv_in", "conv_out")  # first and last layers, which Muon does not suit
-MUON_FACTOR = 2  # its learning rate, over AdamW's
+BatchLoss = Callable[[random.Random], Tensor]
+OUTER_LAYERS = ("lm_head", "proj_out", "conv_in", "conv_out")  # first and last layers, for which Muon is not suited
+MUON_FACTOR = 2  # Muon's learning rate ÷ AdamW's
+FINAL_RATE = 0.05  # learning rate at the end ÷ the highest
+LOG_EVERY = 10
 
 
 @dataclass(frozen=True)
 class Stage:
-    """How long and how fast a part learns; ``average`` is the decay of the weights' moving average, which is what is kept."""
+    """How long and how fast a part learns.
+
+    name: seeds the random numbers and names the files. warm_up, save_every: in steps. average: decay of the moving
+    average of the weights, which is the result.
+    """
 
     name: str
     steps: int
@@ -38,37 +44,44 @@ class Stage:
     save_every: int = 200
 
 
+def initial_std(name: str, parameter: Tensor) -> float:
+    """Of a parameter with two or more dimensions: 0.5 for embeddings, else 1 / sqrt(inputs)."""
+    inputs = parameter[0].numel()
+    return 0.5 if "embedding" in name or "embed_tokens" in name else inputs**-0.5
+
+
 def initialise(module: nn.Module, seed: int) -> None:
-    """Random weights in place of the uninitialised ones of a module made for loading."""
+    """Fill a module's uninitialised parameters: matrices at random, norms with 1, biases with 0."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
         if parameter.ndim == 1:
-            parameter.data.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+            is_norm = "norm" in name and name.endswith("weight")
+            parameter.data.fill_(1.0 if is_norm else 0.0)
         else:
-            fan_in = parameter[0].numel()
-            parameter.data.normal_(std=0.5 if "embedding" in name or "embed_tokens" in name else fan_in**-0.5, generator=generator)
+            parameter.data.normal_(std=initial_std(name, parameter), generator=generator)
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """Linear warm-up, then a cosine down to a twentieth."""
+    """Linear warm-up, then a cosine down to FINAL_RATE."""
     if step < stage.warm_up:
         return stage.learning_rate * (step + 1) / stage.warm_up
     progress = (step - stage.warm_up) / max(1, stage.steps - stage.warm_up)
-    return stage.learning_rate * (0.05 + 0.95 * (1 + math.cos(math.pi * progress)) / 2)
+    return stage.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * progress)) / 2)
 
 
 def precision(device: torch.device) -> torch.dtype:
-    """What products are computed in: bfloat16, but float32 on CPUs without such instructions.
-
-    On one of those Muon took 22 s in bfloat16 of a decoder's step whose other parts took 3 s in float32 (torch 2.13).
-    """
-    if device.type == "cpu" and not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return torch.float32
-    return torch.bfloat16
+    """Data type of matrix products: bfloat16, but float32 on CPUs without bfloat16 instructions."""
+    if device.type != "cpu":
+        return torch.bfloat16
+    has_bfloat16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if has_bfloat16 else torch.float32
 
 
 def orthogonalise(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """About the nearest matrix whose singular values are one, by Newton and Schulz's iteration in the matrix's own precision."""
+    """About the nearest matrix whose singular values are all 1, by a Newton-Schulz iteration in the matrix's data type.
+
+    Source: Jordan 2024, "Muon"; the same arithmetic as torch.optim.Muon.
+    """
     a, b, c = coefficients
     x = matrix / matrix.norm().clamp(min=eps)
     x = x.T if len(x) > x.shape[1] else x
@@ -79,48 +92,52 @@ def orthogonalise(matrix: Tensor, coefficients: tuple[float, float, float], step
 
 
 class Muon(torch.optim.Muon):
-    """torch's, which iterates in bfloat16 whatever the device, in a precision of choice; with Nesterov's momentum and AdamW's rates."""
+    """torch's Muon, but with a choice of data type: torch's own always iterates in bfloat16.
+
+    With Nesterov momentum, and updates scaled so that AdamW's learning rates suit.
+    """
 
     def __init__(self, matrices: list[nn.Parameter], weight_decay: float, dtype: torch.dtype):
         super().__init__(matrices, weight_decay=weight_decay)
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:
         (group,) = self.param_groups
         for matrix in group["params"]:
-            if matrix.grad is None:
-                continue
-            momentum = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
-            momentum.lerp_(matrix.grad, 1 - group["momentum"])
-            ahead = matrix.grad.lerp(momentum, group["momentum"])
-            update = orthogonalise(ahead.to(self.dtype), group["ns_coefficients"], group["ns_steps"], group["eps"])
-            matrix.mul_(1 - group["lr"] * group["weight_decay"])
-            matrix.add_(update, alpha=-0.2 * max(matrix.shape) ** 0.5 * group["lr"])
+            if matrix.grad is not None:
+                self.update(matrix, matrix.grad, group)
+
+    def update(self, matrix: nn.Parameter, gradient: Tensor, group: dict) -> None:
+        momentum = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+        momentum.lerp_(gradient, 1 - group["momentum"])
+        direction = gradient.lerp(momentum, group["momentum"])
+        orthogonal = orthogonalise(direction.to(self.dtype), group["ns_coefficients"], group["ns_steps"], group["eps"])
+        matrix.mul_(1 - group["lr"] * group["weight_decay"])
+        matrix.add_(orthogonal, alpha=-0.2 * max(matrix.shape) ** 0.5 * group["lr"])
 
 
 @dataclass(frozen=True)
 class Optimizers:
-    """Muon (Jordan 2024) for the matrices and convolutions inside the networks, AdamW for all else.
+    """Muon (Jordan 2024) for the matrices and convolutions inside a network, AdamW for all other parameters.
 
-    On a small scale Muon needs half of AdamW's steps for a transformer and a fifth for convolutions. It takes matrices
-    only, so ``matrices`` are flat views of ``weights``.
+    Muon takes matrices only: ``matrices`` are flat views of ``weights``.
     """
 
     adam: torch.optim.AdamW
     muon: Muon
     matrices: list[nn.Parameter]
-    weights: list[nn.Parameter]
+    weights: list[Tensor]
 
     @classmethod
     def of(cls, module: nn.Module, weight_decay: float, dtype: torch.dtype) -> Optimizers:
         weights = [layer.weight for name, layer in module.named_modules()
-                   if isinstance(layer, nn.Linear | nn.Conv2d) and not name.endswith(ENDS)]
-        inside = {id(weight) for weight in weights}
-        others = [parameter for parameter in module.parameters() if id(parameter) not in inside]
+                   if isinstance(layer, nn.Linear | nn.Conv2d) and not name.endswith(OUTER_LAYERS)]
         matrices = [nn.Parameter(weight.data.flatten(1)) for weight in weights]
-        return cls(torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=weight_decay),
-                   Muon(matrices, weight_decay, dtype), matrices, weights)
+        weight_ids = {id(weight) for weight in weights}
+        others = [parameter for parameter in module.parameters() if id(parameter) not in weight_ids]
+        adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=weight_decay)
+        return cls(adam, Muon(matrices, weight_decay, dtype), matrices, weights)
 
     def step(self, learning_rate: float) -> None:
         for matrix, weight in zip(self.matrices, self.weights):
@@ -130,45 +147,53 @@ class Optimizers:
             optimizer.step()
 
     def parameters(self) -> list[tuple[torch.optim.Optimizer, Tensor]]:
-        return [(optimizer, parameter) for optimizer in (self.adam, self.muon) for parameter in optimizer.param_groups[0]["params"]]
+        """Every parameter with its optimizer, always in the same order."""
+        pairs = []
+        for optimizer in (self.adam, self.muon):
+            pairs += [(optimizer, parameter) for parameter in optimizer.param_groups[0]["params"]]
+        return pairs
 
 
-def run_stage(stage: Stage, module: nn.Module, loss_at: LossAt, folder: Path, device: torch.device) -> nn.Module:
-    """Train ``module`` and leave the averaged weights in it.
+def run_stage(stage: Stage, module: nn.Module, batch_loss: BatchLoss, folder: Path, device: torch.device) -> nn.Module:
+    """Train ``module``; it ends up with the averaged weights.
 
-    ``loss_at(rng)`` gives the loss of a batch that depends on ``rng`` alone, which is seeded by stage and step.
-    State and log are kept in ``folder``; a run that was cut short goes on where it was last saved.
+    ``batch_loss(rng)`` returns the loss of a batch that depends only on ``rng``, which is seeded by stage and step.
+    ``folder`` gets the state and the log; an interrupted run resumes from the last saved step.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    state_file = folder / f"{stage.name}.state.safetensors"
     optimizers = Optimizers.of(module, stage.weight_decay, precision(device))
     averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(stage.average), use_buffers=True)
-    first = resume(folder / f"{stage.name}.state.safetensors", averaged, optimizers)
+    first = resume(state_file, averaged, optimizers)
     started = time.monotonic()
     for step in range(first, stage.steps):
-        rng = random.Random(f"{stage.name}-{stage.seed}-{step}")
-        torch.manual_seed(rng.getrandbits(63))
-        loss = train_step(stage, step, module, optimizers, loss_at, rng, device)
+        loss = train_step(stage, step, module, optimizers, batch_loss, device)
         averaged.update_parameters(module)
-        if step % 10 == 0 or step + 1 == stage.steps:
+        is_last = step + 1 == stage.steps
+        if step % LOG_EVERY == 0 or is_last:
             log(folder / f"{stage.name}.jsonl", step, loss, time.monotonic() - started)
-        if (step + 1) % stage.save_every == 0 or step + 1 == stage.steps:
-            save(folder / f"{stage.name}.state.safetensors", step + 1, averaged, optimizers)
+        if (step + 1) % stage.save_every == 0 or is_last:
+            save(state_file, step + 1, averaged, optimizers)
     module.load_state_dict(averaged.module.state_dict())
     return module.eval()
 
 
-def attention(device: torch.device):
-    """On a CPU a planner's step takes 1.5 times as long with fused attention as with plain products in bfloat16 (torch 2.13)."""
+def faster_attention(device: torch.device) -> AbstractContextManager:
+    """Attention by plain matrix products on CPUs that train in bfloat16, where torch's fused attention is slower."""
     if device.type != "cpu" or precision(device) == torch.float32:
         return nullcontext()
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # despite its name, for all devices
     return sdpa_kernel(SDPBackend.MATH)
 
 
-def train_step(stage: Stage, step: int, module: nn.Module, optimizers: Optimizers, loss_at: LossAt, rng: random.Random, device) -> Tensor:
+def train_step(stage: Stage, step: int, module: nn.Module, optimizers: Optimizers, batch_loss: BatchLoss,
+               device: torch.device) -> Tensor:
+    """One update of the weights; returns the loss before it."""
+    rng = random.Random(f"{stage.name}-{stage.seed}-{step}")
+    torch.manual_seed(rng.getrandbits(63))
     dtype = precision(device)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32), attention(device):
-        loss = loss_at(rng)
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32), faster_attention(device):
+        loss = batch_loss(rng)
     module.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -177,12 +202,13 @@ def train_step(stage: Stage, step: int, module: nn.Module, optimizers: Optimizer
 
 
 def log(path: Path, step: int, loss: Tensor, seconds: float) -> None:
+    line = {"step": step, "loss": round(loss.item(), 6), "seconds": round(seconds, 1)}
     with path.open("a") as file:
-        file.write(json.dumps({"step": step, "loss": round(loss.item(), 6), "seconds": round(seconds, 1)}) + "\n")
+        file.write(json.dumps(line) + "\n")
 
 
 def save(path: Path, step: int, averaged: AveragedModel, optimizers: Optimizers) -> None:
-    """Trained and averaged weights, the optimizers' moments and the step, as safetensors."""
+    """Write a safetensors file with averaged and current weights, the optimizers' moments, and the next step."""
     tensors = {f"average.{name}": tensor for name, tensor in averaged.state_dict().items()}
     for i, (optimizer, parameter) in enumerate(optimizers.parameters()):
         tensors[f"weight.{i}"] = parameter.data
@@ -192,24 +218,28 @@ def save(path: Path, step: int, averaged: AveragedModel, optimizers: Optimizers)
     partial.replace(path)
 
 
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with ``prefix``, under names without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def resume(path: Path, averaged: AveragedModel, optimizers: Optimizers) -> int:
-    """Bring back what ``save`` kept; the step to go on with, 0 when there is nothing."""
+    """Restore what ``save`` wrote; returns the next step, 0 if there is no file."""
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as file:
         step = int(file.metadata()["step"])
     tensors = load_file(path)
-    averaged.load_state_dict({name.removeprefix("average."): t for name, t in tensors.items() if name.startswith("average.")})
+    averaged.load_state_dict(with_prefix(tensors, "average."))
     for i, (optimizer, parameter) in enumerate(optimizers.parameters()):
         parameter.data.copy_(tensors[f"weight.{i}"])
-        kept = f"state.{i}."
-        optimizer.state[parameter] = {name.removeprefix(kept): t for name, t in tensors.items() if name.startswith(kept)}
+        optimizer.state[parameter] = with_prefix(tensors, f"state.{i}.")
     return step
 
 
 def draw_curves(folder: Path, out: Path) -> None:
-    """The losses of all stages that have a log in ``folder``, one panel each, as a PNG."""
-    import matplotlib  # only training wants it
+    """Write a PNG of the losses of all stages with a log in ``folder``, one panel per stage."""
+    import matplotlib  # an optional dependency
 
     matplotlib.use("Agg")
     from matplotlib import pyplot

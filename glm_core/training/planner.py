@@ -1,6 +1,7 @@
-"""Stage 3: the planner learns captions → codes by next-token prediction, the preview's tokens weighted up.
+"""Stage 3: the planner learns to write the codes of posters from their captions, by next-token prediction.
 
-Some captions come without preview, and edits come with the codes of the poster before.
+Tokens of the coarse grid weigh more in the loss. Some captions come without a coarse grid, and edits come with the
+codes of the poster before the edit.
 """
 
 import random
@@ -14,35 +15,43 @@ from ..geometry import TOKEN_PIXELS
 from ..glyph import quoted_texts
 from ..planner import PlannerModel, PromptLayout, PromptTokenizer, lay_out_prompt, token_logits
 from ..plans import Plan
-from ..posters.edits import random_edit, random_letters
-from ..posters.held_out import WORDS
-from ..posters.scene import (
+from ..posters import (
     CELL_CODES,
     GRID,
+    HELD_OUT_WORDS,
     SIDE,
     Poster,
     Style,
     caption,
     cell_codes,
-    coarse,
     coarse_grid_codes,
+    random_edit,
+    random_letters,
     random_poster,
     random_style,
+    to_reduced_codebook,
     with_pair,
 )
 
-TARGET, COARSE = (GRID, GRID), (GRID // 2, GRID // 2)
+TARGET_GRID, COARSE_GRID = (GRID, GRID), (GRID // 2, GRID // 2)
 COARSE_WEIGHT = 2.0
 LETTER_CODES = torch.tensor([i for code, i in CELL_CODES.items() if code[0] == "letter"])
+
+Example = tuple[PromptLayout, list[int]]  # what the planner reads, and the tokens that it should write
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What a stage trains on: share of posters that are free, of batches of edits, and of other batches without preview.
+    """What a stage trains on.
 
-    ``cells``: of the posters' sides, the resolution. ``full_codebook``: with the whole codebook, not the coarse one. ``pairs``,
-    ``serif``: shares of posters that quote both letters of some pair, and of those with serifs. ``letters``: weight of a letter's
-    token in the loss, in which most tokens are of empty cells and say little.
+    cells: rows and columns of the posters' token grid.
+    free: share of free posters.
+    edits: share of batches of edits.
+    no_coarse: share of the other batches without a coarse grid.
+    full_codebook: False for the reduced codebook, in which two letters share a code.
+    pairs: share of posters whose texts have both letters of some pair.
+    serif: share of posters with serif letters.
+    letters: weight in the loss of tokens that show letters; most tokens show empty cells, which are easy.
     """
 
     cells: int = GRID
@@ -55,44 +64,51 @@ class Mix:
     letters: float = 1.0
 
 
-def training_example(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, coarse_grid: bool = True,
-                     full_codebook: bool = True) -> tuple[PromptLayout, list[int]]:
-    """A run as generation lays it out, and the codes it should write."""
-    prompt, side = caption(poster), poster.cells * TOKEN_PIXELS
-    layout = lay_out_prompt(tokenizer, model.config, prompt, side, side, coarse=coarse_grid)
-    target = cell_codes(poster, quoted_texts(prompt)) if full_codebook else coarse(cell_codes(poster))
-    grids = (coarse_grid_codes(poster), target) if coarse_grid else (target,)
-    return layout, [code for grid in grids for row in grid for code in row]
+def flatten(*grids: list[list[int]]) -> list[int]:
+    return [code for grid in grids for row in grid for code in row]
 
 
-def edit_example(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, style: Style) -> tuple[PromptLayout, list[int]]:
-    edit = random_edit(rng, random_letters(rng), WORDS, style)
+def training_example(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, with_coarse: bool = True,
+                     full_codebook: bool = True) -> Example:
+    """A poster's caption, laid out as for generation, and the poster's codes."""
+    prompt = caption(poster)
+    side = poster.cells * TOKEN_PIXELS
+    layout = lay_out_prompt(tokenizer, model.config, prompt, side, side, coarse=with_coarse)
+    target = cell_codes(poster, quoted_texts(prompt)) if full_codebook else to_reduced_codebook(cell_codes(poster))
+    return layout, flatten(coarse_grid_codes(poster), target) if with_coarse else flatten(target)
+
+
+def edit_example(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, style: Style) -> Example:
+    edit = random_edit(rng, random_letters(rng), HELD_OUT_WORDS, style)
     before = Plan(torch.tensor([cell_codes(edit.before)]))
-    after = cell_codes(edit.after, quoted_texts(edit.sentence))
-    return lay_out_prompt(tokenizer, model.config, edit.sentence, SIDE, SIDE, [before]), [code for row in after for code in row]
+    layout = lay_out_prompt(tokenizer, model.config, edit.sentence, SIDE, SIDE, [before])
+    return layout, flatten(cell_codes(edit.after, quoted_texts(edit.sentence)))
 
 
 def draw_examples(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix,
-                  rng: random.Random) -> list[tuple[PromptLayout, list[int]]]:
+                  rng: random.Random) -> list[Example]:
     styles = [random_style(rng, mix.serif, mix.free) for _ in range(batch)]
     if rng.random() < mix.edits:
         return [edit_example(model, tokenizer, rng, style) for style in styles]
-    coarse_grid = rng.random() >= mix.no_coarse
-    posters = [random_poster(rng, None, WORDS, style, mix.cells) for style in styles]
-    posters = [with_pair(rng, poster, WORDS) if rng.random() < mix.pairs else poster for poster in posters]
-    return [training_example(model, tokenizer, poster, coarse_grid, mix.full_codebook) for poster in posters]
+    with_coarse = rng.random() >= mix.no_coarse
+    posters = [random_poster(rng, None, HELD_OUT_WORDS, style, mix.cells) for style in styles]
+    posters = [with_pair(rng, poster, HELD_OUT_WORDS) if rng.random() < mix.pairs else poster for poster in posters]
+    return [training_example(model, tokenizer, poster, with_coarse, mix.full_codebook) for poster in posters]
 
 
 def token_weights(codes: Tensor, mix: Mix) -> Tensor:
-    """What each token of plans [B, n] counts in the loss."""
+    """Weights [B, n] in the loss of codes [B, n], in the order of writing."""
     weights = torch.where(torch.isin(codes, LETTER_CODES), mix.letters, 1.0)
-    weights[:, : codes.shape[1] - mix.cells**2] = COARSE_WEIGHT
+    coarse_tokens = codes.shape[1] - mix.cells**2
+    weights[:, :coarse_tokens] = COARSE_WEIGHT
     return weights
 
 
-def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random, device) -> Tensor:
-    layouts, wanted = zip(*draw_examples(model, tokenizer, batch, mix, rng))
-    codes = torch.tensor(wanted)
+def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random,
+                 device: torch.device) -> Tensor:
+    """Weighted mean of the cross-entropy of a batch's codes."""
+    layouts, targets = zip(*draw_examples(model, tokenizer, batch, mix, rng))
+    codes = torch.tensor(targets)
     logits = token_logits(model, layouts, codes, device).float()
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten().to(device), reduction="none").view(codes.shape)
     weight = token_weights(codes, mix).to(device)
@@ -100,9 +116,14 @@ def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mi
 
 
 @torch.inference_mode()
-def teacher_forced_accuracy(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, posters: int, device) -> float:
-    """Share of the target's codes that come first when all before them are right, on the grid."""
-    layouts, wanted = zip(*(training_example(model, tokenizer, random_poster(rng)) for _ in range(posters)))
-    codes = torch.tensor(wanted)
+def teacher_forced_accuracy(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, count: int,
+                            device: torch.device) -> float:
+    """Share of the target's codes that the planner rates highest given the right codes before them.
+
+    Over ``count`` posters on the token grid.
+    """
+    examples = [training_example(model, tokenizer, random_poster(rng)) for _ in range(count)]
+    layouts, targets = zip(*examples)
+    codes = torch.tensor(targets)
     best = token_logits(model, layouts, codes, device).argmax(-1).cpu()
     return (best == codes)[:, -GRID * GRID :].float().mean().item()

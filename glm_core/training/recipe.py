@@ -1,11 +1,13 @@
-"""The whole recipe: sizes and steps of a run, its stages in order, and the checkpoint that comes out."""
+"""The whole recipe: sizes of the model, its stages in order, and the checkpoint that they produce."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,37 +18,54 @@ from ..checkpoint.write import write_index, write_part, write_tokenizer
 from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
-from ..posters.scene import CELL_CODES, PAIR, SIDE, coarser
-from ..posters.tokenizer import CODES, IMAGE_END, IMAGE_START, VISUAL_IDS, make_tokenizer
+from ..posters import CODEBOOK_SIZE, IMAGE_END, IMAGE_START, SIDE, VISUAL_IDS, make_tokenizer
 from ..vision import SemanticVQ, VisionConfig
-from .autoencoder import autoencoder_loss, decoding_error, latent_moments, start_still
-from .decoder import Renderer, decoder_loss, draw_dense_pages, draw_pages_or_texts, draw_posters, draw_short_texts
-from .loop import Stage, draw_curves, initialise, run_stage
-from .planner import COARSE, Mix, planner_loss, teacher_forced_accuracy
+from .autoencoder import autoencoder_loss, decoding_error, initialise_autoencoder, latent_moments
+from .code_rows import initialise_code_rows, join_pairs, split_codes
+from .decoder import (
+    Group,
+    Renderer,
+    decoder_loss,
+    draw_dense_pages,
+    draw_pages_or_texts,
+    draw_posters,
+    draw_short_texts,
+)
+from .loop import BatchLoss, Stage, draw_curves, initialise, run_stage
+from .planner import COARSE_GRID, Mix, planner_loss, teacher_forced_accuracy
 from .vision import code_accuracy, vision_loss
 
-ROPE_THETA = 16  # turns by the column are the slowest; with the released 10000 eight columns would turn by 0.02
-SMALL = 6  # cells of the side of the planner's first posters
-EDITS, LAST_EDITS = 0.5, 0.25  # shares of edits in the planner's mixed stage and in its last
-NO_COARSE = 0.1  # share of plans without preview in both
-PLANNED_FREE = 0.65  # share of free posters in both, which are harder than those on the grid
-PAIRS = 0.8  # share of posters with both letters of a pair in the planner's last stage
-LETTER_WEIGHT = 5.0  # of a letter's token in that stage's loss
-SERIF = 0.5  # share of posters with serifs in the stages that have them
+ROPE_THETA = 16  # the released 10000 would hardly rotate at all between the eight columns
+SMALL_CELLS = 6  # rows and columns of the planner's first posters
+EDITS, LAST_EDITS = 0.5, 0.25  # shares of edits in the planner's mixed and last stage
+NO_COARSE = 0.1  # share of plans without coarse grid in both
+FREE_POSTERS = 0.65  # share of free posters in both; they are harder than those on the token grid
+PAIRED_POSTERS = 0.8  # share of posters with both letters of a pair in the planner's last stage
+LETTER_WEIGHT = 5.0  # of tokens that show letters, in the loss of that stage
+SERIF = 0.5  # share of posters with serif letters in the stages that have them
 STATISTICS_POSTERS = 64
 REPORT_POSTERS = 16
+VOCABULARY_MULTIPLE = 64  # vocabularies of such sizes are faster
+
+Module = TypeVar("Module", bound=nn.Module)
+DrawGroup = Callable[[AutoencoderKL, int, float, random.Random, torch.device], Group]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Sizes of the small model and lengths of its stages.
 
-    The planner learns small posters first, without preview, then whole ones with it, both on the grid and with a coarse
-    codebook in which two letters share a code; then its codes are split, as Linde, Buzo and Gray (1980) grow a codebook. At
-    last it sees many texts with both letters of a pair, which must not be left open. The decoder learns small walls first,
-    which have many times the letters of a poster for the same work, then short texts whose plans leave letters open, which
-    only the glyphs tell. Both end with posters on the grid, free ones and edits. Tower and decoder learn letters with serifs
-    when they know those without, in stages of their own.
+    The planner starts with small posters without a coarse grid, then learns whole posters with one. Both are on the
+    token grid and use the reduced codebook, in which two letters share a code. Then the codes are split. In its last
+    stage, many texts have both letters of a pair, which must not be ambiguous.
+
+    The decoder starts with small dense pages, which have many times the letters of a poster for the same work. Then it
+    learns short texts whose plans have ambiguous letters, which only the glyphs tell.
+
+    Both end with posters on the token grid, free posters and edits. Vision tower and decoder learn serif letters in
+    stages of their own, after the other letters.
+
+    groups: batches that each stage of the decoder draws and then repeats.
     """
 
     planner_width: int = 192
@@ -66,45 +85,62 @@ class Recipe:
     planner_mixed: Stage = Stage("planner-mixed", steps=2200, batch=32, learning_rate=1e-3)
     planner_last: Stage = Stage("planner-last", steps=3900, batch=32, learning_rate=1e-3)
     decoder: Stage = Stage("decoder", steps=1600, batch=64, learning_rate=1e-3, average=0.995)
-    decoder_signs: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
+    decoder_short_texts: Stage = Stage("decoder-signs", steps=1400, batch=64, learning_rate=1e-3, average=0.99)
     decoder_posters: Stage = Stage("decoder-posters", steps=1600, batch=24, learning_rate=1e-3, average=0.995)
     decoder_serif: Stage = Stage("decoder-serif", steps=350, batch=64, learning_rate=1e-3, average=0.98)
     decoder_last: Stage = Stage("decoder-last", steps=720, batch=24, learning_rate=7e-4, average=0.99)
     groups: int = 240
 
-    def planner_config(self, text_vocabulary: int) -> dict:
-        """vision_language_encoder/config.json; preview and trained sizes are this model's own."""
+    def planner_config(self, text_vocabulary: int) -> dict[str, Any]:
+        """vision_language_encoder/config.json; only this model has "preview_tokens" and "trained_sides"."""
         return {
             "model_type": "glm_image", "architectures": ["GlmImageForConditionalGeneration"],
             "image_start_token_id": IMAGE_START, "image_end_token_id": IMAGE_END,
-            "preview_tokens": COARSE[0] * COARSE[1], "trained_sides": [SIDE, SIDE],
-            "text_config": {
-                "hidden_size": self.planner_width, "num_hidden_layers": self.planner_layers,
-                "num_attention_heads": self.planner_heads, "num_key_value_heads": self.planner_heads // 3,
-                "intermediate_size": 8 * self.planner_width // 3, "vocab_size": text_vocabulary, "vision_vocab_size": VISUAL_IDS,
-                "rms_norm_eps": 1e-5,
-                "rope_parameters": {"rope_theta": ROPE_THETA, "partial_rotary_factor": 0.5, "mrope_section": [2, 3, 3]},
-            },
-            "vision_config": {
-                "hidden_size": self.vision_width, "depth": self.vision_layers, "num_heads": 4,
-                "intermediate_size": 3 * self.vision_width, "patch_size": 16, "image_size": SIDE, "layer_norm_eps": 1e-6,
-                "shortest_side": SIDE, "longest_side": SIDE,
-            },
-            "vq_config": {"embed_dim": 64, "num_embeddings": CODES},
+            "preview_tokens": COARSE_GRID[0] * COARSE_GRID[1], "trained_sides": [SIDE, SIDE],
+            "text_config": self.text_config(text_vocabulary),
+            "vision_config": self.vision_config(),
+            "vq_config": {"embed_dim": 64, "num_embeddings": CODEBOOK_SIZE},
         }
 
-    def glyph_config(self) -> dict:
-        return {"model_type": "t5", "d_model": self.glyph_width, "d_ff": 2 * self.glyph_width, "d_kv": 16, "num_heads": 4, "num_layers": 2,
-                "vocab_size": VOCABULARY, "relative_attention_num_buckets": 32, "layer_norm_epsilon": 1e-6}
+    def text_config(self, text_vocabulary: int) -> dict[str, Any]:
+        rope = {"rope_theta": ROPE_THETA, "partial_rotary_factor": 0.5, "mrope_section": [2, 3, 3]}
+        return {
+            "hidden_size": self.planner_width, "num_hidden_layers": self.planner_layers,
+            "num_attention_heads": self.planner_heads, "num_key_value_heads": self.planner_heads // 3,
+            "intermediate_size": 8 * self.planner_width // 3, "vocab_size": text_vocabulary,
+            "vision_vocab_size": VISUAL_IDS, "rms_norm_eps": 1e-5, "rope_parameters": rope,
+        }
 
-    def dit_config(self) -> dict:
-        return {"_class_name": "GlmImageTransformer2DModel", "patch_size": 2, "in_channels": 16, "out_channels": 16,
-                "num_layers": self.dit_layers, "num_attention_heads": self.dit_heads, "attention_head_dim": 64,
-                "text_embed_dim": self.glyph_width, "time_embed_dim": 64, "condition_dim": 32, "prior_vq_quantizer_codebook_size": CODES}
+    def vision_config(self) -> dict[str, Any]:
+        return {
+            "hidden_size": self.vision_width, "depth": self.vision_layers, "num_heads": 4,
+            "intermediate_size": 3 * self.vision_width, "patch_size": 16, "image_size": SIDE, "layer_norm_eps": 1e-6,
+            "shortest_side": SIDE, "longest_side": SIDE,
+        }
 
-    def vae_config(self) -> dict:
-        return {"_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_widths), "layers_per_block": 1, "latent_channels": 16,
-                "norm_num_groups": 4, "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False}
+    def glyph_config(self) -> dict[str, Any]:
+        """text_encoder/config.json."""
+        return {
+            "model_type": "t5", "d_model": self.glyph_width, "d_ff": 2 * self.glyph_width, "d_kv": 16, "num_heads": 4,
+            "num_layers": 2, "vocab_size": VOCABULARY, "relative_attention_num_buckets": 32, "layer_norm_epsilon": 1e-6,
+        }
+
+    def dit_config(self) -> dict[str, Any]:
+        """transformer/config.json."""
+        return {
+            "_class_name": "GlmImageTransformer2DModel", "patch_size": 2, "in_channels": 16, "out_channels": 16,
+            "num_layers": self.dit_layers, "num_attention_heads": self.dit_heads, "attention_head_dim": 64,
+            "text_embed_dim": self.glyph_width, "time_embed_dim": 64, "condition_dim": 32,
+            "prior_vq_quantizer_codebook_size": CODEBOOK_SIZE,
+        }
+
+    def vae_config(self) -> dict[str, Any]:
+        """vae/config.json, but without the statistics of the latents."""
+        return {
+            "_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_widths), "layers_per_block": 1,
+            "latent_channels": 16, "norm_num_groups": 4, "mid_block_add_attention": False, "use_quant_conv": False,
+            "use_post_quant_conv": False,
+        }
 
 
 SHORT = Recipe(
@@ -118,117 +154,103 @@ SHORT = Recipe(
     planner_mixed=Stage("planner-mixed", steps=20, batch=8, learning_rate=2e-3, warm_up=5, average=0.8),
     planner_last=Stage("planner-last", steps=20, batch=8, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder=Stage("decoder", steps=60, batch=4, learning_rate=2e-3, warm_up=5, average=0.8),
-    decoder_signs=Stage("decoder-signs", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
+    decoder_short_texts=Stage("decoder-signs", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder_posters=Stage("decoder-posters", steps=10, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder_serif=Stage("decoder-serif", steps=10, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
     decoder_last=Stage("decoder-last", steps=20, batch=4, learning_rate=1e-3, warm_up=5, average=0.8),
 )
 
 
-def part_vectors(width: int) -> dict[str, Tensor]:
-    """A random vector for every letter, kind, colour, size ... that codes speak of."""
-    generator = torch.Generator().manual_seed(0)
-    vectors = {part: torch.randn(width, generator=generator) for part in dict.fromkeys(part for code in CELL_CODES for part in code)}
-    return vectors | {pair: (vectors[pair[0]] + vectors[pair[1]]) / 2**0.5 for pair in PAIR.values()}
-
-
-@torch.no_grad()
-def start_related(table: nn.Embedding) -> None:
-    """Rows of codes start with something in common where the codes have: what is learned of one helps all."""
-    vectors = part_vectors(table.embedding_dim)
-    for code, i in CELL_CODES.items():
-        table.weight[i] = 0.5 * torch.stack([vectors[part] for part in code]).sum(0) / len(code) ** 0.5
-
-
-@torch.no_grad()
-def split_codes(*tables: nn.Embedding | nn.Linear) -> None:
-    """Give every code the row of its coarser code, moved by what it says beyond that. The tables' first rows are codes."""
-    for table in tables:
-        vectors, scale = part_vectors(table.weight.shape[1]), 0.5 * table.weight.std()
-        for code, i in CELL_CODES.items():
-            beyond = [vectors[part] for part, coarse_part in zip(code, coarser(code)) if part != coarse_part]
-            table.weight[i] = table.weight[CELL_CODES[coarser(code)]] + scale * sum(beyond)
-
-
-@torch.no_grad()
-def join_pairs(table: nn.Embedding) -> None:
-    """Give every code of two letters what its letters' codes have in common."""
-    for code, i in CELL_CODES.items():
-        if code[0] == "letter" and len(code[1]) == 2:
-            table.weight[i] = sum(table.weight[CELL_CODES[("letter", letter, *code[2:])]] for letter in code[1]) / 2
+def padded_vocabulary(tokens: int) -> int:
+    """The next multiple of VOCABULARY_MULTIPLE."""
+    return -(-tokens // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
 
 
 class Training:
-    """A run of a recipe in a folder: ``out`` gets the checkpoint, ``out/training`` states, logs and curves."""
+    """A run of a recipe. ``out`` gets the checkpoint, ``out/training`` the states and logs of the stages."""
 
     def __init__(self, recipe: Recipe, out: Path, device: torch.device):
         self.recipe, self.out, self.states, self.device = recipe, out, out / "training", device
         self.tokenizer_json = make_tokenizer().to_str()
         self.tokenizer = PromptTokenizer(self.tokenizer_json)
-        # a whole number of 64 rows, as embeddings like it
-        vocabulary = -(-len(self.tokenizer.tokenizer.get_vocab()) // 64) * 64
-        self.planner_config = recipe.planner_config(vocabulary)
+        self.planner_config = recipe.planner_config(padded_vocabulary(len(self.tokenizer.tokenizer.get_vocab())))
 
-    def module(self, module_class, config, seed: int) -> nn.Module:
+    def build(self, module_class: Callable[..., Module], config: Any, seed: int) -> Module:
         module = module_class(config, dtype=torch.float32, operations=ops)
         initialise(module, seed)
         return module.to(self.device)
 
-    def stage(self, stage: Stage, module: nn.Module, loss_at) -> nn.Module:
-        return run_stage(stage, module, loss_at, self.states, self.device)
+    def learn(self, stage: Stage, module: nn.Module, batch_loss: BatchLoss) -> None:
+        run_stage(stage, module, batch_loss, self.states, self.device)
 
-    def vision(self) -> SemanticVQ:
-        module = self.module(SemanticVQ, VisionConfig.from_json(self.planner_config, "recipe"), 1)
-        start_related(module.vqmodel.quantize.embedding)
+    def train_vision(self) -> SemanticVQ:
+        module = self.build(SemanticVQ, VisionConfig.from_json(self.planner_config, "recipe"), 1)
+        initialise_code_rows(module.vqmodel.quantize.embedding)
         for stage, serif in ((self.recipe.vision, 0), (self.recipe.vision_serif, SERIF)):
-            self.stage(stage, module, partial(vision_loss, module, stage.batch, serif, device=self.device))
+            self.learn(stage, module, partial(vision_loss, module, stage.batch, serif, device=self.device))
         return module
 
-    def autoencoder(self) -> AutoencoderKL:
-        """With the latent statistics of its own latents in the config."""
-        module = self.module(AutoencoderKL, VAEConfig.from_json(self.recipe.vae_config(), "recipe"), 2)
-        start_still(module)
-        self.stage(self.recipe.autoencoder, module, lambda rng: autoencoder_loss(module, self.recipe.autoencoder.batch, rng, self.device))
+    def train_autoencoder(self) -> AutoencoderKL:
+        """Its config gets the statistics of its own latents."""
+        module = self.build(AutoencoderKL, VAEConfig.from_json(self.recipe.vae_config(), "recipe"), 2)
+        initialise_autoencoder(module)
+        stage = self.recipe.autoencoder
+        self.learn(stage, module, partial(autoencoder_loss, module, stage.batch, device=self.device))
         mean, std = latent_moments(module, random.Random("statistics"), STATISTICS_POSTERS, self.device)
         module.config = replace(module.config, latents_mean=tuple(mean), latents_std=tuple(std))
         return module
 
-    def planner(self) -> PlannerModel:
-        module = self.module(PlannerModel, PlannerConfig.from_json(self.planner_config, "recipe"), 3)
+    def train_planner(self) -> PlannerModel:
+        module = self.build(PlannerModel, PlannerConfig.from_json(self.planner_config, "recipe"), 3)
 
         def learn(stage: Stage, mix: Mix) -> None:
-            self.stage(stage, module, lambda rng: planner_loss(module, self.tokenizer, stage.batch, mix, rng, self.device))
+            loss = partial(planner_loss, module, self.tokenizer, stage.batch, mix, device=self.device)
+            self.learn(stage, module, loss)
 
-        learn(self.recipe.planner_small, Mix(cells=SMALL, no_coarse=1.0, full_codebook=False))
+        mixed = Mix(free=FREE_POSTERS, edits=EDITS, no_coarse=NO_COARSE, serif=SERIF)
+        last = replace(mixed, edits=LAST_EDITS, pairs=PAIRED_POSTERS, letters=LETTER_WEIGHT)
+        learn(self.recipe.planner_small, Mix(cells=SMALL_CELLS, no_coarse=1.0, full_codebook=False))
         learn(self.recipe.planner, Mix(full_codebook=False))
         split_codes(module.language_model.embed_tokens, module.lm_head)
-        learn(self.recipe.planner_mixed, Mix(free=PLANNED_FREE, edits=EDITS, no_coarse=NO_COARSE, serif=SERIF))
-        last = Mix(free=PLANNED_FREE, edits=LAST_EDITS, no_coarse=NO_COARSE, pairs=PAIRS, serif=SERIF, letters=LETTER_WEIGHT)
+        learn(self.recipe.planner_mixed, mixed)
         learn(self.recipe.planner_last, last)
         return module
 
-    def decoder(self, vae: AutoencoderKL) -> Renderer:
-        """Its posters are drawn and encoded once a stage, when they are first wanted."""
-        recipe = self.recipe
-        dit = self.module(GLMImageDiT, DiTConfig.from_json(recipe.dit_config(), "recipe"), 4)
-        module = Renderer(dit, self.module(GlyphEncoder, GlyphConfig.from_json(recipe.glyph_config(), "recipe"), 5))
-        start_related(dit.prior_token_embedding)
-        for zeroed in (dit.proj_out, *(block.norm1.linear for block in dit.transformer_blocks)):
-            nn.init.zeros_(zeroed.weight)  # blocks start as identities (adaLN-Zero, Peebles and Xie 2022)
+    def build_renderer(self) -> Renderer:
+        dit = self.build(GLMImageDiT, DiTConfig.from_json(self.recipe.dit_config(), "recipe"), 4)
+        glyph = self.build(GlyphEncoder, GlyphConfig.from_json(self.recipe.glyph_config(), "recipe"), 5)
+        initialise_code_rows(dit.prior_token_embedding)
+        for name, parameter in dit.named_parameters():
+            if name.endswith(("proj_out.weight", "norm1.linear.weight")):
+                nn.init.zeros_(parameter)  # blocks start as identities (adaLN-Zero, Peebles and Xie 2022)
+        return Renderer(dit, glyph)
 
-        def learn(stage: Stage, draw, serif: float) -> None:
-            group = cache(lambda i: draw(vae, stage.batch, serif, random.Random(f"group {i} of {stage.name}"), self.device))
-            self.stage(stage, module, lambda rng: decoder_loss(module, group(rng.randrange(recipe.groups)), rng, self.device))
+    def learn_to_render(self, stage: Stage, module: Renderer, vae: AutoencoderKL, draw: DrawGroup,
+                        serif: float) -> None:
+        """Every batch is drawn and encoded when it is first needed, and kept for the rest of the stage."""
 
-        learn(recipe.decoder, draw_dense_pages, 0)
-        join_pairs(dit.prior_token_embedding)
-        learn(recipe.decoder_signs, draw_short_texts, 0)
-        learn(recipe.decoder_posters, draw_posters, 0)
-        learn(recipe.decoder_serif, draw_pages_or_texts, SERIF)
-        learn(recipe.decoder_last, draw_posters, SERIF)
+        @cache
+        def group(i: int) -> Group:
+            return draw(vae, stage.batch, serif, random.Random(f"group {i} of {stage.name}"), self.device)
+
+        def batch_loss(rng: random.Random) -> Tensor:
+            return decoder_loss(module, group(rng.randrange(self.recipe.groups)), rng, self.device)
+
+        self.learn(stage, module, batch_loss)
+
+    def train_decoder(self, vae: AutoencoderKL) -> Renderer:
+        recipe, module = self.recipe, self.build_renderer()
+        self.learn_to_render(recipe.decoder, module, vae, draw_dense_pages, 0)
+        join_pairs(module.dit.prior_token_embedding)
+        self.learn_to_render(recipe.decoder_short_texts, module, vae, draw_short_texts, 0)
+        self.learn_to_render(recipe.decoder_posters, module, vae, draw_posters, 0)
+        self.learn_to_render(recipe.decoder_serif, module, vae, draw_pages_or_texts, SERIF)
+        self.learn_to_render(recipe.decoder_last, module, vae, draw_posters, SERIF)
         return module
 
-    def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer, dtype=torch.bfloat16) -> None:
+    def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer,
+              dtype: torch.dtype = torch.bfloat16) -> None:
+        """The checkpoint, in the released layout."""
         statistics = {"latents_mean": list(vae.config.latents_mean), "latents_std": list(vae.config.latents_std)}
         write_part(self.out, PLANNER, self.planner_config, planner.state_dict() | vision.state_dict(), dtype)
         write_part(self.out, GLYPH, self.recipe.glyph_config(), renderer.glyph.state_dict(), dtype)
@@ -238,17 +260,20 @@ class Training:
         write_index(self.out)
 
     def report(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel) -> None:
-        """How well each stage before the decoder does its part, on posters of its own."""
+        """Print how well the parts before the decoder do on new posters."""
         rng = random.Random("report")
-        print(f"cells read right: {code_accuracy(vision, SERIF, rng, REPORT_POSTERS, self.device):.3f}")
-        print(f"autoencoder error: {decoding_error(vae, rng, REPORT_POSTERS, self.device):.1f} of 255")
-        print(f"planner's next token right: {teacher_forced_accuracy(planner, self.tokenizer, rng, REPORT_POSTERS, self.device):.3f}")
+        read_right = code_accuracy(vision, SERIF, rng, REPORT_POSTERS, self.device)
+        print(f"cells read right: {read_right:.3f}")
+        error = decoding_error(vae, rng, REPORT_POSTERS, self.device)
+        print(f"autoencoder error: {error:.1f} of 255")
+        planned_right = teacher_forced_accuracy(planner, self.tokenizer, rng, REPORT_POSTERS, self.device)
+        print(f"planner's next token right: {planned_right:.3f}")
 
 
 def train(recipe: Recipe, out: Path, device: torch.device) -> None:
-    """All stages, one after the other; cut short, it goes on where it was."""
+    """Run all stages in order and write the checkpoint and the loss curves; an interrupted run resumes."""
     training = Training(recipe, out, device)
-    vision, vae, planner = training.vision(), training.autoencoder(), training.planner()
+    vision, vae, planner = training.train_vision(), training.train_autoencoder(), training.train_planner()
     training.report(vision, vae, planner)
-    training.write(vision, vae, planner, training.decoder(vae))
+    training.write(vision, vae, planner, training.train_decoder(vae))
     draw_curves(training.states, out / "curves.png")

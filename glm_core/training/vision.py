@@ -1,7 +1,7 @@
-"""Stage 1: the vision tower and its codebook learn what stands in every cell.
+"""Stage 1: the vision tower and its codebook learn to read the code of every cell from a picture.
 
-The codebook is a classifier by angle: the feature of a cell is drawn to the direction of its code. Both scales share it:
-the picture at half size gives the target's cells, at a quarter the preview's.
+The codebook classifies by angle: a cell's feature is pulled towards the direction of its code. Both grids share it: the
+tower reads the target grid from the picture at half its size, and the coarse grid at a quarter.
 """
 
 import random
@@ -12,11 +12,21 @@ from PIL import Image
 from torch import Tensor
 
 from ..images import resize
-from ..posters.held_out import WORDS
-from ..posters.scene import SIDE, cell_codes, coarse_grid_codes, draw_poster, mixed_posters, random_dense_page, random_style, to_tensor
+from ..posters import (
+    HELD_OUT_WORDS,
+    SIDE,
+    cell_codes,
+    coarse_grid_codes,
+    draw_poster,
+    mixed_posters,
+    random_dense_page,
+    random_style,
+)
 from ..vision import SemanticVQ
+from .pixels import to_tensor
 
-SHARPNESS = 20.0  # of the softmax over cosines
+TARGET_SIDE, COARSE_SIDE = SIDE // 2, SIDE // 4  # of the tower's input for each grid, in pixels
+SHARPNESS = 20.0  # factor of the cosines in the softmax
 
 
 def tower_pixels(images: Tensor, side: int) -> Tensor:
@@ -25,29 +35,38 @@ def tower_pixels(images: Tensor, side: int) -> Tensor:
 
 
 def code_logits(model: SemanticVQ, pixels: Tensor) -> Tensor:
-    """[B, cells, codes]: cosines of features and codes, sharpened."""
+    """Pixels [B, 3, H, W] in -1...1 → [B, cells, codes]: cosines between features and codes, times SHARPNESS."""
     features = model.vqmodel.quant_conv(model.visual(pixels)).flatten(2).transpose(1, 2)
     codes = model.vqmodel.quantize.embedding.weight
     return SHARPNESS * F.normalize(features.float(), dim=-1) @ F.normalize(codes.float(), dim=-1).T
 
 
-def vision_loss(model: SemanticVQ, batch: int, serif: float, rng: random.Random, device) -> Tensor:
-    """Of the target's cells of posters and walls, and of the preview's of posters."""
-    posters = mixed_posters(rng, batch // 2, WORDS, serif)
-    walls = [random_dense_page(rng, random_style(rng, serif), WORDS) for _ in posters]
-    images = to_tensor([draw_poster(poster) for poster in posters + walls])
-    target, preview = [cell_codes(poster) for poster in posters + walls], [coarse_grid_codes(poster) for poster in posters]
-    return reading_loss(model, images, SIDE // 2, target, device) + reading_loss(model, images[: len(posters)], SIDE // 4, preview, device)
-
-
-def reading_loss(model: SemanticVQ, images: Tensor, side: int, codes: list[list[list[int]]], device) -> Tensor:
+def reading_loss(model: SemanticVQ, images: Tensor, side: int, codes: list[list[list[int]]],
+                 device: torch.device) -> Tensor:
+    """Cross-entropy of the codes [B, rows, columns] of images [B, H, W, 3], read at ``side`` pixels."""
     logits = code_logits(model, tower_pixels(images, side).to(device))
     return F.cross_entropy(logits.flatten(0, 1), torch.tensor(codes, device=device).flatten())
 
 
+def vision_loss(model: SemanticVQ, batch: int, serif: float, rng: random.Random, device: torch.device) -> Tensor:
+    """Loss of reading target grids of posters and dense pages, and coarse grids of the posters.
+
+    ``serif``: share of them with serif letters.
+    """
+    posters = mixed_posters(rng, batch // 2, HELD_OUT_WORDS, serif)
+    pages = [random_dense_page(rng, random_style(rng, serif), HELD_OUT_WORDS) for _ in posters]
+    images = to_tensor([draw_poster(poster) for poster in posters + pages])
+    target = [cell_codes(poster) for poster in posters + pages]
+    coarse = [coarse_grid_codes(poster) for poster in posters]
+    target_loss = reading_loss(model, images, TARGET_SIDE, target, device)
+    return target_loss + reading_loss(model, images[: len(posters)], COARSE_SIDE, coarse, device)
+
+
 @torch.inference_mode()
-def code_accuracy(model: SemanticVQ, serif: float, rng: random.Random, posters: int, device) -> float:
-    """Share of cells of the target grid that are read as what stands there."""
-    drawn = mixed_posters(rng, posters, serif=serif)
-    ids = model(tower_pixels(to_tensor([draw_poster(poster) for poster in drawn]), SIDE // 2).to(device))
-    return (ids.cpu() == torch.tensor([cell_codes(poster) for poster in drawn])).float().mean().item()
+def code_accuracy(model: SemanticVQ, serif: float, rng: random.Random, count: int, device: torch.device) -> float:
+    """Share of the target grid's cells that are read right, over ``count`` posters."""
+    posters = mixed_posters(rng, count, serif=serif)
+    images = to_tensor([draw_poster(poster) for poster in posters])
+    ids = model(tower_pixels(images, TARGET_SIDE).to(device))
+    codes = torch.tensor([cell_codes(poster) for poster in posters])
+    return (ids.cpu() == codes).float().mean().item()

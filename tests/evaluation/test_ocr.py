@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from glm_core.evaluation.ocr import TextBox, read_words
-from glm_core.posters.scene import font
+from glm_core.posters import load_font
 from tests.support.ocr import needs_ocr
 
 
@@ -39,5 +39,5 @@ def test_letters_spaced_out_on_a_grid_are_one_word():
 def test_the_reader_separates_words_and_finds_none_in_an_empty_picture(reader):
     picture = Image.new("RGB", (640, 200), "white")
     assert reader(np.asarray(picture)) == []
-    ImageDraw.Draw(picture).text((30, 60), "GRAND OPENING", fill="black", font=font(60))
+    ImageDraw.Draw(picture).text((30, 60), "GRAND OPENING", fill="black", font=load_font(60))
     assert reader(np.asarray(picture)) == ["GRAND", "OPENING"]

@@ -5,7 +5,7 @@ import pytest
 
 from glm_core.errors import GLMImageError
 from glm_core.evaluation.suites.posters import PosterTask, measure, plan_figures, reward, summary, tasks
-from glm_core.posters.scene import Item, Poster, draw_poster, on_grid, random_poster
+from glm_core.posters import Item, Poster, draw_poster, on_grid, random_poster
 from tests.support.ocr import needs_ocr
 from tests.support.tasks import CIRCLE, SIGN, task_of, write_lines
 

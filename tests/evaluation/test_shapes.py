@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glm_core.evaluation.suites.shapes import kind_of, regions, seen_kinds
-from glm_core.posters.scene import COLUMNS, ROWS, SHAPES, Item, Poster, draw_poster, on_grid, random_poster
+from glm_core.posters import COLUMNS, ROWS, SHAPES, Item, Poster, draw_poster, on_grid, random_poster
 
 
 def with_shapes(count: int) -> list[Poster]:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from glm_core.decoder import draw_noise
 from glm_core.evaluation.suites.shapes import seen_kinds
-from glm_core.posters.scene import Item
+from glm_core.posters import Item
 from tests.host.graphs import (
     HEIGHT,
     PROMPT,

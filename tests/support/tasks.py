@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from glm_core.evaluation.suites.posters import PosterTask
-from glm_core.posters.scene import Poster, caption
+from glm_core.posters import Poster, caption
 
 CIRCLE = {"kind": "circle", "colour": "red", "zone": ["top", "left"]}
 SIGN = {"prompt": "a 'sign'", "texts": ["sign"], "shapes": [CIRCLE]}

@@ -1,11 +1,3 @@
-import pytest
-from PIL import ImageFont
+from tests.support.chinese_fonts import boxes_for_characters
 
-from glm_core.training import posters
-from tests.support.fonts import is_installed
-
-
-@pytest.fixture(autouse=not all(map(is_installed, posters.CHINESE_FONTS.values())))
-def boxes_for_characters(monkeypatch):
-    """Without the Chinese font its characters are drawn as empty boxes, which is enough for all but reading them."""
-    monkeypatch.setattr(posters, "font", lambda size, *face: ImageFont.load_default(size))
+__all__ = ["boxes_for_characters"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...posters.scene import COLOURS, COLUMNS, ROWS, SHAPES, Item
+from ...posters import COLOURS, COLUMNS, ROWS, SHAPES, Item
 from ..metrics import WordResult, mean, pair_words, word_figures
 from ..ocr import Reader
 from ..run import rotate

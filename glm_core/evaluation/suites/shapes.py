@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ...posters.scene import BACKGROUNDS, COLUMNS, ROWS, SHAPES, Item, outline
+from ...posters import BACKGROUNDS, COLUMNS, ROWS, SHAPES, Item, outline
 
 SHORT_SIDE = 144  # pixels; regions are found in a picture scaled to this short side
 STENCIL = 32

@@ -81,7 +81,7 @@ class Server:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
             return json.load(answer)
 
-    def post(self, path: str, data=None):
+    def post(self, path: str, data=None) -> Any:
         body = json.dumps(data or {}).encode()
         request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": "application/json"})
         try:

@@ -12,7 +12,7 @@ NOT_CODES = list(range(RELEASED.codes, RELEASED.visual))  # ids that upstream wo
 
 def load_pipeline(folder: Path) -> Any:
     """diffusers' GlmImagePipeline of a released folder, in float32 on the CPU."""
-    from diffusers import GlmImagePipeline  # takes seconds to import
+    from diffusers.pipelines.glm_image.pipeline_glm_image import GlmImagePipeline  # takes seconds to import
 
     pipe = GlmImagePipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)

@@ -78,7 +78,7 @@ def generate(model, folder) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", TEXT_TO_IMAGE)
-def test_a_workflow_gives_the_command_lines_plan_and_latent(request, command_line, name):
+def test_a_workflow_gives_the_command_lines_plan_and_latent(server, request, command_line, name):
     result = request.getfixturevalue(name)
     assert torch.equal(result["ids"], command_line["ids"])
     assert torch.equal(result["preview"], command_line["preview"])

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import read_config
-from ..geometry import LONGEST, SHORTEST
+from ..geometry import LONGEST_SIDE, SHORTEST_SIDE
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class VisionConfig:
     image_size: int = 2048
     layer_norm_eps: float = 1e-6
     attention_bias: bool = True
-    shortest_side: int = SHORTEST
-    longest_side: int = LONGEST
+    shortest_side: int = SHORTEST_SIDE
+    longest_side: int = LONGEST_SIDE
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> VisionConfig:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from glm_core import ops
 from glm_core.checkpoint.write import MODEL_INDEX, write_json
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
-from glm_core.geometry import COARSE_TOKENS, LONGEST, SHORTEST
+from glm_core.geometry import COARSE_TOKENS, LONGEST_SIDE, SHORTEST_SIDE
 from glm_core.glyph import GlyphConfig, GlyphEncoder
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
 from glm_core.vision import SemanticVQ, VisionConfig
@@ -79,8 +79,8 @@ class Tiny:
     seed: int = 0
     vocabulary: Vocabulary = RELEASED
     coarse_tokens: int = COARSE_TOKENS
-    shortest_side: int = SHORTEST
-    longest_side: int = LONGEST
+    shortest_side: int = SHORTEST_SIDE
+    longest_side: int = LONGEST_SIDE
     planner_layers: int = 2
     planner_hidden: int = 64
     planner_heads: int = 4
@@ -141,7 +141,7 @@ class Tiny:
             "in_channels": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-6, "attention_bias": True,
             "spatial_merge_size": 1,
         }
-        if (self.shortest_side, self.longest_side) != (SHORTEST, LONGEST):
+        if (self.shortest_side, self.longest_side) != (SHORTEST_SIDE, LONGEST_SIDE):
             config |= {"shortest_side": self.shortest_side, "longest_side": self.longest_side}
         return config
 

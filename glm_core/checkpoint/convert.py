@@ -18,7 +18,7 @@ def convert_folder(folder: Path, out: Path, quantised: str | None = None) -> Ite
     """Write one file per part below ``out``, laid out like ComfyUI's models folder. Yields their paths.
 
     Tensors keep their released names and dtypes; only large matrices change, if ``quantised`` names one of FORMATS.
-    Raises GLMImageError when a part is missing or incomplete, or does not suit the format.
+    Raises GLMImageError if a part is missing or incomplete, or does not suit the format.
     """
     sources = [(part, locate(folder, part)) for part in PARTS]
     for part, path in sources:

@@ -11,7 +11,7 @@ from .text import read_json
 def locate(model: Path, part: Part) -> Path:
     """Path of a part in a released folder or in a folder that ``convert`` wrote.
 
-    Raises GLMImageError where the part is missing.
+    Raises GLMImageError if the part is missing.
     """
     quantised = [part.quantised_file(name) for name in FORMATS]
     for candidate in (part.file, *quantised, part.folder):
@@ -22,7 +22,7 @@ def locate(model: Path, part: Part) -> Path:
 
 
 def part_files(path: Path, source: str) -> list[Path]:
-    """The safetensors files at ``path``, a file or a folder. Raises GLMImageError where one is missing."""
+    """The safetensors files at ``path``, a file or a folder. Raises GLMImageError if one is missing."""
     if path.is_file():
         return [path]
     if not path.is_dir():

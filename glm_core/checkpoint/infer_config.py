@@ -16,7 +16,7 @@ MROPE_SECTION = [8, 12, 12]
 
 
 def config_from_shapes(part: Part, tensors: dict[str, Tensor], source: str) -> dict:
-    """The part's config in the form of its config.json. Raises GLMImageError when a tensor that it needs is missing."""
+    """The part's config in the form of its config.json. Raises GLMImageError if a tensor that it needs is missing."""
     try:
         return RULES[part](tensors)
     except KeyError as error:

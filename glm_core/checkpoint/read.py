@@ -48,8 +48,8 @@ class Weights:
 def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
     """Read one part from its released folder or from a single safetensors file.
 
-    ``load`` reads the tensors of one file; a host passes its own loader. Raises GLMImageError when a file or shard is
-    missing or incomplete, when the file holds another part, or when the planner comes without a tokenizer.
+    ``load`` reads the tensors of one file; a host passes its own loader. Raises GLMImageError if a file or shard is
+    missing or incomplete, if the file holds another part, or if the planner comes without a tokenizer.
     """
     source = f"{part.title} {path}"
     files = part_files(path, source)
@@ -90,7 +90,7 @@ def read_tensors(files: list[Path], load: LoadFile) -> dict[str, Tensor]:
 def strip_prefix(tensors: dict[str, Tensor], part: Part, source: str) -> dict[str, Tensor]:
     """Tensors by released name, without an outer prefix such as ``model.diffusion_model.`` or ``transformer.``.
 
-    Raises GLMImageError when the part's signature is not among them.
+    Raises GLMImageError if the part's signature is not among them.
     """
     prefix = find_prefix(tensors, part)
     if prefix is None:
@@ -104,7 +104,7 @@ def strip_prefix(tensors: dict[str, Tensor], part: Part, source: str) -> dict[st
 
 
 def find_prefix(tensors: dict[str, Tensor], part: Part) -> str | None:
-    """What stands before the part's signature; None where no tensor has that name."""
+    """What stands before the part's signature; None if no tensor has that name."""
     matches = [name for name in tensors if name == part.signature or name.endswith("." + part.signature)]
     return min(matches, key=len).removesuffix(part.signature) if matches else None
 
@@ -118,7 +118,7 @@ def describe_other(tensors: dict[str, Tensor], part: Part) -> str:
 
 
 def stored_config(path: Path, part: Part, metadata: dict[str, str]) -> dict | None:
-    """The config in a file's metadata, or config.json of a folder; None where there is none.
+    """The config in a file's metadata, or config.json of a folder; None if there is none.
 
     In a released folder the VAE's latent statistics are added to the diffusion model's config.
     """
@@ -132,7 +132,7 @@ def stored_config(path: Path, part: Part, metadata: dict[str, str]) -> dict | No
 
 
 def latent_statistics(model: Path) -> dict:
-    """From the VAE's config.json in a released folder, where there is one."""
+    """From the VAE's config.json in a released folder, if there is one."""
     path = model / VAE.folder / "config.json"
     config = read_json(path) if path.is_file() else {}
     return {key: config[key] for key in LATENT_STATISTICS if key in config}
@@ -155,7 +155,7 @@ def read_tokenizer(path: Path, stored: Tensor | None) -> str:
 def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: bool = False) -> None:
     """Load the tensors that ``module`` has, and ignore others. ``assign``: as in ``load_state_dict``.
 
-    Raises GLMImageError when a tensor is missing or has another shape.
+    Raises GLMImageError if a tensor is missing or has another shape.
     """
     try:
         missing = module.load_state_dict(tensors, strict=False, assign=assign).missing_keys

@@ -10,7 +10,7 @@ from ..errors import GLMImageError
 
 
 def parse_json(text: str, source: str) -> dict:
-    """A JSON object. Raises GLMImageError when ``text`` is anything else."""
+    """A JSON object. Raises GLMImageError if ``text`` is anything else."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

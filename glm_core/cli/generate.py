@@ -73,7 +73,7 @@ def render_requests(args: argparse.Namespace, requests: list[PlanRequest], plans
 
 
 def read_noise(path: Path) -> torch.Tensor:
-    """float32; the request checks its shape. Raises GLMImageError when the file holds no noise."""
+    """float32; the request checks its shape. Raises GLMImageError if the file holds no noise."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -38,7 +38,7 @@ def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tenso
 
     glyphs, no_glyphs: embeddings [1, n, width] of the quoted texts, and of no text. noise: float32 [B, 16, H/8, W/8].
     references: latent [b, 16, h, w] (normalised) and tokens of each reference image; the unconditional branch does not
-    see them. device, dtype: those of the activations. Raises GLMImageError when plan and noise are of different sizes,
+    see them. device, dtype: those of the activations. Raises GLMImageError if plan and noise are of different sizes,
     or when an id of the plan is not in the decoder's codebook.
     """
     plan.check_codes(dit.config.prior_vq_quantizer_codebook_size)

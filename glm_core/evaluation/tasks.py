@@ -28,7 +28,7 @@ class Task:
 def read_lines(path: Path) -> list[tuple[str, Any]]:
     """The JSON values of all lines that are not empty, each with its source for messages ("FILE, line 3").
 
-    Raises GLMImageError, naming file and line, when a line is not JSON or there are none.
+    Raises GLMImageError, naming file and line, if a line is not JSON or there are none.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -164,7 +164,7 @@ class GLMImage(comfy.model_base.BaseModel):
     def prior(self, ids: Tensor | None, noise: Tensor) -> Tensor:
         """A plan's ids [B, h/4, w/4] → ids per latent pixel [B, 1, h, w] of noise [B, 16, h, w]; None → all DROPPED.
 
-        Raises GLMImageError when plan and noise are of different sizes, or when an id is not in the codebook.
+        Raises GLMImageError if plan and noise are of different sizes, or if an id is not in the codebook.
         """
         if ids is None:
             return torch.full((1, 1, *noise.shape[-2:]), DROPPED)
@@ -177,7 +177,7 @@ def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: b
     folder.
 
     ``model_options``: dtype and fp8_optimizations as UNETLoader sets them, custom_operations of other packs.
-    Raises GLMImageError when it is not a GLM-Image diffusion model.
+    Raises GLMImageError if it is not a GLM-Image diffusion model.
     """
     weights = read_weights(path, DIFFUSION)
     config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.source))

@@ -83,7 +83,7 @@ class RenderRequest:
     """Pictures of one plan.
 
     prompt: its quoted texts are lettered. noise: float32 [B, 16, H/8, W/8], to start from instead of the seed's.
-    Raises GLMImageError when the noise is not of the plan's size.
+    Raises GLMImageError if the noise is not of the plan's size.
     """
 
     plan: Plan

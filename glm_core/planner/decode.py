@@ -112,7 +112,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     ``lookahead``: tokens of one pass, see ``decode_jacobi``. ``device`` and ``dtype`` are those of the activations.
     ``recorder``: what records a token's pass to replay it, see ``GraphSession``; the weights must stay where they are.
     ``on_token``: what it raises ends the run. ``fingerprint``: of the planner's weights, for the plan's origins.
-    Raises GLMImageError when the references' batch is neither 1 nor ``batch``.
+    Raises GLMImageError if the references' batch is neither 1 nor ``batch``.
     """
     if len(layout.prompt_ids) not in (1, batch):
         raise GLMImageError(f"references: the batch must be 1 or {batch}, the number of plans "

@@ -71,7 +71,7 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
 
 
 def common_batch(references: Sequence[Plan]) -> int:
-    """The batch size that all references have, or 1. Raises GLMImageError when two sizes above 1 differ."""
+    """The batch size that all references have, or 1. Raises GLMImageError if two sizes above 1 differ."""
     batch = max((reference.batch for reference in references), default=1)
     for i, reference in enumerate(references, 1):
         if reference.batch not in (1, batch):

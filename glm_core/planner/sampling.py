@@ -19,7 +19,7 @@ class Sampling:
     """How a token is drawn; the defaults are those of the released generation_config.json.
 
     top_k at or above the codebook size keeps every token; top_k = 1 is greedy.
-    Raises GLMImageError when a value is out of its range.
+    Raises GLMImageError if a value is out of its range.
     """
 
     temperature: float = setting(0.9, 0.05, 2.0, 0.05,

@@ -23,10 +23,10 @@ class Plan:
     """A batch of token grids, one item a picture.
 
     ids: int64 [B, h, w], the target grid, h = height / 32 and w = width / 32.
-    coarse: int64 [B, h', w'], the small grid that fixes the layout and is written first, where there is one.
-    origins: where each item comes from, one an item; () where nothing is known.
+    coarse: int64 [B, h', w'], the small grid that fixes the layout and is written first, if there is one.
+    origins: where each item comes from, one an item; () if nothing is known.
     log_probs: float32 [B, n], of every token in the order of writing (coarse grid, then target), of the full softmax at
-    temperature 1; None where nobody computed them.
+    temperature 1; None if nobody computed them.
 
     The contract:
 
@@ -38,7 +38,7 @@ class Plan:
     - Where a plan meets another batch (latents, references, masks), sizes of 1 or equal sizes are accepted, all else is
       an error.
 
-    Raises GLMImageError when a tensor has another shape or type, or when the parts have different batch sizes.
+    Raises GLMImageError if a tensor has another shape or type, or if the parts have different batch sizes.
     """
 
     ids: Tensor
@@ -119,7 +119,7 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Plan:
-        """Read what ``save`` wrote, here or in 0.1. Raises GLMImageError when the file is not a plan."""
+        """Read what ``save`` wrote, here or in 0.1. Raises GLMImageError if the file is not a plan."""
         source = f"plan file {path}"
         try:
             with safe_open(path, framework="pt") as file:
@@ -161,7 +161,7 @@ def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:
 def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
     """Spread token ids [B, h, w] over latent pixels: [B, 1, H/8, W/8], one id per latent pixel.
 
-    Raises GLMImageError when plan and latent are of different sizes.
+    Raises GLMImageError if plan and latent are of different sizes.
     """
     expected = ids.shape[1] * TOKEN_LATENTS, ids.shape[2] * TOKEN_LATENTS
     if (latent_height, latent_width) != expected:

@@ -13,7 +13,7 @@ from .model import SemanticVQ, VisionConfig
 
 def encoder_pixels(image: Tensor, config: VisionConfig) -> Tensor:
     """Images [B, H, W, channels] in 0...1 → what the tower sees: [B, 3, h, w] in -1...1, where h and w are half of
-    ``reference_size``. Raises GLMImageError when the image has a size or number of channels that is not accepted.
+    ``reference_size``. Raises GLMImageError if the image has a size or number of channels that is not accepted.
 
     Bicubic in 8 bits as transformers' Pillow back-end; its torchvision back-end differs by up to 2/255.
     """

@@ -31,7 +31,7 @@ __all__ = ["FORMATS", "LARGE_MATRICES", "Format", "dequantise", "format_names", 
 def quantise(tensors: dict[str, Tensor], part: Part, name: str, source: str) -> dict[str, Tensor]:
     """The tensors of a part in LARGE_MATRICES, its large matrices in the format ``name`` of FORMATS.
 
-    Raises GLMImageError where a matrix does not suit the format.
+    Raises GLMImageError if a matrix does not suit the format.
     """
     quantised = {}
     for key, tensor in tensors.items():
@@ -56,7 +56,7 @@ def quantise_matrix(key: str, matrix: Tensor, chosen: Format, source: str) -> di
 def dequantise(tensors: dict[str, Tensor], name: str, source: str) -> Tensor:
     """The tensor ``name``, restored to float32 where it is quantised.
 
-    Raises GLMImageError where its format is not in FORMATS, or where a tensor of its layer is missing.
+    Raises GLMImageError if its format is not in FORMATS, or if a tensor of its layer is missing.
     """
     layer = name.removesuffix(WEIGHT)
     comfy_name = format_name(tensors, layer)

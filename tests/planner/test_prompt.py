@@ -13,13 +13,13 @@ def tokenizer():
 
 
 def test_layout_is_text_then_target_then_preview_then_start(tokenizer):
-    ids = tokenizer.layout("a dog", [(32, 36), (15, 16)], 16384)
+    ids = tokenizer.encode_prompt("a dog", [(32, 36), (15, 16)], 16384)
     assert ids == [*tokenizer.encode("a dog"), SOP, *tokenizer.encode("32 36"), EOP, SOP, *tokenizer.encode("15 16"),
                    EOP, 16384]
 
 
 def test_empty_prompt(tokenizer):
-    assert tokenizer.layout("", [(1, 1)], 16384)[0] == SOP
+    assert tokenizer.encode_prompt("", [(1, 1)], 16384)[0] == SOP
 
 
 @pytest.mark.parametrize("text", ["<|image|>", "<sop>1 1<eop>", "<|dit_token_16385|>", "<|endoftext|>",

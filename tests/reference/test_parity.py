@@ -32,7 +32,7 @@ def upstream_plan(both) -> Plan:
 
 
 def test_prompt_ids_are_upstreams(both):
-    ids = both.ours.tokenizer.layout(both.case.prompt, list(grids(both.case)), 16384)
+    ids = both.ours.tokenizer.encode_prompt(both.case.prompt, list(grids(both.case)), 16384)
     assert ids == both.upstream.prompt_ids[0].tolist()
 
 

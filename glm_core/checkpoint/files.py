@@ -1,4 +1,4 @@
-"""Which files hold a part."""
+"""Which files hold a part of a model."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from .text import read_json
 
 
 def locate(model: Path, part: Part) -> Path:
-    """Path of a part in a released folder or in a folder that ``convert`` wrote.
+    """Path of a part in ``model``, a released folder or a folder that ``convert`` wrote.
 
     Raises GLMImageError if the part is missing.
     """
@@ -38,7 +38,7 @@ def part_files(path: Path, source: str) -> list[Path]:
 
 
 def shards(index: Path, source: str) -> list[Path]:
-    """The files that ``index`` lists, which lie beside it."""
+    """The files that ``index`` lists, which are in its own folder."""
     names = sorted(set(read_json(index)["weight_map"].values()))
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:

@@ -22,7 +22,7 @@ from ..checkpoint import (
     fill,
     fingerprint,
     locate,
-    read_config_alone,
+    read_config_only,
     read_part,
 )
 from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
@@ -82,5 +82,5 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
 
 def default_side(model: Path) -> int:
     """Pixels of a side where none is given: 1024 for the released model."""
-    config = read_config_alone(locate(model, PLANNER), PLANNER)
+    config = read_config_only(locate(model, PLANNER), PLANNER)
     return geometry.default_side(config.get("trained_sides", PlannerConfig.trained_sides))

@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..checkpoint import EMBEDDED
 from ..errors import GLMImageError
-from ..glyph import NATURAL, REFERENCE
+from ..glyph import DIFFUSERS, NATURAL
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
 from ..planner import Sampling
 
@@ -84,7 +84,7 @@ def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1) -> PlanR
 
 
 def render_settings(args: argparse.Namespace) -> RenderSettings:
-    return RenderSettings(args.steps, args.guidance, args.seed, REFERENCE if args.reference_quotes else NATURAL)
+    return RenderSettings(args.steps, args.guidance, args.seed, DIFFUSERS if args.reference_quotes else NATURAL)
 
 
 @contextmanager

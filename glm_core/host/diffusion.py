@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..checkpoint import DIFFUSION, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
-from ..decoder.dit import STREAMS_IN_MEMORY
+from ..decoder.dit import PEAK_ACTIVATIONS
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
@@ -76,7 +76,7 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = INFERENCE_DTYPES
 
     def __init__(self, config: DiTConfig):
-        elements_per_latent_pixel = STREAMS_IN_MEMORY * config.inner / config.patch_size**2
+        elements_per_latent_pixel = PEAK_ACTIVATIONS * config.inner / config.patch_size**2
         self.memory_usage_factor = elements_per_latent_pixel / MEMORY_UNIT
         self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
         super().__init__({"config": config})

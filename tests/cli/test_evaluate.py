@@ -1,12 +1,14 @@
 """The evaluate command."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from PIL import Image
 
 from glm_core.evaluation import ABLATIONS, ocr
 from glm_core.pipeline.sheet import CELL
+from glm_core.planner import Sampling
 from tests.support.command_line import error_line, run
 from tests.support.ocr import needs_ocr
 from tests.support.tasks import SIGN, write_lines
@@ -47,7 +49,7 @@ def test_the_json_file_holds_all_settings(model, tmp_path):
                "without": "preview", "device": "cpu"}
     given = [argument for name, value in options.items() for argument in (f"--{name.replace('_', '-')}", value)]
     assert evaluate(model, prompts, "--json", tmp_path / "a.json", "--reference-quotes", *given) == 0
-    assert json.loads((tmp_path / "a.json").read_text())["settings"] == options | {
+    assert json.loads((tmp_path / "a.json").read_text())["settings"] == asdict(Sampling()) | options | {
         "model": str(model), "prompts": str(prompts), "width": 64, "height": 64, "steps": 1, "reference_quotes": True,
         "dtype": "float32"}
 

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -10,6 +12,8 @@ from glm_core.plans import Drawn, Plan
 from tests.planner.test_model import fuse
 
 PROMPT = "two cats on a red sofa"
+COARSE = [63, 39, 3, 52, 32, 57, 40, 27, 25, 16, 47, 50]  # of the small random planner, for seed 5
+IDS = [26, 26, 32, 63, 1, 63]
 
 
 def test_grids_are_full_and_hold_only_codes(planner, tokenizer):
@@ -24,8 +28,16 @@ def test_every_item_says_how_it_was_drawn(planner, tokenizer):
     sampling = Sampling(1.0, 0.9, 50)
     plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=2**64 - 1, sampling=sampling,
                        fingerprint="abc")
-    settings = {"temperature": 1.0, "top_p": 0.9, "top_k": 50}
+    settings = asdict(sampling)
     assert plan.origins == tuple(Drawn(PROMPT, item_seed, (96, 64), settings, "abc") for item_seed in (2**64 - 1, 0))
+
+
+def test_a_seed_keeps_its_plan(planner, tokenizer):
+    """With the default sampling settings, a seed means the same numbers and the same plan for ever."""
+    plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, seed=5)
+    assert Sampling() == Sampling(temperature=0.9, top_p=0.75, top_k=16384)
+    assert plan.coarse[0].flatten().tolist() == COARSE
+    assert plan.ids[0].flatten().tolist() == IDS
 
 
 def test_a_plan_can_be_trained_on(planner, tokenizer):

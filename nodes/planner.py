@@ -67,7 +67,8 @@ class GLMImagePlan(io.ComfyNode):
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
                 io.String.Input("prompt", multiline=True, dynamic_prompts=True,
-                                tooltip="What to draw. Put text that should appear in the image in quotation marks."),
+                                tooltip="What to draw or, with references, what to change. Put text that should appear "
+                                        "in the image in quotation marks."),
                 *size_inputs(),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                              tooltip="Image i of the batch, counted from 0, is planned with seed + i, whatever the "

@@ -90,4 +90,5 @@ def test_bad_options_end_with_one_line_and_an_exit_code(model, tmp_path, capsys,
 def test_a_missing_ocr_package_is_reported_before_anything_is_drawn(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ocr, "find_spec", lambda name: None)
     assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN)) == 1
-    assert capsys.readouterr().err == "error: evaluate: rapidocr is not installed; pip install rapidocr onnxruntime\n"
+    message = "error: evaluate: rapidocr is not installed; run pip install rapidocr onnxruntime\n"
+    assert capsys.readouterr().err == message

@@ -43,7 +43,7 @@ def test_each_of_several_prompts_is_drawn_as_if_it_were_the_only_one(model, tmp_
     assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--sheet", tmp_path / "sheet.png") == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split("/")[-1] for line in printed] == [
-        "a.png: 96x64, a 'sign'", "a-1.png: 96x64, another 'sign'", "sheet.png: all of them"]
+        "a.png: 96x64, a 'sign'", "a-1.png: 96x64, another 'sign'", "sheet.png: all images"]
     assert generate(model, tmp_path / "alone.png") == 0
     both, alone = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("a.png", "alone.png"))
     assert np.abs(both - alone).max() <= 1
@@ -114,8 +114,8 @@ def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
     (("--top-p", 2), "top_p must be from 0.01 to 1.0 (got 2.0)"),
     (("--top-k", 0), "top_k must be from 1 to 16384 (got 0)"),
     (("--model", "nowhere"), "model folder nowhere: no planner found"),
-    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: not a complete safetensors file"),
-    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: not a complete safetensors file"),
+    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: cannot be read as a safetensors file"),
+    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: cannot be read as a safetensors file"),
 ])
 def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, options, message):
     assert generate(model, tmp_path / "a.png", *options) == 1
@@ -126,7 +126,7 @@ def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, 
 def test_noise_of_another_size_is_refused(model, tmp_path, capsys):
     save_file({"noise": torch.zeros(1, 16, 4, 4)}, tmp_path / "noise.safetensors")
     assert generate(model, tmp_path / "a.png", "--noise-in", tmp_path / "noise.safetensors") == 1
-    assert "noise must be [1, 16, 8, 12], as the plan has it (got [1, 16, 4, 4])" in capsys.readouterr().err
+    assert "noise must have the shape [1, 16, 8, 12] to match the plan (got [1, 16, 4, 4])" in capsys.readouterr().err
 
 
 def test_plan_with_an_id_out_of_range_is_refused(model, tmp_path, capsys):

@@ -158,5 +158,6 @@ def test_drafts_repeat_the_left_neighbour_or_in_the_first_column_the_token_above
 
 def test_references_of_another_batch_are_refused(planner, tokenizer):
     references = Plan(torch.zeros(2, 3, 2, dtype=torch.int64))
-    with pytest.raises(GLMImageError, match=r"references: the batch must be 1 or 3, the number of plans \(got 2\)"):
+    message = r"references: the batch size must be 1 or 3, the number of plans \(got 2\)"
+    with pytest.raises(GLMImageError, match=message):
         plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[references], batch=3)

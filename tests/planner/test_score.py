@@ -69,5 +69,5 @@ def test_a_plan_of_another_size_is_refused(planner, tokenizer):
 
 def test_references_of_another_batch_are_refused(planner, tokenizer):
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [Plan(torch.arange(12).view(2, 3, 2))])
-    with pytest.raises(GLMImageError, match=r"the batch must be 1 or 3.* \(got 2\)"):
+    with pytest.raises(GLMImageError, match=r"the batch size must be 1 or 3.* \(got 2\)"):
         score(planner, layout, Plan(torch.zeros(3, 2, 3, dtype=torch.int64)))

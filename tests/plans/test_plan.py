@@ -91,7 +91,7 @@ def test_prior_map_gives_each_token_4_by_4_latent_pixels(plan):
 
 
 def test_another_latent_size_is_refused(plan):
-    with pytest.raises(GLMImageError, match="it is for 96x64 pixels, but the latent is 64x96"):
+    with pytest.raises(GLMImageError, match=r"must have the same size \(got 96x64 and 64x96 pixels\)"):
         prior_map(plan.ids, 12, 8)
 
 
@@ -111,10 +111,10 @@ def test_other_shapes_and_types_are_refused(ids):
 
 @pytest.mark.parametrize("parts, message", [
     ({"coarse": torch.zeros(1, 2, 2, dtype=torch.int64)},
-     r"coarse grid and ids must be of the same batch \(got 1 and 2\)"),
-    ({"origins": (DRAWN,)}, r"origins and ids must be of the same batch \(got 1 and 2\)"),
-    ({"log_probs": torch.zeros(1, 6)}, r"log-probabilities and ids must be of the same batch \(got 1 and 2\)"),
-    ({"log_probs": torch.zeros(2, 5)}, r"there must be 6 log-probabilities an item \(got \[5\]\)"),
+     r"preview grid and ids must have the same batch size \(got 1 and 2\)"),
+    ({"origins": (DRAWN,)}, r"origins and ids must have the same batch size \(got 1 and 2\)"),
+    ({"log_probs": torch.zeros(1, 6)}, r"log_probs and ids must have the same batch size \(got 1 and 2\)"),
+    ({"log_probs": torch.zeros(2, 5)}, r"log_probs must have 6 values per item \(got \[5\]\)"),
 ])
 def test_parts_of_another_batch_are_refused(plan, parts, message):
     with pytest.raises(GLMImageError, match=message):
@@ -124,8 +124,8 @@ def test_parts_of_another_batch_are_refused(plan, parts, message):
 def test_files_that_are_not_plans_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    for name, found in (("x", r"must hold 'ids'.*\(got the tensors \['x'\]\)"),
-                        ("text", "not a complete safetensors file"),
-                        ("missing", "not a complete safetensors file")):
+    for name, found in (("x", r"must contain 'ids'.*\(got the tensors \['x'\]\)"),
+                        ("text", "cannot be read as a safetensors file"),
+                        ("missing", "cannot be read as a safetensors file")):
         with pytest.raises(GLMImageError, match=f"{name}.safetensors.*{found}"):
             Plan.load(tmp_path / f"{name}.safetensors")

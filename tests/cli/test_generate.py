@@ -60,6 +60,11 @@ def test_prompt_j_has_the_seeds_that_follow_those_of_prompt_j_minus_1(model, tmp
         assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
+def test_the_largest_seed_is_one_of_two_prompts_too(model, tmp_path):
+    assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--seed", 2**64 - 1) == 0
+    assert (tmp_path / "a-1.png").exists()
+
+
 def test_a_file_of_one_plan_is_refused_for_two_prompts(model, tmp_path, capsys):
     assert generate(model, tmp_path / "a.png", "--prompt", "another", "--plan-out", tmp_path / "plan.safetensors") == 1
     assert "--plan-out takes exactly one --prompt (got 2)" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from ..errors import GLMImageError
 from ..glyph import NATURAL, REFERENCE
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
 from ..planner import Sampling
+from ..plans import Plan
 
 EMBEDDED_NAME = "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -73,9 +74,11 @@ def choose_compute(device: str, dtype: str) -> Compute:
     return Compute(torch.device(device), DTYPES.get(dtype, automatic))
 
 
-def plan_request(args: argparse.Namespace, prompt: str, **more) -> PlanRequest:
-    """``more``: fields of the request that are not options."""
-    width, height = (default_side(args.model) if side is None else side for side in (args.width, args.height))
+def plan_request(args: argparse.Namespace, prompt: str, plan: Plan | None = None, **more) -> PlanRequest:
+    """``plan``: one that exists already; its size then counts, not the options'. ``more``: fields of the request that
+    are not options."""
+    sides = (args.width, args.height) if plan is None else (plan.width, plan.height)
+    width, height = (default_side(args.model) if side is None else side for side in sides)
     sampling = Sampling(**{entry.name: getattr(args, entry.name) for entry in fields(Sampling)})
     return PlanRequest(prompt, width, height, seed=args.seed, sampling=sampling, look_ahead=args.look_ahead, **more)
 

@@ -90,6 +90,16 @@ def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
     assert torch.equal(load_file(first)["latent"], load_file(second)["latent"])
 
 
+def test_a_given_plan_needs_no_planner_and_sets_the_size(model, tmp_path):
+    assert generate(model, tmp_path / "a.png", "--plan-out", tmp_path / "plan.safetensors") == 0
+    copy = shutil.copytree(model, tmp_path / "copy", ignore=shutil.ignore_patterns("vision_language_encoder"))
+    given = "--plan-in", tmp_path / "plan.safetensors", "--steps", 2
+    assert run("generate", "--model", copy, "--prompt", "a 'sign'", "--out", tmp_path / "b.png", *given) == 0
+    assert generate(model, tmp_path / "c.png", *given, "--width", 100) == 0
+    first, *others = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
+    assert all(np.abs(other.astype(int) - first).max() <= 1 for other in others)
+
+
 def test_greedy_plans_do_not_depend_on_the_seed(model, tmp_path):
     for seed in (1, 2):
         assert generate(model, tmp_path / "a.png", "--seed", seed, "--top-k", 1, "--plan-out",

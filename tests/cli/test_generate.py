@@ -74,9 +74,10 @@ def test_sides_are_those_the_model_was_trained_for(model, tmp_path):
     assert default_side(model) == 1024
     config = model / "vision_language_encoder" / "config.json"
     copy = shutil.copytree(model, tmp_path / "small")
-    values = json.loads(config.read_text()) | {"trained_sides": [64, 256]}
-    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
-    assert default_side(copy) == 128
+    for sides, expected in ([64, 256], 128), (None, 1024):
+        values = json.loads(config.read_text()) | {"trained_sides": sides}
+        (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
+        assert default_side(copy) == expected
 
 
 def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):

@@ -44,6 +44,12 @@ def test_a_plan_is_drawn_with_its_requests_seed_and_prompt():
     assert request.settings == RenderSettings(steps=3, seed=7) and request.prompt == "a 'b'" and request.plan is PLAN
 
 
+def test_a_plan_is_drawn_with_its_requests_references():
+    reference = ReferenceImage(torch.zeros(2, 64, 96, 3), PLAN)
+    request = PlanRequest("", 96, 64, references=(reference,))
+    assert RenderRequest.of(request, PLAN, RenderSettings()).references == (reference,)
+
+
 def test_noise_of_another_size_is_refused():
     with pytest.raises(GLMImageError,
                        match=r"noise must be \[2, 16, 8, 12\], as the plan has it \(got \[1, 16, 8, 12\]\)"):

@@ -48,12 +48,15 @@ def test_two_runs_on_one_model_do_not_disturb_each_other(planner, tokenizer):
     """Upstream keeps its decode positions on the model and mixes interleaved runs up."""
     expected = [plan_prompt(planner, tokenizer, prompt, 64, 64, seed=1) for prompt in (PROMPT, "x")]
 
+    between = []
+
     def interleave(i, tokens):
-        if i == 100:
-            assert torch.equal(plan_prompt(planner, tokenizer, "x", 64, 64, seed=1).ids, expected[1].ids)
+        if i == 10:
+            between.append(plan_prompt(planner, tokenizer, "x", 64, 64, seed=1))
 
     assert torch.equal(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1, on_token=interleave).ids,
                        expected[0].ids)
+    assert torch.equal(between[0].ids, expected[1].ids)
 
 
 def test_no_token_is_computed_too_many(planner, tokenizer):

@@ -8,11 +8,24 @@ from typing import Any
 
 from PIL import Image
 
+from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
+from ..errors import check_text
 from ..evaluation import ABLATIONS, draw_pictures, make_reader, measure_pictures
 from ..evaluation.suites import posters
 from ..pipeline import Compute, PlanRequest, contact_sheet
 from ..pipeline.requests import check_count
-from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+from .files import Writer, check_files, check_picture_suffix
+from .options import (
+    HelpFormatter,
+    add_drawing,
+    add_model,
+    bar,
+    check_parts,
+    choose_compute,
+    plan_request,
+    render_settings,
+    report,
+)
 
 NOT_SETTINGS = "command", "run", "json", "sheet"  # values of argparse that say nothing about what is evaluated
 
@@ -39,18 +52,31 @@ def run(args: argparse.Namespace) -> None:
         check_count("limit", args.limit)
     template, settings = plan_request(args, prompt=""), render_settings(args)
     compute = choose_compute(args.device, args.dtype)
+    check_all_files(args, ())
     tasks = posters.tasks(args.prompts, args.limit)
-    reader = make_reader()
+    check_all_files(args, [path for task in tasks for path in task.images])
+    for i, task in enumerate(tasks, 1):
+        check_text(f"{args.prompts}: prompt {i}", task.prompt)
+    check_parts(args.model, (PLANNER, GLYPH, DIFFUSION, VAE))
+    reader, writer = make_reader(), Writer()
     pictures = draw_pictures(args.model, tasks, template, settings, compute, args.without, bar)
     results = measure_pictures(posters.measure, tasks, pictures, reader, bar)
     figures = posters.summary(results)
     if args.without == "plan":
         figures |= posters.plan_figures(tasks, pictures)
-    print(table(figures))
+    report(table(figures))
     if args.json:
-        write_json(args.json, figures, used_settings(args, template, compute), results)
+        writer.write(args.json, lambda path: write_json(path, figures, used_settings(args, template, compute), results))
     if args.sheet:
-        write_sheet(args.sheet, pictures, results)
+        writer.write(args.sheet, lambda path: write_sheet(path, pictures, results))
+    writer.finish()
+
+
+def check_all_files(args: argparse.Namespace, images: Sequence[Path]) -> None:
+    if args.sheet:
+        check_picture_suffix("--sheet", args.sheet)
+    outputs = [(option, path) for option, path in (("--json", args.json), ("--sheet", args.sheet)) if path]
+    check_files(outputs, [("--prompts", args.prompts), *(("a reference image", path) for path in images)])
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -1,21 +1,48 @@
 """generate: prompts → pictures."""
 
 import argparse
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION
 from ..errors import GLMImageError
+from ..geometry import reference_size
 from ..images import read_image, to_image
-from ..pipeline import PlanRequest, Rendered, RenderRequest, RenderSettings, plan, read_references, render, with_seeds
+from ..pipeline import (
+    PlanRequest,
+    Rendered,
+    RenderRequest,
+    RenderSettings,
+    check_codes,
+    check_noise,
+    plan,
+    read_references,
+    render,
+    with_seeds,
+)
 from ..pipeline.sheet import contact_sheet
 from ..plans import Plan
-from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+from .files import Named, Writer, check_files, check_picture_suffix
+from .options import (
+    HelpFormatter,
+    add_drawing,
+    add_model,
+    bar,
+    check_parts,
+    choose_compute,
+    plan_request,
+    render_settings,
+    report,
+)
 
+Captioned = tuple[Image.Image, str]  # a picture and its prompt
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
@@ -30,10 +57,11 @@ def add_command(commands) -> None:
     add("--sheet", type=Path, metavar="FILE.png", help="also put all pictures with their prompts on one sheet")
     add("--image", type=Path, action="append", default=[], metavar="FILE",
         help="reference image; repeat for several, in the order the prompt mentions them")
-    add("--batch", type=int, default=PlanRequest.batch,
-        help="number of pictures of every prompt, each with a plan of its own")
+    add("--batch", type=int,
+        help=f"number of pictures of every prompt, each with a plan of its own (default: {PlanRequest.batch})")
     add_drawing(command)
-    add("--plan-in", type=Path, metavar="F.safetensors", help="take this plan (and its size) and skip the planner")
+    add("--plan-in", type=Path, metavar="F.safetensors",
+        help="take this plan, its size and its batch, and skip the planner")
     add("--plan-out", type=Path, metavar="F.safetensors", help="keep the plan: ids and preview, int64 [B, h, w]")
     add("--noise-in", type=Path, metavar="F.safetensors", help="start from this noise, float32 [B, 16, H/8, W/8]")
     add("--latent-out", type=Path, metavar="F.safetensors", help="keep the normalised latent")
@@ -42,21 +70,23 @@ def add_command(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     check_one_prompt(args)
-    requests = with_seeds([plan_request(args, prompt, batch=args.batch) for prompt in args.prompt], args.seed)
-    settings = render_settings(args)
-    compute = choose_compute(args.device, args.dtype)
-    (references,) = read_references(args.model, [[read_image(path) for path in args.image]], compute, bar)
+    given_plan = read_plan(args) if args.plan_in else None
+    requests, settings, compute = make_requests(args), render_settings(args), choose_compute(args.device, args.dtype)
+    check_all_files(args, requests)
+    noise, images = read_noise(args, requests[0]), read_images(args.image)
+    check_parts(args.model, [*([] if given_plan else [PLANNER]), *([VISION] if images else []), GLYPH, DIFFUSION, VAE])
+    writer = Writer()
+    (references,) = read_references(args.model, [images], compute, bar)
     requests = [replace(request, references=references) for request in requests]
-    plans = [Plan.load(args.plan_in)] if args.plan_in else plan(args.model, requests, compute, bar)
+    plans = [given_plan] if given_plan else plan(args.model, requests, compute, bar)
     if args.plan_out:
-        plans[0].save(args.plan_out)
-    drawn = []
-    to_render = render_requests(args, requests, plans, settings)
-    for rendered, request in zip(render(args.model, to_render, compute, bar), requests):
-        drawn += write_pictures(args, request, rendered, len(drawn))
-    if args.sheet:
-        contact_sheet([picture for picture, _ in drawn], [[prompt] for _, prompt in drawn]).save(args.sheet)
-        print(f"{args.sheet}: all of them")
+        writer.write(args.plan_out, plans[0].save)
+    to_render = render_requests(requests, plans, settings, noise)
+    rendered = render(args.model, to_render, compute, bar, partial(write_latent, writer, args.latent_out))
+    drawn = write_pictures(writer, args.out, requests, rendered)
+    if args.sheet and writer.write(args.sheet, partial(write_sheet, drawn)):
+        report(f"{args.sheet}: all of them")
+    writer.finish()
 
 
 def check_one_prompt(args: argparse.Namespace) -> None:
@@ -65,35 +95,90 @@ def check_one_prompt(args: argparse.Namespace) -> None:
             raise GLMImageError(f"--{option.replace('_', '-')} takes exactly one --prompt (got {len(args.prompt)})")
 
 
-def render_requests(args: argparse.Namespace, requests: list[PlanRequest], plans: list[Plan],
-                    settings: RenderSettings) -> list[RenderRequest]:
-    noise = read_noise(args.noise_in) if args.noise_in else None
+def read_plan(args: argparse.Namespace) -> Plan:
+    """The plan of --plan-in; its size and batch become those of the command, which must not have named others."""
+    check_files([], [("--plan-in", args.plan_in)])
+    given = Plan.load(args.plan_in)
+    for name in ("width", "height", "batch"):
+        value = getattr(given, name)
+        if getattr(args, name) not in (None, value):
+            raise GLMImageError(f"--{name} must be {value}, as --plan-in has it, or be left out "
+                                f"(got {getattr(args, name)})")
+        setattr(args, name, value)
+    check_codes(args.model, given)
+    return given
+
+
+def make_requests(args: argparse.Namespace) -> list[PlanRequest]:
+    batch = PlanRequest.batch if args.batch is None else args.batch
+    return with_seeds([plan_request(args, prompt, batch=batch) for prompt in args.prompt], args.seed)
+
+
+def check_all_files(args: argparse.Namespace, requests: Sequence[PlanRequest]) -> None:
+    check_picture_suffix("--out", args.out)
+    if args.sheet:
+        check_picture_suffix("--sheet", args.sheet)
+    outputs = [("--out", picture_path(args.out, i)) for i in range(sum(request.batch for request in requests))]
+    check_files(outputs + named(args, "sheet", "plan_out", "latent_out"),
+                [*named(args, "plan_in", "noise_in"), *(("--image", path) for path in args.image)])
+
+
+def named(args: argparse.Namespace, *options: str) -> list[Named]:
+    """The files of those of the options that were given."""
+    return [(f"--{option.replace('_', '-')}", getattr(args, option)) for option in options if getattr(args, option)]
+
+
+def read_images(paths: Sequence[Path]) -> list[Tensor]:
+    images = [read_image(path) for path in paths]
+    for image in images:
+        reference_size(image.shape[2], image.shape[1])  # raises on a size that the model cannot read
+    return images
+
+
+def read_noise(args: argparse.Namespace, request: PlanRequest) -> Tensor | None:
+    """float32 [B, 16, H/8, W/8]. Raises GLMImageError when the file holds no noise, or not for this request."""
+    if args.noise_in is None:
+        return None
+    source = f"--noise-in {args.noise_in}"
+    try:
+        tensors = load_file(args.noise_in)
+    except (OSError, SafetensorError) as error:
+        raise GLMImageError(f"{source}: not a complete safetensors file ({error})") from error
+    if "noise" not in tensors or not tensors["noise"].is_floating_point():
+        found = sorted(f"{name} {tensor.dtype}".replace("torch.", "") for name, tensor in tensors.items())
+        raise GLMImageError(f"{source}: it must hold 'noise', float32 [B, 16, H/8, W/8] (got the tensors {found})")
+    noise = tensors["noise"].float()
+    check_noise(noise, request.batch, request.width, request.height)
+    return noise
+
+
+def render_requests(requests: list[PlanRequest], plans: list[Plan], settings: RenderSettings,
+                    noise: Tensor | None) -> list[RenderRequest]:
     return [replace(RenderRequest.of(request, plan, settings), noise=noise)
             for request, plan in zip(requests, plans, strict=True)]
 
 
-def read_noise(path: Path) -> torch.Tensor:
-    """float32; the request checks its shape. Raises GLMImageError when the file holds no noise."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise GLMImageError(f"--noise-in {path}: not a complete safetensors file ({error})") from error
-    if "noise" not in tensors:
-        raise GLMImageError(f"--noise-in {path}: it must hold 'noise', float32 [B, 16, H/8, W/8] "
-                            f"(got the tensors {sorted(tensors)})")
-    return tensors["noise"].float()
+def write_latent(writer: Writer, path: Path | None, latent: Tensor) -> None:
+    if path:
+        writer.write(path, partial(save_file, {"latent": latent.cpu().contiguous()}))
 
 
-def write_pictures(args: argparse.Namespace, request: PlanRequest, rendered: Rendered,
-                   already: int) -> list[tuple[Image.Image, str]]:
-    """Save a request's pictures and latent; the pictures with their prompt. ``already``: pictures saved before."""
-    if args.latent_out:
-        save_file({"latent": rendered.latent.cpu().contiguous()}, args.latent_out)
+def picture_path(out: Path, i: int) -> Path:
+    return out.with_stem(f"{out.stem}-{i}") if i else out
+
+
+def write_pictures(writer: Writer, out: Path, requests: Sequence[PlanRequest],
+                   rendered: Iterable[Rendered]) -> list[Captioned]:
+    """Save every picture as soon as it is there; all pictures with their prompts."""
     drawn = []
-    for i, pixels in enumerate(rendered.pictures, already):
-        picture = to_image(pixels)
-        path = args.out.with_stem(f"{args.out.stem}-{i}") if i else args.out
-        picture.save(path)
-        print(f"{path}: {picture.width}x{picture.height}, {request.prompt}")
-        drawn.append((picture, request.prompt))
+    for result, request in zip(rendered, requests):
+        for pixels in result.pictures:
+            picture, path = to_image(pixels), picture_path(out, len(drawn))
+            if writer.write(path, picture.save):
+                report(f"{path}: {picture.width}x{picture.height}, {request.prompt}")
+            drawn.append((picture, request.prompt))
     return drawn
+
+
+def write_sheet(drawn: Sequence[Captioned], path: Path) -> None:
+    contact_sheet([picture for picture, _ in drawn], [[prompt] for _, prompt in drawn]).save(path)

@@ -1,7 +1,9 @@
 """Options that commands share, and what their values become."""
 
 import argparse
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -10,10 +12,11 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..checkpoint import EMBEDDED
+from ..checkpoint import EMBEDDED, Part, locate
 from ..errors import GLMImageError
 from ..glyph import NATURAL, REFERENCE
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
+from ..pipeline.requests import MOST_STEPS
 from ..planner import Sampling
 
 EMBEDDED_NAME = "embedded"
@@ -32,6 +35,12 @@ def model_folder(name: str) -> Path:
     return EMBEDDED if name == EMBEDDED_NAME else Path(name)
 
 
+def check_parts(model: Path, parts: Sequence[Part]) -> None:
+    """Raise GLMImageError where a part is missing, before the work that would end there."""
+    for part in parts:
+        locate(model, part)
+
+
 def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
                          help="released or converted folder, or 'embedded' for the small model of this pack")
@@ -48,15 +57,15 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     for side in ("--width", "--height"):
         add(side, type=int, help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
     add("--seed", type=int, default=PlanRequest.seed,
-        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and its picture i is planned with "
-             "its seed + i")
+        help="of the first prompt's plan and noise, 0 to 2^64 - 1; prompt j has SEED + j * batch, and its picture i is "
+             "planned with its seed + i; seeds go on with 0 after 2^64 - 1")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])
     add("--look-ahead", type=int, default=PlanRequest.look_ahead, metavar="N",
         help="tokens that the planner tries in one pass; more is faster where they are easy to guess, and the plan "
              "stays the same")
-    add("--steps", type=int, default=RenderSettings.steps, help="sampling steps")
+    add("--steps", type=int, default=RenderSettings.steps, help=f"sampling steps, 1 to {MOST_STEPS}")
     add("--guidance", type=float, default=RenderSettings.guidance, help="guidance scale; 1 or less turns guidance off")
     add("--reference-quotes", action="store_true",
         help="take any two apostrophes for quotation marks, as diffusers does")
@@ -89,3 +98,11 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
     """A progress bar on standard error; messages are written above it."""
     with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as shown:
         yield shown.update
+
+
+def report(line: str) -> None:
+    """Print a line. When nobody reads any more (``| head``), the work goes on in silence."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,9 +45,9 @@ class Mark:
 
     def __init__(self, window: str):
         self.before, self.mark, self.after, self.second = window
-        touches_text = self.after.isalnum() or self.after == "《"
-        self.opens = self.opens_strictly(), touches_text or self.opens_strictly()
-        self.closes = self.closes_strictly(), self.closes_strictly() or not self.before.isspace()
+        opens, touches_next = self.opens_strictly(), self.after.isalnum() or self.after == "《"
+        closes, touches_last = self.closes_strictly(), not self.before.isspace() and self.before != self.mark
+        self.opens, self.closes = (opens, opens or touches_next), (closes, closes or touches_last)
         self.is_inside_word = self.is_apostrophe() or self.is_gershayim()
         self.needs_no_partner = self.needs_none()
 

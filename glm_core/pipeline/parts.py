@@ -29,6 +29,7 @@ from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from ..glyph import GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..planner.model import released_names
+from ..plans import Plan
 from ..vision import SemanticVQ, VisionConfig
 
 MODULES: dict[Part, tuple[Any, Any, dict[str, Any]]] = {  # part → its module, its config, and options of the module
@@ -84,3 +85,10 @@ def default_side(model: Path) -> int:
     """Pixels of a side where none is given: 1024 for the released model."""
     config = read_config_alone(locate(model, PLANNER), PLANNER)
     return geometry.default_side(config.get("trained_sides", PlannerConfig.trained_sides))
+
+
+def check_codes(model: Path, plan: Plan) -> None:
+    """Raise GLMImageError on an id that is not in the codebook which the model's config names."""
+    config = read_config_alone(locate(model, DIFFUSION), DIFFUSION)
+    if "prior_vq_quantizer_codebook_size" in config:
+        plan.check_codes(DiTConfig.from_json(config, f"model folder {model}").prior_vq_quantizer_codebook_size)

@@ -26,6 +26,7 @@ from .requests import PlanRequest, ReferenceImage, RenderRequest
 
 Advance = Callable[[], object]  # called once for each unit of work that is done
 Progress = Callable[[str, int, str], AbstractContextManager[Advance]]  # a stage's title, units of work, their name
+OnLatent = Callable[[Tensor], object]
 
 
 @contextmanager
@@ -75,11 +76,14 @@ def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute,
                 for request, layout in zip(requests, layouts)]
 
 
-def render(model: Path, requests: Sequence[RenderRequest], compute: Compute,
-           progress: Progress = no_progress) -> Iterator[Rendered]:
-    """Latent and pictures of each request: all latents first, then picture by picture as they are decoded."""
+def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress = no_progress,
+           on_latent: OnLatent = lambda latent: None) -> Iterator[Rendered]:
+    """Latent and pictures of each request: all latents first, then picture by picture as they are decoded.
+
+    on_latent: called with each normalised latent, float32 [B, 16, H/8, W/8], as soon as it is there.
+    """
     glyphs, no_glyphs = encode_prompts(model, requests, compute, progress)
-    latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress)
+    latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress, on_latent)
     vae = load(model, VAE, compute)
     with progress("decode", len(latents), "picture") as advance:
         for latent in latents:
@@ -102,8 +106,7 @@ def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Comp
 
 @torch.inference_mode()
 def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Sequence[Tensor], no_glyphs: Tensor,
-                   compute: Compute,
-                   progress: Progress) -> list[Tensor]:
+                   compute: Compute, progress: Progress, on_latent: OnLatent) -> list[Tensor]:
     """Normalised latents, float32 [B, 16, H/8, W/8]."""
     references = encode_references(model, requests, compute)
     dit = load(model, DIFFUSION, compute)
@@ -117,6 +120,7 @@ def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Seque
                                          guidance=settings.guidance,
                                          references=images, device=compute.device, dtype=compute.dtype,
                                          on_step=lambda i: advance()))
+            on_latent(latents[-1])
     return latents
 
 

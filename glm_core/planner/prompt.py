@@ -4,7 +4,7 @@ import json
 
 from tokenizers import Tokenizer
 
-from ..errors import GLMImageError
+from ..errors import GLMImageError, check_text
 
 
 class PromptTokenizer:
@@ -29,6 +29,8 @@ class PromptTokenizer:
         return controls[name]
 
     def encode(self, text: str) -> list[int]:
+        """Raises GLMImageError on unpaired surrogates."""
+        check_text("prompt", text)
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def layout(self, prompt: str, grids: list[tuple[int, int]], image_start: int) -> list[int]:

@@ -39,7 +39,8 @@ def names(folder) -> list[str]:
 def test_a_picture_that_cannot_be_written_does_not_lose_the_others(model, tmp_path, capsys, monkeypatch):
     save = Image.Image.save
     bad = tmp_path / "a.png"
-    monkeypatch.setattr(Image.Image, "save", lambda picture, to, *more: fail() if to == bad else save(picture, to, *more))
+    monkeypatch.setattr(Image.Image, "save",
+                        lambda picture, to, *more: fail() if to == bad else save(picture, to, *more))
     assert run(*arguments(model, tmp_path, "--batch", 3, "--sheet", tmp_path / "sheet.png")) == 1
     line = error_line(capsys)
     assert line == f"error: these files could not be written, but all others are: {bad} (no space left)"

@@ -333,3 +333,9 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, expected):
                "print(json.dumps([os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules]))")
     done = subprocess.run([sys.executable, "-c", program], cwd=PACK, env=environment, capture_output=True, text=True)
     assert json.loads(done.stdout) == [expected, False]
+
+
+def test_only_training_needs_a_later_torch():
+    program = "import torch; del torch.optim.Muon; import glm_core.cli; print('ok')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=PACK, capture_output=True, text=True)
+    assert done.stdout == "ok\n", done.stderr

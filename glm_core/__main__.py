@@ -9,6 +9,6 @@ if __name__ == "__main__":
     try:
         from .cli import main
     except KeyboardInterrupt:  # loading torch takes seconds
-        print("interrupted", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(main())

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; what was written before stays", file=sys.stderr)
+        print("\ninterrupted; what was written before stays", file=sys.stderr)  # the line may hold a bar, or ^C
         return INTERRUPTED
     return 0
 

@@ -12,7 +12,7 @@ from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from ..errors import check_text
 from ..evaluation import ABLATIONS, draw_pictures, make_reader, measure_pictures
 from ..evaluation.suites import posters
-from ..pipeline import Compute, PlanRequest, contact_sheet
+from ..pipeline import Compute, PlanRequest, check_aspect, contact_sheet
 from ..pipeline.requests import check_count
 from .files import Writer, check_files, check_picture_suffix
 from .options import (
@@ -58,8 +58,11 @@ def run(args: argparse.Namespace) -> None:
     for i, task in enumerate(tasks, 1):
         check_text(f"{args.prompts}: prompt {i}", task.prompt)
     check_parts(args.model, (PLANNER, GLYPH, DIFFUSION, VAE))
+    check_aspect(args.model, template.width, template.height)
     reader, writer = make_reader(), Writer()
     pictures = draw_pictures(args.model, tasks, template, settings, compute, args.without, bar)
+    if args.sheet:  # kept if reading fails
+        writer.write(args.sheet, lambda path: write_sheet(path, pictures, [[task.prompt] for task in tasks]))
     results = measure_pictures(posters.measure, tasks, pictures, reader, bar)
     figures = posters.summary(results)
     if args.without == "plan":
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         writer.write(args.json, lambda path: write_json(path, figures, used_settings(args, template, compute), results))
     if args.sheet:
-        writer.write(args.sheet, lambda path: write_sheet(path, pictures, results))
+        writer.write(args.sheet, lambda path: write_sheet(path, pictures, captions(results)))
     writer.finish()
 
 
@@ -111,6 +114,9 @@ def write_json(path: Path, figures: dict, settings: dict, results: Sequence[post
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def write_sheet(path: Path, pictures: Sequence[Image.Image], results: Sequence[posters.PosterResult]) -> None:
-    captions = [[result.task.prompt, f"read: {' '.join(result.read) or '-'}"] for result in results]
+def captions(results: Sequence[posters.PosterResult]) -> list[list[str]]:
+    return [[result.task.prompt, f"read: {' '.join(result.read) or '-'}"] for result in results]
+
+
+def write_sheet(path: Path, pictures: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> None:
     contact_sheet(pictures, captions).save(path)

@@ -113,18 +113,20 @@ class Writer:
     """Writes files as they come. One that fails does not keep the others from being written; ``finish`` tells it."""
 
     def __init__(self):
-        self.failed: list[str] = []
+        self.failed: dict[Path, Exception] = {}
 
     def write(self, path: Path, write: Callable[[Path], object]) -> bool:
         """Whether ``write(path)`` went well."""
         try:
             write(path)
         except (OSError, ValueError, SafetensorError) as error:
-            self.failed.append(f"{path} ({error})")
+            self.failed[path] = error
             return False
+        self.failed.pop(path, None)
         return True
 
     def finish(self) -> None:
         """Raise GLMImageError naming the files that could not be written."""
         if self.failed:
-            raise GLMImageError(f"these files could not be written, but all others are: {', '.join(self.failed)}")
+            files = ", ".join(f"{path} ({error})" for path, error in self.failed.items())
+            raise GLMImageError(f"these files could not be written, but all others are: {files}")

@@ -20,6 +20,7 @@ from ..pipeline import (
     Rendered,
     RenderRequest,
     RenderSettings,
+    check_aspect,
     check_codes,
     check_noise,
     plan,
@@ -75,6 +76,8 @@ def run(args: argparse.Namespace) -> None:
     check_all_files(args, requests)
     noise, images = read_noise(args, requests[0]), read_images(args.image)
     check_parts(args.model, [*([] if given_plan else [PLANNER]), *([VISION] if images else []), GLYPH, DIFFUSION, VAE])
+    if given_plan is None:
+        check_aspect(args.model, requests[0].width, requests[0].height)
     writer = Writer()
     (references,) = read_references(args.model, [images], compute, bar)
     requests = [replace(request, references=references) for request in requests]

@@ -87,6 +87,13 @@ def default_side(model: Path) -> int:
     return geometry.default_side(config.get("trained_sides", PlannerConfig.trained_sides))
 
 
+def check_aspect(model: Path, width: int, height: int) -> None:
+    """Raise GLMImageError on a size for which the model can plan no coarse grid."""
+    config = read_config_alone(locate(model, PLANNER), PLANNER)
+    read = PlannerConfig.from_json(config, f"model folder {model}") if config else PlannerConfig
+    geometry.plan_grids(width, height, read.coarse_tokens)
+
+
 def check_codes(model: Path, plan: Plan) -> None:
     """Raise GLMImageError on an id that is not in the codebook which the model's config names."""
     config = read_config_alone(locate(model, DIFFUSION), DIFFUSION)

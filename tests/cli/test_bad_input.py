@@ -109,6 +109,7 @@ GENERATE = [  # options after a good command, what the line says
     ("--width 0", "width must be a multiple of 32 from 32 to 4096 (got 0)"),
     ("--height -32", "height must be a multiple of 32 from 32 to 4096 (got -32)"),
     ("--width 4128", "width must be a multiple of 32 from 32 to 4096 (got 4128)"),
+    ("--width 4096 --height 32", "size: the aspect ratio must be at most 16 (got a grid of 1x128 tokens)"),
     ("--prompt {surrogate}", "prompt must be text without unpaired surrogates (got '\\udc80' at character 3)"),
     ("--model {t}/nowhere", "model folder {t}/nowhere: no planner found"),
     ("--model {t}/text.png", "model folder {t}/text.png: no planner found"),
@@ -150,6 +151,7 @@ EVALUATE = [
     ("--steps 1001", "--steps must be at most 1000 (got 1001)"),
     ("--guidance nan", "--guidance must be a finite number (got nan)"),
     ("--model {t}/part", "model folder {t}/part: no VAE found"),
+    ("--width 4096 --height 32", "size: the aspect ratio must be at most 16 (got a grid of 1x128 tokens)"),
 ]
 OTHERS = [
     ("convert {m} {t}/text.png", "OUT {t}/text.png: it must be a folder, or one that can be made (got a file at"),

@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from glm_core.cli import generate as command
 from glm_core.pipeline import run as pipeline
+from glm_core.pipeline.sheet import CELL
 from glm_core.plans import Plan
 from tests.support.command_line import PACK, error_line, run
+from tests.support.tasks import SIGN, write_lines
 from tests.support.tiny import small_checkpoint
 
 
@@ -55,6 +57,14 @@ def test_a_file_that_cannot_be_written_does_not_lose_the_pictures(model, tmp_pat
     assert run(*arguments(model, tmp_path, "--batch", 2, "--sheet", tmp_path / "sheet.png")) == 1
     assert f"{tmp_path / lost} (no space left)" in error_line(capsys)
     assert names(tmp_path) == sorted({"a.png", "a-1.png", "latent", "plan", "sheet.png"} - {lost})
+
+
+def test_the_sheet_of_an_evaluation_does_not_wait_for_the_reader(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("glm_core.cli.evaluate.make_reader", lambda: fail)
+    prompts, sheet = write_lines(tmp_path / "a.jsonl", SIGN), tmp_path / "sheet.png"
+    size = "--width", 64, "--height", 64, "--steps", 1
+    assert run("evaluate", "--model", model, "--prompts", prompts, *size, "--sheet", sheet) == 1
+    assert error_line(capsys) == "error: no space left" and Image.open(sheet).width >= CELL
 
 
 def test_plan_and_latent_are_written_before_the_vae_can_fail(model, tmp_path, capsys, monkeypatch):

@@ -28,8 +28,8 @@ def quotes_input():
     rules = [NATURAL, *(rule for rule in QUOTE_RULES if rule != NATURAL)]
     return io.Combo.Input("quotes", options=rules, default=NATURAL,
                           tooltip="Which quoted text is written in the image. natural: apostrophes (it's, dogs') and "
-                                  "inch marks are not quotation marks. reference: any two marks form a pair, as in "
-                                  "diffusers.")
+                                  "inch marks are not quotation marks. reference: any two marks form a pair, and only "
+                                  "four styles of marks are known, as in diffusers.")
 
 
 def file_names(kind: str) -> list[str]:

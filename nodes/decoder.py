@@ -14,7 +14,7 @@ from .types import CATEGORY, Plan
 
 class GLMImageApplyPlan(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageApplyPlan",
             display_name="GLM-Image Apply Plan",
@@ -35,7 +35,7 @@ class GLMImageApplyPlan(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, positive, plan, negative=None):
+    def execute(cls, positive, plan, negative=None) -> io.NodeOutput:
         if negative is None:
             negative = [[torch.zeros_like(positive[0][0][:, :1]), {}]]
         with_plan = node_helpers.conditioning_set_values(positive, {PLAN_KEY: plan.ids})
@@ -45,7 +45,7 @@ class GLMImageApplyPlan(io.ComfyNode):
 
 class EmptyGLMImageLatent(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="EmptyGLMImageLatent",
             display_name="Empty GLM-Image Latent",
@@ -59,7 +59,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, width, height, batch_size, plan=None):
+    def execute(cls, width, height, batch_size, plan=None) -> io.NodeOutput:
         if plan is not None:
             width, height, batch_size = plan.width, plan.height, plan.batch
         check_size(width, height)
@@ -69,7 +69,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
 
 class ModelSamplingGLMImage(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ModelSamplingGLMImage",
             display_name="ModelSamplingGLMImage",
@@ -84,13 +84,13 @@ class ModelSamplingGLMImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent):
+    def execute(cls, model, latent) -> io.NodeOutput:
         return io.NodeOutput(patch_sampling(model, *latent["samples"].shape[-2:]))
 
 
 class GLMImageScheduler(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageScheduler",
             display_name="GLM-Image Scheduler",
@@ -107,7 +107,7 @@ class GLMImageScheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, latent, steps, denoise):
+    def execute(cls, latent, steps, denoise) -> io.NodeOutput:
         height, width = (side * LATENT_PIXELS for side in latent["samples"].shape[-2:])
         sigmas = official_sigmas(int(steps / denoise), resolution_shift(width, height))
         return io.NodeOutput(sigmas[-(steps + 1):])

@@ -13,7 +13,7 @@ from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load
 from .types import CATEGORY, Planner
 
 LOADERS = f"{CATEGORY}/loaders"
-WEIGHT_DTYPES = {  # the choices of core's Load Diffusion Model
+WEIGHT_DTYPES = {  # the choices of ComfyUI's Load Diffusion Model
     "default": {},
     "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
@@ -24,7 +24,7 @@ DEMO = "embedded (demo)"
 DEMO_TOOLTIP = f" {DEMO}: the small model that comes with this pack; it draws simple posters of 256x256 pixels."
 
 
-def quotes_input():
+def quotes_input() -> io.Combo.Input:
     rules = [NATURAL, *(rule for rule in QUOTE_RULES if rule != NATURAL)]
     return io.Combo.Input("quotes", options=rules, default=NATURAL,
                           tooltip="Which quoted text is written in the image. natural: apostrophes (it's, dogs') and "
@@ -33,15 +33,17 @@ def quotes_input():
 
 
 def file_names(kind: str) -> list[str]:
+    """The files in models/``kind``, and the embedded model."""
     return [*folder_paths.get_filename_list(kind), DEMO]
 
 
 def find(kind: str, name: str, part: Part) -> str:
+    """Path of a part by one of the names in ``file_names``."""
     return str(locate(EMBEDDED, part)) if name == DEMO else folder_paths.get_full_path_or_raise(kind, name)
 
 
 def released_folders() -> dict[str, Path]:
-    """Folders inside models/diffusers that contain a GLM-Image, by their relative names, and the embedded model's."""
+    """Folders in models/diffusers that contain a GLM-Image, by their relative names, and that of the embedded model."""
     found = {}
     for root in folder_paths.get_folder_paths(RELEASED_FOLDERS):
         for folder, inside, _ in os.walk(root, followlinks=True):
@@ -52,7 +54,7 @@ def released_folders() -> dict[str, Path]:
 
 class GLMImageDiffusionModelLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageDiffusionModelLoader",
             display_name="Load GLM-Image Diffusion Model",
@@ -70,14 +72,14 @@ class GLMImageDiffusionModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model_name, weight_dtype):
+    def execute(cls, model_name, weight_dtype) -> io.NodeOutput:
         path = find("diffusion_models", model_name, DIFFUSION)
         return io.NodeOutput(load_diffusion_model(path, WEIGHT_DTYPES[weight_dtype]))
 
 
 class GLMImagePlannerLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImagePlannerLoader",
             display_name="Load GLM-Image Planner",
@@ -92,13 +94,13 @@ class GLMImagePlannerLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, planner_name):
+    def execute(cls, planner_name) -> io.NodeOutput:
         return io.NodeOutput(HostPlanner(find("text_encoders", planner_name, PLANNER)))
 
 
 class GLMImageGlyphEncoderLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageGlyphEncoderLoader",
             display_name="Load GLM-Image Glyph Encoder",
@@ -114,13 +116,13 @@ class GLMImageGlyphEncoderLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, encoder_name, quotes):
+    def execute(cls, encoder_name, quotes) -> io.NodeOutput:
         return io.NodeOutput(load_glyph_encoder(find("text_encoders", encoder_name, GLYPH), quotes))
 
 
 class GLMImageVAELoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageVAELoader",
             display_name="Load GLM-Image VAE",
@@ -134,13 +136,13 @@ class GLMImageVAELoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, vae_name):
+    def execute(cls, vae_name) -> io.NodeOutput:
         return io.NodeOutput(GLMImageVAE(find("vae", vae_name, VAE)))
 
 
 class GLMImageFolderLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageFolderLoader",
             display_name="Load GLM-Image Folder",
@@ -159,7 +161,7 @@ class GLMImageFolderLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, folder, weight_dtype, quotes):
+    def execute(cls, folder, weight_dtype, quotes) -> io.NodeOutput:
         root = released_folders()[folder]
         return io.NodeOutput(
             load_diffusion_model(str(locate(root, DIFFUSION)), WEIGHT_DTYPES[weight_dtype]),

@@ -7,21 +7,24 @@ from comfy_api.latest import io
 from ..glm_core.planner import Sampling
 from .types import CATEGORY, Plan, Planner
 
-MOST_REFERENCES = 16
+MAX_REFERENCES = 16
 REQUIRED_SETTINGS = "temperature", "top_p", "top_k"  # later ones are optional, see ``sampling_inputs``
 
 
 class OptionalPrefix(io.Autogrow.TemplatePrefix):
-    """Slots that may stay empty. With min=0 the page of ComfyUI 0.8 shows no slot at all, and its server reads the
-    first group of the template, which therefore must not be an empty "required"."""
+    """Slots that may stay empty.
 
-    def as_dict(self):
+    min=0 would do, but then the page of ComfyUI 0.8 shows no slot at all. Its server reads the first group of the
+    template, which must therefore not be an empty "required".
+    """
+
+    def as_dict(self) -> dict:
         template = super().as_dict()
         template["input"].pop("required", None)
         return template
 
 
-def size_inputs() -> list:
+def size_inputs() -> list[io.Int.Input]:
     return [
         io.Int.Input("width", default=1024, min=32, max=4096, step=32,
                      tooltip="Width in pixels, a multiple of 32. The model was trained for 512 to 2048."),
@@ -31,7 +34,7 @@ def size_inputs() -> list:
     ]
 
 
-def sampling_inputs() -> list:
+def sampling_inputs() -> list[io.Input]:
     """A widget for every field of Sampling, in order.
 
     Saved workflows hold values by position, and ComfyUI puts every required widget before the optional ones. So a
@@ -40,16 +43,16 @@ def sampling_inputs() -> list:
     return [sampling_input(setting) for setting in fields(Sampling)]
 
 
-def sampling_input(setting: Field):
+def sampling_input(setting: Field) -> io.Input:
     widget = io.Int.Input if isinstance(setting.default, int) else io.Float.Input
     limits = setting.metadata
     return widget(setting.name, default=setting.default, min=limits["least"], max=limits["most"], step=limits["step"],
                   optional=setting.name not in REQUIRED_SETTINGS, tooltip=limits["help"])
 
 
-def references_input():
+def references_input() -> io.Autogrow.Input:
     slot = Plan.Input("reference", optional=True, tooltip="Tokens of a reference image, from GLM-Image Tokenize.")
-    slots = OptionalPrefix(slot, prefix="reference", min=1, max=MOST_REFERENCES)
+    slots = OptionalPrefix(slot, prefix="reference", min=1, max=MAX_REFERENCES)
     return io.Autogrow.Input("references", optional=True, template=slots,
                              tooltip="Tokens of reference images, in the order the prompt refers to them; with "
                                      "references no preview grid is generated.")
@@ -57,7 +60,7 @@ def references_input():
 
 class GLMImagePlan(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImagePlan",
             display_name="GLM-Image Plan",
@@ -84,7 +87,8 @@ class GLMImagePlan(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=None, **sampling):
+    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=None,
+                **sampling) -> io.NodeOutput:
         slots = references or {}
         images = [slots[name] for name in sorted(slots, key=slot_number)]
         plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), images, look_ahead)

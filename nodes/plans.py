@@ -8,7 +8,7 @@ from .types import CATEGORY, Plan
 
 class GLMImagePlanPreview(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImagePlanPreview",
             display_name="GLM-Image Plan Preview",
@@ -26,6 +26,6 @@ class GLMImagePlanPreview(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, plan, grid, cell):
+    def execute(cls, plan, grid, cell) -> io.NodeOutput:
         image = draw_grid(plan.grid(grid), cell)
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

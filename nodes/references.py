@@ -10,7 +10,7 @@ from .types import CATEGORY, Plan, Planner
 
 class GLMImageFitImage(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageFitImage",
             display_name="GLM-Image Fit Image",
@@ -33,7 +33,7 @@ class GLMImageFitImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, plan, mask=None):
+    def execute(cls, image, plan, mask=None) -> io.NodeOutput:
         if mask is None:
             mask = torch.zeros(image.shape[:3])
         width, height = plan.width, plan.height
@@ -42,7 +42,7 @@ class GLMImageFitImage(io.ComfyNode):
 
 class GLMImageTokenize(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageTokenize",
             display_name="GLM-Image Tokenize",
@@ -60,13 +60,13 @@ class GLMImageTokenize(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, planner, image):
+    def execute(cls, planner, image) -> io.NodeOutput:
         return io.NodeOutput(planner.tokenize(image))
 
 
 class GLMImageReference(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageReference",
             display_name="GLM-Image Reference",
@@ -87,5 +87,5 @@ class GLMImageReference(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning, image, vae, tokens, in_negative):
+    def execute(cls, conditioning, image, vae, tokens, in_negative) -> io.NodeOutput:
         return io.NodeOutput(attach_reference(conditioning, image, vae, tokens, in_negative))

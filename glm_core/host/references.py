@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import comfy.conds
 import comfy.model_management
+import comfy.sd
 import node_helpers
 import torch
 from torch import Tensor
@@ -21,10 +22,11 @@ TOKENS_KEY = "glm_image_reference_tokens"
 IN_NEGATIVE_KEY = "glm_image_reference_in_negative"
 
 
-def attach_reference(conditioning, image: Tensor, vae, tokens: Plan, in_negative: bool):
-    """The conditioning with one more reference image [b, H, W, channels]: its latent and its tokens.
+def attach_reference(conditioning: list, image: Tensor, vae: comfy.sd.VAE, tokens: Plan, in_negative: bool) -> list:
+    """The conditioning with one more reference image [b, H, W, channels] in 0...1: its latent and its tokens.
 
-    ``in_negative``: the unconditional branch sees it too. Raises GLMImageError if the tokens come from another image.
+    in_negative: whether the unconditional branch sees it too, if this conditioning is the negative one.
+    Raises GLMImageError if the tokens come from another image.
     """
     check_tokens(tokens, image)
     latent = vae.encode(fit_image(image, tokens.width, tokens.height))
@@ -53,7 +55,7 @@ class Reference:
 
     @property
     def key(self) -> tuple[int, int]:
-        """The conditioning keeps both tensors alive for the whole run, so their ids identify the image."""
+        """Identifies the image during a run: the conditioning keeps both tensors alive, so no other has their ids."""
         return id(self.latent), id(self.tokens)
 
     def prior(self) -> Tensor:
@@ -62,9 +64,9 @@ class Reference:
 
 
 def find_references(batch: int, is_negative: bool, values: dict) -> list[Reference]:
-    """The references in a conditioning's values that this branch sees; the negative one sees those marked for it.
+    """The references in a conditioning's ``values`` that this branch sees; the negative one sees only those marked so.
 
-    ``batch``: of the latent that is sampled. Raises GLMImageError if a latent has no tokens, or another batch.
+    batch: of the latent that is sampled. Raises GLMImageError if a reference has no tokens or another batch.
     """
     latents, tokens = values.get(LATENTS_KEY) or [], values.get(TOKENS_KEY) or []
     if len(latents) != len(tokens):
@@ -85,14 +87,14 @@ def latent_pixels(latent: Tensor) -> int:
 
 
 def references_shape(latents: list[Tensor]) -> list[int]:
-    """Latent pixels of all images together, as a shape for ComfyUI's memory estimate."""
+    """Total number of latent pixels of all images, as a shape for ComfyUI's memory estimate."""
     return [1, 1, sum(map(latent_pixels, latents))]
 
 
 class CONDReferences(comfy.conds.CONDConstant):
-    """The references as they are; two conditionings share a batch if they have the same images."""
+    """References as a network input. Two conditionings can share a batch if they have the same images."""
 
-    def can_concat(self, other) -> bool:
+    def can_concat(self, other: CONDReferences) -> bool:
         return [reference.key for reference in self.cond] == [reference.key for reference in other.cond]
 
     def size(self) -> list[int]:
@@ -106,12 +108,12 @@ class ReferenceCache:
         self.entries: dict[tuple, tuple[tuple, list[KeyValue]]] = {}
 
     def get(self, key: tuple, version: tuple, compute: Callable[[], list[KeyValue]]) -> list[KeyValue]:
-        """The keys and values stored for ``key``, one pair for each block, each tensor [b, heads, n, head_dim].
+        """The keys and values stored for ``key``, one pair for each block, tensors [b, heads, n, head_dim].
 
-        They are computed where there are none, or none of this version (the strengths of hooked LoRAs).
+        They are computed if there are none, or none of this version (the strengths of the LoRA hooks).
         """
         if key not in self.entries or self.entries[key][0] != version:
-            self.entries.pop(key, None)  # first, so that old and new are never in memory together
+            self.entries.pop(key, None)  # first, so that old and new ones are never in memory together
             self.entries[key] = version, compute()
         return self.entries[key][1]
 
@@ -120,7 +122,9 @@ class ReferenceCache:
 
 
 def storage_device(size: int, device: torch.device) -> torch.device:
-    """Where to keep ``size`` bytes: on the computing device if they fit beside what inference needs, else on the CPU,
-    from where each layer is copied when it is used."""
-    room = comfy.model_management.get_free_memory(device) - comfy.model_management.minimum_inference_memory()
-    return device if size <= room else torch.device("cpu")
+    """Where to keep ``size`` bytes of keys and values: ``device`` if they fit there beside what inference needs.
+
+    Otherwise the CPU; from there each block's pair is copied when it is used.
+    """
+    free = comfy.model_management.get_free_memory(device) - comfy.model_management.minimum_inference_memory()
+    return device if size <= free else torch.device("cpu")

@@ -14,13 +14,13 @@ import torch
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor
 
-from ..checkpoint import DIFFUSION, fill
+from ..checkpoint import DIFFUSION, DIFFUSION_STYLES, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
 from ..decoder.dit import STREAMS_IN_MEMORY
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
-from .compat import is_dynamic
+from .compat import add_lora_names, is_dynamic
 from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights
 from .references import (
     LATENTS_KEY,
@@ -170,6 +170,9 @@ class GLMImage(comfy.model_base.BaseModel):
             return torch.full((1, 1, *noise.shape[-2:]), DROPPED)
         Plan(ids).check_codes(self.diffusion_model.config.prior_vq_quantizer_codebook_size)
         return prior_map(ids, *noise.shape[-2:])
+
+
+add_lora_names(GLMImage, DIFFUSION_STYLES.names)
 
 
 def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: bool = False):

@@ -18,6 +18,8 @@ LOKR = "lokr_w1", "lokr_w2"  # each a matrix or a product _a @ _b; their Kroneck
 FACTORS = [factor + half for factor in (*LOHA, *LOKR) for half in ("_a", "_b")]
 KINDS = {UP, DOWN, ALPHA, "dora_scale", DIFFERENCE, BIAS_DIFFERENCE, *LOKR, *FACTORS}  # by ComfyUI's names
 
+LONGEST_NAME = 200  # characters, in a message
+
 Shape = tuple[int, ...]
 
 
@@ -27,7 +29,14 @@ def flat(tensor: Tensor) -> Shape:
 
 
 def by(shape: Shape | None) -> str:
-    return " x ".join(map(str, shape)) if shape else "none"
+    if shape is None:
+        return "none"
+    return " x ".join(map(str, shape)) or "a single number"
+
+
+def shown(name: str) -> str:
+    """A name out of a file as it may stand in a message of one line."""
+    return "".join(character if character.isprintable() else "?" for character in name[:LONGEST_NAME])
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class Adapter:
     @property
     def rank(self) -> int | None:
         """Of a LoRA; None for others."""
-        return self.tensors[DOWN].shape[0] if DOWN in self.tensors else None
+        down = self.tensors.get(DOWN)
+        return None if down is None or not down.ndim else down.shape[0]
 
     def with_alpha(self, alpha: float) -> Adapter:
         return replace(self, tensors={**self.tensors, ALPHA: torch.tensor(alpha)})
@@ -99,4 +109,4 @@ class Adapter:
         return tensor
 
     def fail(self, message: str) -> NoReturn:
-        raise GLMImageError(f"{self.source}: {self.module} {message}")
+        raise GLMImageError(f"{self.source}: {shown(self.module)} {message}")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import GLMImageError
-from .adapters import DOWN, KINDS, UP, Adapter
+from .adapters import DOWN, KINDS, UP, Adapter, shown
 from .peft import CONFIG_FILE, lacks_alpha, read_rules, with_alphas
 from .read import LoadFile, fingerprint
 
@@ -61,8 +61,8 @@ class Lora:
         for module in modules:
             found = [self.adapters[name] for name in styles.names(module) if name in self.adapters]
             if len(found) > 1:
-                raise GLMImageError(f"{self.source}: {module} must have one adapter (got {found[0].module} and "
-                                    f"{found[1].module})")
+                raise GLMImageError(f"{self.source}: {module} must have one adapter (got {shown(found[0].module)} "
+                                    f"and {shown(found[1].module)})")
             if found:
                 matched[module] = found[0]
         return matched
@@ -107,7 +107,7 @@ def sort_tensors(tensors: Mapping[str, Tensor], source: str) -> tuple[dict[str, 
     for name, tensor in tensors.items():
         module, kind = split_name(name)
         if PEFT_DORA in name:
-            raise GLMImageError(f"{source}: DoRA of PEFT is not supported (got {name})")
+            raise GLMImageError(f"{source}: DoRA of PEFT is not supported (got {shown(name)})")
         if kind in KINDS and kind not in found.get(module, {}):
             found.setdefault(module, {})[kind] = tensor
         else:
@@ -127,4 +127,4 @@ def split_name(name: str) -> tuple[str, str]:
 def shorten(names: list[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - NAMED_IN_MESSAGES} more" if len(names) > NAMED_IN_MESSAGES else ""
-    return ", ".join(names[:NAMED_IN_MESSAGES]) + more
+    return ", ".join(map(shown, names[:NAMED_IN_MESSAGES])) + more

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..config import check_type, read_config
 from ..errors import GLMImageError
-from .adapters import ALPHA, Adapter
+from .adapters import ALPHA, Adapter, shown
 from .text import parse_json, read_json
 
 METADATA = "lora_adapter_metadata"  # diffusers' key: PEFT's config, its keys perhaps after "transformer."
@@ -32,7 +32,7 @@ class PeftConfig:
 
     def check(self, source: str) -> None:
         if self.peft_type != "LORA":
-            raise GLMImageError(f"{source}: peft_type must be LORA (got {self.peft_type})")
+            raise GLMImageError(f"{source}: peft_type must be LORA (got {shown(self.peft_type)})")
         if self.use_dora:
             raise GLMImageError(f"{source}: use_dora must be false; DoRA of PEFT is not supported")
 
@@ -51,7 +51,7 @@ class AlphaRule:
         """As a ``.alpha`` tensor would have it. Raises GLMImageError if the config is for another rank."""
         rank = look_up(self.rank_patterns, adapter.module, self.config.r)
         if rank != adapter.rank:
-            raise GLMImageError(f"{self.source}: r must be {adapter.rank}, as in {adapter.module} of the file "
+            raise GLMImageError(f"{self.source}: r must be {adapter.rank}, as in {shown(adapter.module)} of the file "
                                 f"(got {rank:g})")
         alpha = look_up(self.alpha_patterns, adapter.module, self.config.lora_alpha)
         return alpha * sqrt(rank) if self.config.use_rslora else alpha

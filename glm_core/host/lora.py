@@ -103,7 +103,7 @@ def planner_patches(lora: Lora, planner: HostPlanner) -> list[Patches]:
     embedding = [name for name in lora.names() if TOKEN_EMBEDDING in name]
     if embedding:
         raise GLMImageError(f"{lora.source}: must not change the planner's token embedding, which ComfyUI does not "
-                            f"manage (got {embedding[0]})")
+                            f"manage (got {shorten(embedding)})")
     parts = [planner.patcher] if planner.vision is None else [planner.patcher, planner.vision]
     return [find_patches(lora, PLANNER_STYLES, planner_targets(patcher, planner.config)) for patcher in parts]
 

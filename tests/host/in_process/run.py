@@ -45,6 +45,6 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
 
 if __name__ == "__main__":
     files = Files(diffusion_model, planner)
-    tests = {name: value for module in (decoder_tests, planner_tests, lora_tests) for name, value in vars(module).items()
-             if name.startswith("test_")}
+    modules = decoder_tests, planner_tests, lora_tests
+    tests = {name: value for module in modules for name, value in vars(module).items() if name.startswith("test_")}
     print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

@@ -20,6 +20,7 @@ WEIGHT_DTYPES = {  # the choices of core's Load Diffusion Model
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
+STRENGTH = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}  # as in core's LoRA loaders
 RELEASED_FOLDERS = "diffusers"  # where ComfyUI keeps models that are folders
 DEMO = "embedded (demo)"
 DEMO_TOOLTIP = f" {DEMO}: the small model that comes with this pack; it draws simple posters of 256x256 pixels."
@@ -169,12 +170,6 @@ class GLMImageFolderLoader(io.ComfyNode):
         )
 
 
-def strength_input(name: str, part: str):
-    return io.Float.Input(name, default=1.0, min=-100.0, max=100.0, step=0.01,
-                          tooltip=f"How strongly the {part} is changed. 0 leaves it as it is; a negative value "
-                                  "reverses the change.")
-
-
 class GLMImageLoraLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -189,8 +184,12 @@ class GLMImageLoraLoader(io.ComfyNode):
                 Planner.Input("planner", optional=True, tooltip="The planner."),
                 io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"),
                                tooltip="A LoRA from models/loras, for the diffusion model or for the planner."),
-                strength_input("strength_model", "diffusion model"),
-                strength_input("strength_planner", "planner"),
+                io.Float.Input("strength_model", **STRENGTH,
+                               tooltip="How strongly the diffusion model is changed. 0 leaves it as it is; a negative "
+                                       "value reverses the change."),
+                io.Float.Input("strength_planner", **STRENGTH,
+                               tooltip="How strongly the planner is changed, vision tower included. 0 leaves it as it "
+                                       "is; a negative value reverses the change."),
             ],
             outputs=[io.Model.Output(), Planner.Output(display_name="planner")],
         )

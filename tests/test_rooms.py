@@ -82,7 +82,7 @@ def test_rooms_import_one_way(path):
     for target in relative_imports(path):
         if target[0] == "glm_core":
             room = room_of(target[1:])
-            assert room in MAY_IMPORT[own] | {own}, f"{path}: the room {own} may not import {room}"
+            assert room in MAY_IMPORT[own] | {own}, f"{path}: {own} may not import {room}"
 
 
 def test_no_module_imports_itself_by_way_of_others():

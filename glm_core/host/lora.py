@@ -52,7 +52,7 @@ def load_lora(path: str, model: ModelPatcher | None, planner: HostPlanner | None
               strength_planner: float) -> tuple[ModelPatcher | None, HostPlanner | None]:
     """Clones of MODEL and planner with the LoRA at ``path``; what is None, or has strength 0, comes back as it is.
 
-    Raises GLMImageError when nothing is connected, when nothing in the file fits, or when an adapter has another size
+    Raises GLMImageError if nothing is connected, if nothing in the file fits, or if an adapter has another size
     or changes the planner's token embedding. What else is not used is named in the log.
     """
     check_inputs(model, planner, strength_model, strength_planner)
@@ -83,7 +83,7 @@ def describe(model, planner) -> str:
 
 
 def report_unused(lora: Lora, used: list[Patches], parts: str) -> None:
-    """Raise GLMImageError when nothing is used; else name in the log what is not."""
+    """Raise GLMImageError if nothing is used; else name in the log what is not."""
     modules = set().union(*(patches.modules for patches in used))
     unused = lora.names(without=modules)
     if not modules:
@@ -135,7 +135,7 @@ def row_targets(whole: Target, joined: str, parts: Mapping[str, int]) -> dict[st
 
 
 def find_patches(lora: Lora, styles: KeyStyles, targets: Mapping[str, Target]) -> Patches:
-    """The file's adapters for the modules in ``targets``. Raises GLMImageError when one is of another size."""
+    """The file's adapters for the modules in ``targets``. Raises GLMImageError if one is of another size."""
     modules = [name.removesuffix(WEIGHT) for name in targets if name.endswith(WEIGHT)]
     adapters = lora.matching(styles, modules)
     for module, adapter in adapters.items():

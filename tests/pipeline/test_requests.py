@@ -41,10 +41,10 @@ def test_a_plan_is_drawn_with_its_requests_seed_and_prompt():
 
 def test_noise_of_another_size_is_refused():
     with pytest.raises(GLMImageError,
-                       match=r"noise must be \[2, 16, 8, 12\], as the plan has it \(got \[1, 16, 8, 12\]\)"):
+                       match=r"noise must have the shape \[2, 16, 8, 12\] to match the plan \(got \[1, 16, 8, 12\]\)"):
         RenderRequest(PLAN, "", noise=torch.zeros(1, 16, 8, 12))
 
 
 def test_images_and_tokens_of_different_batches_are_refused():
-    with pytest.raises(GLMImageError, match=r"must be of the same batch \(got 1 and 2\)"):
+    with pytest.raises(GLMImageError, match=r"must have the same batch size \(got 1 and 2\)"):
         ReferenceImage(torch.zeros(1, 64, 96, 3), PLAN)

@@ -73,17 +73,22 @@ class Adapter:
 
     def shape(self) -> Shape | None:
         """Of the change to the weight, as a matrix but for a full difference; None without one."""
-        kinds = self.tensors.keys()
-        if kinds & {UP, DOWN}:
-            return self.product(UP, DOWN)
-        if any(kind.startswith(LOHA) for kind in kinds):
-            return self.same(self.factor(LOHA[0]), self.factor(LOHA[1]))
-        if any(kind.startswith(LOKR) for kind in kinds):
+        shapes = []
+        if self.tensors.keys() & {UP, DOWN}:
+            shapes.append(self.product(UP, DOWN))
+        if self.has(LOHA):
+            shapes.append(self.same(self.factor(LOHA[0]), self.factor(LOHA[1])))
+        if self.has(LOKR):
             (rows, columns), (inner_rows, inner_columns) = (self.factor(name) for name in LOKR)
-            return rows * inner_rows, columns * inner_columns
-        if DIFFERENCE in kinds:
-            return tuple(self.tensors[DIFFERENCE].shape)
-        return None
+            shapes.append((rows * inner_rows, columns * inner_columns))
+        if DIFFERENCE in self.tensors:
+            shapes.append(tuple(self.tensors[DIFFERENCE].shape))
+        if len(shapes) > 1:
+            self.fail(f"must have one kind of adapter (got {', '.join(sorted(self.tensors))})")
+        return shapes[0] if shapes else None
+
+    def has(self, factors: tuple[str, ...]) -> bool:
+        return any(kind.startswith(factors) for kind in self.tensors)
 
     def factor(self, name: str) -> Shape:
         """Of a factor that is there as a matrix, or as the product of its halves."""

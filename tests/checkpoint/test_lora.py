@@ -148,6 +148,8 @@ def change(kind: str, tensor: torch.Tensor | None) -> dict[str, torch.Tensor]:
     (change(UP, None), "must have lora_up.weight beside alpha, lora_down.weight"),
     (change(UP, torch.ones(6, 3)), "must have one rank (got 3 in lora_up.weight, 2 in lora_down.weight)"),
     (change(UP, torch.ones(7, 2)), "must change a matrix of 6 x 8 (got 7 x 8)"),
+    (change("diff", torch.ones(6, 8)),
+     "must have one kind of adapter (got alpha, diff, lora_down.weight, lora_up.weight)"),
     (change(UP, torch.ones(6)), "must have a matrix as lora_up.weight (got 6)"),
     (change(UP, torch.ones(())), "must have a matrix as lora_up.weight (got a single number)"),
     (change(ALPHA_KIND, torch.ones(2)), "must have one finite number as alpha (got [1.0, 1.0])"),

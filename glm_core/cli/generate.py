@@ -64,12 +64,13 @@ def add_command(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     check_one_prompt(args)
-    requests = with_seeds([plan_request(args, prompt, args.batch) for prompt in args.prompt], args.seed)
+    given = Plan.load(args.plan_in) if args.plan_in else None
+    requests = with_seeds([plan_request(args, prompt, args.batch, given) for prompt in args.prompt], args.seed)
     settings = render_settings(args)
     compute = choose_compute(args.device, args.dtype)
     (references,) = read_references(args.model, [[read_image(path) for path in args.image]], compute, progress_bar)
     requests = [replace(request, references=references) for request in requests]
-    plans = [Plan.load(args.plan_in)] if args.plan_in else plan(args.model, requests, compute, progress_bar)
+    plans = plan(args.model, requests, compute, progress_bar) if given is None else [given]
     if args.plan_out:
         plans[0].save(args.plan_out)
     pictures, captions = [], []

@@ -15,6 +15,7 @@ from ..errors import GLMImageError
 from ..glyph import DIFFUSERS, NATURAL
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
 from ..planner import Sampling
+from ..plans import Plan
 
 EMBEDDED_NAME = "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -77,9 +78,10 @@ def choose_compute(device: str, dtype: str) -> Compute:
     return Compute(torch.device(device), DTYPES.get(dtype, automatic))
 
 
-def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1) -> PlanRequest:
-    """The request that the options of ``add_drawing`` describe."""
-    width, height = (default_side(args.model) if side is None else side for side in (args.width, args.height))
+def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1, plan: Plan | None = None) -> PlanRequest:
+    """The request that the options of ``add_drawing`` describe. A ``plan`` that exists already decides the size."""
+    sides = (args.width, args.height) if plan is None else (plan.width, plan.height)
+    width, height = (default_side(args.model) if side is None else side for side in sides)
     sampling = Sampling(**{entry.name: getattr(args, entry.name) for entry in fields(Sampling)})
     return PlanRequest(prompt, width, height, batch, args.seed, sampling, look_ahead=args.look_ahead)
 

@@ -119,7 +119,8 @@ class RenderRequest:
 def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
     """The requests with their seeds: each request's seeds follow those of the one before, the first gets ``seed``.
 
-    So no two pictures of a command share a seed. With batches of n, request j gets seed + j * n.
+    So no two pictures of a command share a seed. With batches of n, request j gets seed + j * n. After 2**64 - 1 comes
+    0, as in a batch.
     """
     offsets = accumulate((request.batch for request in requests), initial=0)
-    return [replace(request, seed=seed + offset) for request, offset in zip(requests, offsets)]
+    return [replace(request, seed=(seed + offset) % 2**64) for request, offset in zip(requests, offsets)]

@@ -50,6 +50,8 @@ class Plan:
         check_grid("ids", self.ids)
         if self.coarse is not None:
             check_grid("preview grid", self.coarse)
+        if self.log_probs is not None:
+            check_log_probs(self.log_probs)
         for name, items in (("preview grid", self.coarse), ("log_probs", self.log_probs),
                             ("origins", self.origins or None)):
             if items is not None and len(items) != self.batch:
@@ -131,13 +133,18 @@ class Plan:
         if "ids" not in tensors:
             raise GLMImageError(f"{source}: must contain 'ids', int64 [B, h, w] (got the tensors {sorted(tensors)})")
         plan = cls(tensors["ids"], tensors.get(COARSE_TENSOR), log_probs=tensors.get("log_probs"))
-        origins = from_json(metadata["origins"], source) if "origins" in metadata else old_origins(metadata, plan)
-        return replace(plan, origins=origins)
+        return replace(plan, origins=read_origins(metadata, plan, source))
 
 
 def check_grid(name: str, grid: Tensor) -> None:
     if grid.ndim != 3 or grid.dtype != torch.int64:
         raise GLMImageError(f"plan: {name} must be int64 [B, h, w] (got {grid.dtype} {list(grid.shape)})")
+
+
+def check_log_probs(log_probs: Tensor) -> None:
+    if log_probs.ndim != 2 or log_probs.dtype != torch.float32:
+        raise GLMImageError("plan: log_probs must be float32 [B, n] "
+                            f"(got {log_probs.dtype} {list(log_probs.shape)})")
 
 
 def normal_tensor(tensor: Tensor | None) -> Tensor | None:
@@ -146,6 +153,14 @@ def normal_tensor(tensor: Tensor | None) -> Tensor | None:
         return tensor
     with torch.inference_mode(False):
         return tensor.clone()
+
+
+def read_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Origin, ...]:
+    """What a file's metadata say of the plan's items. Raises GLMImageError, naming ``source``, on bad metadata."""
+    try:
+        return from_json(metadata["origins"]) if "origins" in metadata else old_origins(metadata, plan)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise GLMImageError(f"{source}: its origins cannot be read ({error!r})") from error
 
 
 def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:

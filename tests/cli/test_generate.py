@@ -61,6 +61,11 @@ def test_the_seeds_of_a_prompt_follow_those_of_the_prompt_before(model, tmp_path
         assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
+def test_the_largest_seed_is_one_of_two_prompts_too(model, tmp_path):
+    assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--seed", 2**64 - 1) == 0
+    assert (tmp_path / "a-1.png").exists()
+
+
 def test_an_option_for_one_plan_is_refused_with_two_prompts(model, tmp_path, capsys):
     assert generate(model, tmp_path / "a.png", "--prompt", "another", "--plan-out", tmp_path / "plan.safetensors") == 1
     assert "--plan-out takes exactly one --prompt (got 2)" in capsys.readouterr().err
@@ -70,9 +75,10 @@ def test_the_default_side_is_one_that_the_model_was_trained_for(model, tmp_path)
     assert default_side(model) == 1024
     config = model / "vision_language_encoder" / "config.json"
     copy = shutil.copytree(model, tmp_path / "small")
-    values = json.loads(config.read_text()) | {"trained_sides": [64, 256]}
-    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
-    assert default_side(copy) == 128
+    for sides, expected in ([64, 256], 128), (None, 1024):
+        values = json.loads(config.read_text()) | {"trained_sides": sides}
+        (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
+        assert default_side(copy) == expected
 
 
 def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
@@ -83,6 +89,16 @@ def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
     assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--latent-out", second,
                     "--noise-in", tmp_path / "noise.safetensors") == 0
     assert torch.equal(load_file(first)["latent"], load_file(second)["latent"])
+
+
+def test_a_given_plan_needs_no_planner_and_sets_the_size(model, tmp_path):
+    assert generate(model, tmp_path / "a.png", "--plan-out", tmp_path / "plan.safetensors") == 0
+    copy = shutil.copytree(model, tmp_path / "copy", ignore=shutil.ignore_patterns("vision_language_encoder"))
+    given = "--plan-in", tmp_path / "plan.safetensors", "--steps", 2
+    assert run("generate", "--model", copy, "--prompt", "a 'sign'", "--out", tmp_path / "b.png", *given) == 0
+    assert generate(model, tmp_path / "c.png", *given, "--width", 100) == 0
+    first, *others = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
+    assert all(np.abs(other.astype(int) - first).max() <= 1 for other in others)
 
 
 def test_greedy_plans_do_not_depend_on_the_seed(model, tmp_path):

@@ -34,9 +34,20 @@ def test_no_two_pictures_of_a_command_share_a_seed():
     assert [request.seed for request in requests] == [40, 43, 46, 47]
 
 
+def test_seeds_wrap_as_those_of_a_batch_do():
+    requests = with_seeds([PlanRequest("a", 64, 64), PlanRequest("b", 64, 64)], 2**64 - 1)
+    assert [request.seed for request in requests] == [2**64 - 1, 0]
+
+
 def test_a_plan_is_drawn_with_its_requests_seed_and_prompt():
     request = RenderRequest.of(PlanRequest("a 'b'", 96, 64, batch=2, seed=7), PLAN, RenderSettings(steps=3, seed=1))
     assert request.settings == RenderSettings(steps=3, seed=7) and request.prompt == "a 'b'" and request.plan is PLAN
+
+
+def test_a_plan_is_drawn_with_its_requests_references():
+    reference = ReferenceImage(torch.zeros(2, 64, 96, 3), PLAN)
+    request = PlanRequest("", 96, 64, references=(reference,))
+    assert RenderRequest.of(request, PLAN, RenderSettings()).references == (reference,)
 
 
 def test_noise_of_another_size_is_refused():

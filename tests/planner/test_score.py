@@ -25,6 +25,12 @@ def log_probs_while_decoding(planner: PlannerModel, layout, plan: Plan) -> torch
     return torch.stack(found, dim=1)
 
 
+def test_tokens_are_written_coarse_grid_first():
+    ids, coarse = torch.arange(12).view(2, 2, 3), torch.arange(4).view(2, 1, 2)
+    assert written_tokens(Plan(ids, coarse)).tolist() == [[0, 1, 0, 1, 2, 3, 4, 5], [2, 3, 6, 7, 8, 9, 10, 11]]
+    assert written_tokens(Plan(ids)).tolist() == ids.flatten(1).tolist()
+
+
 @pytest.mark.parametrize("coarse", [True, False])
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_plan_is_scored_as_it_was_decoded(planner, tokenizer, coarse, fused):

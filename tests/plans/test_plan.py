@@ -46,12 +46,24 @@ def test_files_of_0_1_still_load(tmp_path):
 
 @pytest.mark.parametrize("origins", ["[", "5", "[5]", '[{"kind": "found"}]', '[{"kind": "read"}]',
                                      '[{"kind": "read", "size": [1]}]',
-                                     '[{"kind": "drawn", "size": [1, 2], "colour": "red"}]', '[{"kind": "edited"}]'])
+                                     '[{"kind": "drawn", "size": [1, 2], "colour": "red"}]', '[{"kind": "edited"}]',
+                                     '[{"kind": "read", "size": [Infinity, 1]}]', "[" * 100_000])
 def test_origins_that_cannot_be_read_are_refused(origins, tmp_path):
     path = tmp_path / "plan.safetensors"
     save_file({"ids": torch.zeros(1, 2, 3, dtype=torch.int64)}, path, metadata={"origins": origins})
     with pytest.raises(GLMImageError, match="plan.safetensors: its origins cannot be read"):
         Plan.load(path)
+
+
+@pytest.mark.parametrize("metadata", [{"seed": "3.5"}, {"source": "100"}, {"source": "1x2x3"}])
+def test_metadata_of_0_1_that_cannot_be_read_are_refused(metadata, tmp_path):
+    write_old_file(tmp_path / "old.safetensors", **metadata)
+    with pytest.raises(GLMImageError, match="old.safetensors: its origins cannot be read"):
+        Plan.load(tmp_path / "old.safetensors")
+
+
+def test_origins_and_plans_have_hashes(plan):
+    assert len({*plan.origins, replace(DRAWN)}) == 2 and hash(plan) == hash(replace(plan))
 
 
 def test_tensors_of_a_plan_are_not_inference_tensors():
@@ -115,6 +127,8 @@ def test_other_shapes_and_types_are_refused(ids):
     ({"origins": (DRAWN,)}, r"origins and ids must have the same batch size \(got 1 and 2\)"),
     ({"log_probs": torch.zeros(1, 6)}, r"log_probs and ids must have the same batch size \(got 1 and 2\)"),
     ({"log_probs": torch.zeros(2, 5)}, r"log_probs must have 6 values per item \(got \[5\]\)"),
+    ({"log_probs": torch.tensor(1.0)}, r"log_probs must be float32 \[B, n\] \(got torch.float32 \[\]\)"),
+    ({"log_probs": torch.zeros(2, 6).double()}, r"log_probs must be float32 .* \(got torch.float64 \[2, 6\]\)"),
 ])
 def test_parts_of_another_batch_are_refused(plan, parts, message):
     with pytest.raises(GLMImageError, match=message):

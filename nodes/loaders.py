@@ -6,10 +6,11 @@ from pathlib import Path
 import folder_paths
 import torch
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE, Part, locate
 from ..glm_core.glyph import NATURAL, QUOTE_RULES
-from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder
+from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder, load_lora
 from .types import CATEGORY, Planner
 
 LOADERS = f"{CATEGORY}/loaders"
@@ -19,6 +20,7 @@ WEIGHT_DTYPES = {  # the choices of ComfyUI's Load Diffusion Model
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
+STRENGTH = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}  # as in core's LoRA loaders
 RELEASED_FOLDERS = "diffusers"  # where ComfyUI keeps models that are folders
 DEMO = "embedded (demo)"
 DEMO_TOOLTIP = f" {DEMO}: the small model that comes with this pack; it draws simple posters of 256x256 pixels."
@@ -169,3 +171,40 @@ class GLMImageFolderLoader(io.ComfyNode):
             load_glyph_encoder(str(locate(root, GLYPH)), quotes),
             GLMImageVAE(str(locate(root, VAE))),
         )
+
+
+class GLMImageLoraLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageLoraLoader",
+            display_name="Load GLM-Image LoRA",
+            category=LOADERS,
+            description="Applies a LoRA to the diffusion model, to the planner or to both. Chain several of these "
+                        "nodes to use several LoRAs.",
+            inputs=[
+                io.Model.Input("model", optional=True, tooltip="The diffusion model."),
+                Planner.Input("planner", optional=True, tooltip="The planner."),
+                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"),
+                               tooltip="A LoRA from models/loras, for the diffusion model or for the planner."),
+                io.Float.Input("strength_model", **STRENGTH,
+                               tooltip="How strongly the diffusion model is changed. 0 leaves it as it is; a negative "
+                                       "value reverses the change."),
+                io.Float.Input("strength_planner", **STRENGTH,
+                               tooltip="How strongly the planner is changed, vision tower included. 0 leaves it as it "
+                                       "is; a negative value reverses the change."),
+            ],
+            outputs=[io.Model.Output(), Planner.Output(display_name="planner")],
+        )
+
+    @classmethod
+    def execute(cls, lora_name, strength_model, strength_planner, model=None, planner=None):
+        path = folder_paths.get_full_path_or_raise("loras", lora_name)
+        changed = load_lora(path, model, planner, strength_model, strength_planner)
+        return io.NodeOutput(*(unconnected(name) if value is None else value
+                               for name, value in zip(("model", "planner"), changed)))
+
+
+def unconnected(name: str) -> ExecutionBlocker:
+    """Stops the nodes behind the output of an input that is not connected."""
+    return ExecutionBlocker(f"Load GLM-Image LoRA: connect the input {name} to use this output")

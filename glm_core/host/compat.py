@@ -1,5 +1,9 @@
 """Differences between versions of ComfyUI, from 0.8 on: one function for each."""
 
+import functools
+from collections.abc import Callable
+
+import comfy.lora
 import comfy.model_management
 import comfy.model_patcher
 from comfy.cli_args import args
@@ -25,3 +29,35 @@ def record_dtypes(module: nn.Module) -> None:
 def cuda_graphs_disabled() -> bool:
     """True if ComfyUI was started with --disable-cuda-graphs, an option since 0.32."""
     return getattr(args, "disable_cuda_graphs", False)
+
+
+LORA_MARK = "glm_image_lora_names"
+MODEL_PREFIX, WEIGHT = "diffusion_model.", ".weight"
+
+
+def add_lora_names(model_class: type, names: Callable[[str], list[str]]) -> None:
+    """Let ComfyUI's LoRA loaders find a module of ``model_class`` by all of ``names(module)``.
+
+    No version lets a pack add names to a model: comfy.lora.model_lora_keys_unet asks for each of core's own classes.
+    Loaders, hooks and other packs call it through its module, so it is wrapped: once, and for this class alone.
+    """
+    original = comfy.lora.model_lora_keys_unet
+    if getattr(original, LORA_MARK, None) is model_class:
+        return
+
+    @functools.wraps(original)
+    def with_names(model, *args, **kwargs):
+        key_map = original(model, *args, **kwargs)
+        if isinstance(model, model_class):
+            for name, key in lora_names(model, names):
+                key_map.setdefault(name, key)
+        return key_map
+
+    setattr(with_names, LORA_MARK, model_class)
+    comfy.lora.model_lora_keys_unet = with_names
+
+
+def lora_names(model, names: Callable[[str], list[str]]) -> list[tuple[str, str]]:
+    """Each name of each weight in the diffusion model, and the key of the weight."""
+    keys = [key for key in model.state_dict() if key.startswith(MODEL_PREFIX) and key.endswith(WEIGHT)]
+    return [(name, key) for key in keys for name in names(key.removeprefix(MODEL_PREFIX).removesuffix(WEIGHT))]

@@ -18,13 +18,13 @@ import torch
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor
 
-from ..checkpoint import DIFFUSION, fill
+from ..checkpoint import DIFFUSION, DIFFUSION_STYLES, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
 from ..decoder.dit import PEAK_ACTIVATIONS
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
-from .compat import is_dynamic
+from .compat import add_lora_names, is_dynamic
 from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights
 from .references import (
     LATENTS_KEY,
@@ -188,9 +188,18 @@ class GLMImage(comfy.model_base.BaseModel):
         return prior_map(ids, *noise.shape[-2:])
 
 
+<<<<<<< HEAD
 def load_diffusion_model(path: str, model_options: dict = {},
                          disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
     """The MODEL of a file or a released folder.
+=======
+add_lora_names(GLMImage, DIFFUSION_STYLES.names)
+
+
+def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: bool = False):
+    """The steps of comfy.sd.load_diffusion_model_state_dict, whose list of models is closed, for a file or a released
+    folder.
+>>>>>>> lora18
 
     Takes the steps of comfy.sd.load_diffusion_model_state_dict, to whose list of models a pack cannot add its own.
     model_options: dtype and fp8_optimizations as UNETLoader sets them, custom_operations of other packs.

@@ -188,18 +188,12 @@ class GLMImage(comfy.model_base.BaseModel):
         return prior_map(ids, *noise.shape[-2:])
 
 
-<<<<<<< HEAD
-def load_diffusion_model(path: str, model_options: dict = {},
-                         disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
-    """The MODEL of a file or a released folder.
-=======
 add_lora_names(GLMImage, DIFFUSION_STYLES.names)
 
 
-def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: bool = False):
-    """The steps of comfy.sd.load_diffusion_model_state_dict, whose list of models is closed, for a file or a released
-    folder.
->>>>>>> lora18
+def load_diffusion_model(path: str, model_options: dict = {},
+                         disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
+    """The MODEL of a file or a released folder.
 
     Takes the steps of comfy.sd.load_diffusion_model_state_dict, to whose list of models a pack cannot add its own.
     model_options: dtype and fp8_optimizations as UNETLoader sets them, custom_operations of other packs.

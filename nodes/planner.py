@@ -5,20 +5,9 @@ from dataclasses import Field, fields
 from comfy_api.latest import io
 
 from ..glm_core.planner import Sampling
-from .types import CATEGORY, Plan, Planner
+from .types import CATEGORY, Plan, Planner, References
 
-MOST_REFERENCES = 16
 FIRST_SETTINGS = 3  # temperature, top_p, top_k; a new widget goes last, since saved workflows hold values by position
-
-
-class OptionalPrefix(io.Autogrow.TemplatePrefix):
-    """Slots that may stay empty. With min=0 the page of ComfyUI 0.8 shows no slot at all, and its server reads the
-    first group of the template, which therefore must not be an empty "required"."""
-
-    def as_dict(self):
-        template = super().as_dict()
-        template["input"].pop("required", None)
-        return template
 
 
 def size_inputs() -> list:
@@ -43,14 +32,6 @@ def sampling_input(setting: Field):
                   tooltip=limits["help"])
 
 
-def references_input():
-    slot = Plan.Input("reference", optional=True, tooltip="Tokens of a reference image, from GLM-Image Tokenize.")
-    slots = OptionalPrefix(slot, prefix="reference", min=1, max=MOST_REFERENCES)
-    return io.Autogrow.Input("references", optional=True, template=slots,
-                             tooltip="Tokens of reference images, in the order the prompt refers to them; with "
-                                     "references no preview grid is generated.")
-
-
 class GLMImagePlan(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -62,7 +43,7 @@ class GLMImagePlan(io.ComfyNode):
                         "one token for every 32x32 pixels. Each image of a batch gets its own plan.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
-                io.String.Input("prompt", multiline=True, dynamic_prompts=True,
+                io.String.Input("prompt", multiline=True, dynamic_prompts=False,
                                 tooltip="What to draw. Put text that should appear in the image in quotation marks."),
                 *size_inputs(),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
@@ -72,20 +53,16 @@ class GLMImagePlan(io.ComfyNode):
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
                              tooltip="Number of tokens tried in one pass; the plan stays the same. 1 turns this off. "
                                      "Higher values are faster where tokens are easy to guess."),
-                references_input(),
+                References.Input("references", optional=True,
+                                 tooltip="GLM-Image Reference of images to edit or to take something from; with "
+                                         "references no preview grid is generated."),
                 *sampling_inputs()[FIRST_SETTINGS:],
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
 
     @classmethod
-    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=None, **sampling):
-        slots = references or {}
-        images = [slots[name] for name in sorted(slots, key=slot_number)]
-        plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), images, look_ahead)
+    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=(), **sampling):
+        tokens = [reference.tokens for reference in references]
+        plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), tokens, look_ahead)
         return io.NodeOutput(plan)
-
-
-def slot_number(name: str) -> int:
-    """2 for "reference2"."""
-    return int(name.removeprefix("reference"))

@@ -13,7 +13,7 @@ from ..geometry import check_size, latent_shape
 from ..glyph import NATURAL, QUOTE_RULES
 from ..images import to_rgb
 from ..planner import Sampling
-from ..plans import Plan
+from ..plans import Plan, check_batch
 
 
 def check_count(name: str, count: int) -> None:
@@ -82,8 +82,9 @@ class RenderSettings:
 class RenderRequest:
     """Pictures of one plan.
 
-    prompt: its quoted texts are lettered. noise: float32 [B, 16, H/8, W/8], to start from instead of the seed's.
-    Raises GLMImageError when the noise is not of the plan's size.
+    prompt: its quoted texts are lettered. references: each of one image or of as many as there are plans. noise:
+    float32 [B, 16, H/8, W/8], to start from instead of the seed's. Raises GLMImageError when the noise is not of the
+    plan's size, or a reference of another batch.
     """
 
     plan: Plan
@@ -96,6 +97,8 @@ class RenderRequest:
         expected = latent_shape(self.plan.batch, self.plan.width, self.plan.height)
         if self.noise is not None and tuple(self.noise.shape) != expected:
             raise GLMImageError(f"noise must be {list(expected)}, as the plan has it (got {list(self.noise.shape)})")
+        for i, reference in enumerate(self.references, 1):
+            check_batch(f"reference {i}", reference.tokens.batch, self.plan.batch, "the number of plans")
 
     @classmethod
     def of(cls, request: PlanRequest, plan: Plan, settings: RenderSettings) -> RenderRequest:

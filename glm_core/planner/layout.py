@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GLMImageError
 from ..geometry import TOKEN_PIXELS, Grid, plan_grids
-from ..plans import Plan
+from ..plans import Plan, check_batch
 from .model import PlannerConfig
 from .prompt import PromptTokenizer
 
@@ -61,6 +60,8 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
     grids = [target, small] if coarse and not references else [target]
     text = tokenizer.layout(prompt, grids, config.image_start_token_id)
     batch = common_batch(references)
+    for i, reference in enumerate(references, 1):
+        reference.check_codes(config.codebook_size, f"reference {i}")
     images = [image_ids(config, reference, batch) for reference in references]
     prompt_ids = torch.cat([*images, torch.tensor([text]).expand(batch, -1)], dim=1)
     segments: list[int | Grid] = []
@@ -74,15 +75,12 @@ def common_batch(references: Sequence[Plan]) -> int:
     """The batch size that all references have, or 1. Raises GLMImageError when two sizes above 1 differ."""
     batch = max((reference.batch for reference in references), default=1)
     for i, reference in enumerate(references, 1):
-        if reference.batch not in (1, batch):
-            raise GLMImageError(f"reference {i}: the batch must be 1 or {batch}, as another reference has it "
-                                f"(got {reference.batch})")
+        check_batch(f"reference {i}", reference.batch, batch, "as another reference has it")
     return batch
 
 
 def image_ids(config: PlannerConfig, reference: Plan, batch: int) -> Tensor:
     """Tokens of a reference image between start and end: int64 [batch, rows * columns + 2]."""
-    reference.check_codes(config.codebook_size)
     start, end = (torch.full((batch, 1), token) for token in (config.image_start_token_id, config.image_end_token_id))
     return torch.cat([start, reference.ids.cpu().flatten(1).expand(batch, -1), end], dim=1)
 

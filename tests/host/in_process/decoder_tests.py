@@ -9,7 +9,8 @@ import torch
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
 
 from glm_core.host.diffusion import STREAMS_IN_MEMORY, load_diffusion_model
-from glm_core.host.references import Reference, storage_device
+from glm_core.host.references import REFERENCES_KEY, Reference, storage_device
+from glm_core.plans import Plan
 
 SHAPE = [1, 16, 128, 128]  # of a latent whose memory is estimated
 CUDA = torch.device("cuda")  # named only, never used
@@ -17,14 +18,13 @@ CUDA = torch.device("cuda")  # named only, never used
 
 def random_references() -> list[Reference]:
     latents = torch.randn(1, 16, 64, 68), torch.randn(1, 16, 80, 64)
-    return [Reference(latent, torch.zeros(1, latent.shape[2] // 4, latent.shape[3] // 4, dtype=torch.int64))
+    return [Reference(latent, Plan(torch.zeros(1, latent.shape[2] // 4, latent.shape[3] // 4, dtype=torch.int64)))
             for latent in latents]
 
 
 def estimate(model, references: list[Reference]) -> float:
     """ComfyUI's estimate of bytes for a latent of SHAPE."""
-    latents = [reference.latent for reference in references]
-    shapes = model.extra_conds_shapes(reference_latents=latents)
+    shapes = model.extra_conds_shapes(**{REFERENCES_KEY: references})
     with patch.object(comfy.model_management, "pytorch_attention_flash_attention", lambda: True):
         return model.memory_required(SHAPE, {name: [shape] for name, shape in shapes.items()})
 

@@ -258,8 +258,8 @@ def test_conditionings_with_different_hooks_have_references_of_their_own(server,
     inputs_of(graph, *SAMPLERS)["positive"] = ["both", 0]
     graph |= {
         "hook": make_node("CreateHookLora", lora_name=LORA, strength_model=1.0, strength_clip=0.0),
-        "hooked": make_node("ConditioningSetProperties", cond_NEW=[conditioning, 0], strength=1.0, set_cond_area="default",
-                            hooks=["hook", 0]),
+        "hooked": make_node("ConditioningSetProperties", cond_NEW=[conditioning, 0], strength=1.0,
+                            set_cond_area="default", hooks=["hook", 0]),
         "both": make_node("ConditioningCombine", conditioning_1=[conditioning, 0], conditioning_2=["hooked", 0]),
     }
     assert largest_difference(run_and_load(server, graph, "hooks")["latent"], edited["latent"]) > 1e-2

@@ -15,7 +15,6 @@ from glm_core.posters import Item
 from tests.host.graphs import (
     HEIGHT,
     PROMPT,
-    SAMPLERS,
     SEED,
     STEPS,
     TINY_FILES,

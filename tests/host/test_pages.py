@@ -144,8 +144,8 @@ def widget_names(info: dict) -> list[str]:
     """The widgets of a node in the order in which the page keeps their values."""
     names = []
     for name, (kind, *options) in input_specs(info).items():
-        if isinstance(kind, list) or kind in WIDGETS:
-            settings = options[0] if options else {}
+        settings = options[0] if options else {}
+        if (isinstance(kind, list) or kind in WIDGETS) and not settings.get("forceInput"):
             names += [name] + [CONTROL] * bool(settings.get(CONTROL)) + [UPLOAD] * bool(settings.get("image_upload"))
     return names
 

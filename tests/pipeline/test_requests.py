@@ -48,3 +48,9 @@ def test_noise_of_another_size_is_refused():
 def test_images_and_tokens_of_different_batches_are_refused():
     with pytest.raises(GLMImageError, match=r"must be of the same batch \(got 1 and 2\)"):
         ReferenceImage(torch.zeros(1, 64, 96, 3), PLAN)
+
+
+def test_references_of_another_batch_than_the_plans_are_refused():
+    three = ReferenceImage(torch.zeros(3, 64, 96, 3), Plan(torch.zeros(3, 2, 3, dtype=torch.int64)))
+    with pytest.raises(GLMImageError, match=r"reference 1: the batch must be 1 or 2, the number of plans \(got 3\)"):
+        RenderRequest(PLAN, "", references=(three,))

@@ -113,6 +113,10 @@ def test_every_api_workflow_has_its_page_form():
     assert sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json")) == WORKFLOWS, REMAKE
 
 
+def test_text_to_image_stays_small():
+    assert len(load_workflow("text_to_image")) <= 11
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_nodes_do_not_overlap(name):
     boxes = {}

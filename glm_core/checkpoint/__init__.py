@@ -4,9 +4,9 @@ from .convert import convert_folder
 from .files import locate
 from .formats import FORMATS, dequantise, format_names
 from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, VAE, VISION, Part
-from .read import Weights, fill, fingerprint, read_config_alone, read_part
+from .read import Weights, fill, fingerprint, read_config_only, read_part
 
 __all__ = [
     "DIFFUSION", "EMBEDDED", "FORMATS", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights",
-    "convert_folder", "dequantise", "fill", "fingerprint", "format_names", "locate", "read_config_alone", "read_part",
+    "convert_folder", "dequantise", "fill", "fingerprint", "format_names", "locate", "read_config_only", "read_part",
 ]

@@ -1,4 +1,4 @@
-"""Which files hold a part."""
+"""Which files hold a part of a model."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from .text import read_json
 
 
 def locate(model: Path, part: Part) -> Path:
-    """Path of a part in a released folder or in a folder that ``convert`` wrote.
+    """Path of a part in ``model``, a released folder or a folder that ``convert`` wrote.
 
-    Raises GLMImageError where the part is missing.
+    Raises GLMImageError if the part is missing.
     """
     quantised = [part.quantised_file(name) for name in FORMATS]
     for candidate in (part.file, *quantised, part.folder):
@@ -22,7 +22,7 @@ def locate(model: Path, part: Part) -> Path:
 
 
 def part_files(path: Path, source: str) -> list[Path]:
-    """The safetensors files at ``path``, a file or a folder. Raises GLMImageError where one is missing."""
+    """The safetensors files at ``path``, a file or a folder. Raises GLMImageError if one is missing."""
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -38,7 +38,7 @@ def part_files(path: Path, source: str) -> list[Path]:
 
 
 def shards(index: Path, source: str) -> list[Path]:
-    """The files that ``index`` lists, which lie beside it."""
+    """The files that ``index`` lists, which are in its own folder."""
     names = sorted(set(read_json(index)["weight_map"].values()))
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:

@@ -1,4 +1,4 @@
-"""Config from tensor shapes, for files that store none. Values that no shape reveals are the released model's."""
+"""Config from tensor shapes, for files that store none. Values that shapes do not show are the released model's."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,13 @@ from .parts import DIFFUSION, GLYPH, PLANNER, VAE, VISION, Part
 HEAD_SIZE = 128
 VISION_HEAD_SIZE = 96
 CODEBOOK_SIZE = 16384
-PATCH_AREA = 4  # of the diffusion model, in latent pixels
-SIZE_EMBEDDINGS = 4  # target height and width, crop top and left
+PATCH_AREA = 4  # of the diffusion model's patches, in latent pixels
+SIZE_EMBEDDINGS = 4  # for target height and width, and crop top and left
 MROPE_SECTION = [8, 12, 12]
 
 
 def config_from_shapes(part: Part, tensors: dict[str, Tensor], source: str) -> dict:
-    """The part's config in the form of its config.json. Raises GLMImageError when a tensor that it needs is missing."""
+    """The part's config in the form of its config.json. Raises GLMImageError if a tensor that it needs is missing."""
     try:
         return RULES[part](tensors)
     except KeyError as error:
@@ -24,7 +24,7 @@ def config_from_shapes(part: Part, tensors: dict[str, Tensor], source: str) -> d
 
 
 def count(tensors: dict[str, Tensor], pattern: str) -> int:
-    """How many tensors have the name ``pattern`` with 0, 1, 2 … in it, up to the first gap."""
+    """How many tensors are named ``pattern`` with 0, 1, 2 … in its braces, up to the first gap."""
     n = 0
     while pattern.format(n) in tensors:
         n += 1
@@ -55,7 +55,7 @@ def planner_config(t: dict[str, Tensor]) -> dict:
 
 
 def vision_config(t: dict[str, Tensor]) -> dict:
-    """The vision tower's part of the planner's config; for a text model alone, only the codebook's size."""
+    """The vision tower's part of the planner's config; without a vision tower, only the codebook's size."""
     if VISION.signature not in t:
         return {"vq_config": {"num_embeddings": CODEBOOK_SIZE}}
     codebook_size, width = t[VISION.signature].shape

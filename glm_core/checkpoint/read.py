@@ -35,7 +35,7 @@ class Weights:
     config: as in config.json.
     source: the part and its path, for messages.
     metadata: of the safetensors files; ComfyUI keeps some quantisation settings there.
-    tokenizer_json: the text of tokenizer.json; the planner's alone, None for other parts.
+    tokenizer_json: the text of tokenizer.json for the planner, None for other parts.
     """
 
     tensors: dict[str, Tensor]
@@ -48,8 +48,8 @@ class Weights:
 def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
     """Read one part from its released folder or from a single safetensors file.
 
-    ``load`` reads the tensors of one file; a host passes its own loader. Raises GLMImageError when a file or shard is
-    missing or incomplete, when the file holds another part, or when the planner comes without a tokenizer.
+    load: reads the tensors of one file; a host passes its own loader. Raises GLMImageError if a file or shard is
+    missing or incomplete, if the file holds another part, or if the planner comes without a tokenizer.
     """
     source = f"{part.title} {path}"
     files = part_files(path, source)
@@ -61,14 +61,14 @@ def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
     return Weights(tensors, config, source, metadata, tokenizer_json)
 
 
-def read_config_alone(path: Path, part: Part) -> dict:
-    """The part's config without reading its tensors; empty where no config is stored."""
+def read_config_only(path: Path, part: Part) -> dict:
+    """The part's config without reading its tensors; {} if no config is stored."""
     files = part_files(path, f"{part.title} {path}")
     return stored_config(path, part, read_metadata(files, part)) or {}
 
 
 def read_metadata(files: list[Path], part: Part) -> dict[str, str]:
-    """The metadata of all files together."""
+    """The metadata of all files together. Raises GLMImageError if a file is incomplete."""
     metadata = {}
     for file in files:
         try:
@@ -90,7 +90,7 @@ def read_tensors(files: list[Path], load: LoadFile) -> dict[str, Tensor]:
 def strip_prefix(tensors: dict[str, Tensor], part: Part, source: str) -> dict[str, Tensor]:
     """Tensors by released name, without an outer prefix such as ``model.diffusion_model.`` or ``transformer.``.
 
-    Raises GLMImageError when the part's signature is not among them.
+    Raises GLMImageError if the part's signature is not among them.
     """
     prefix = find_prefix(tensors, part)
     if prefix is None:
@@ -104,13 +104,13 @@ def strip_prefix(tensors: dict[str, Tensor], part: Part, source: str) -> dict[st
 
 
 def find_prefix(tensors: dict[str, Tensor], part: Part) -> str | None:
-    """What stands before the part's signature; None where no tensor has that name."""
+    """The prefix before the part's signature in the tensors' names; None if no name ends with the signature."""
     matches = [name for name in tensors if name == part.signature or name.endswith("." + part.signature)]
     return min(matches, key=len).removesuffix(part.signature) if matches else None
 
 
 def describe_other(tensors: dict[str, Tensor], part: Part) -> str:
-    """What a file holds that does not hold ``part``."""
+    """What a file without ``part`` holds instead, for a message."""
     for other in PARTS:
         if find_prefix(tensors, other) is not None:
             return f"it holds the {other.title}"
@@ -118,7 +118,7 @@ def describe_other(tensors: dict[str, Tensor], part: Part) -> str:
 
 
 def stored_config(path: Path, part: Part, metadata: dict[str, str]) -> dict | None:
-    """The config in a file's metadata, or config.json of a folder; None where there is none.
+    """The config in a file's metadata, or config.json of a folder; None if there is none.
 
     In a released folder the VAE's latent statistics are added to the diffusion model's config.
     """
@@ -132,14 +132,17 @@ def stored_config(path: Path, part: Part, metadata: dict[str, str]) -> dict | No
 
 
 def latent_statistics(model: Path) -> dict:
-    """From the VAE's config.json in a released folder, where there is one."""
+    """From the VAE's config.json in a released folder, if there is one."""
     path = model / VAE.folder / "config.json"
     config = read_json(path) if path.is_file() else {}
     return {key: config[key] for key in LATENT_STATISTICS if key in config}
 
 
 def read_tokenizer(path: Path, stored: Tensor | None) -> str:
-    """The text of tokenizer.json: stored in the file, beside it, or in the released folder. Raises GLMImageError."""
+    """The text of tokenizer.json: ``stored`` in the file, beside it, or in the released folder.
+
+    Raises GLMImageError if there is none.
+    """
     if stored is not None:
         return tensor_to_text(stored)
     folder = path.parent if path.is_file() else path
@@ -153,9 +156,9 @@ def read_tokenizer(path: Path, stored: Tensor | None) -> str:
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: bool = False) -> None:
-    """Load the tensors that ``module`` has, and ignore others. ``assign``: as in ``load_state_dict``.
+    """Load the tensors that ``module`` has, and ignore the others. assign: as in ``load_state_dict``.
 
-    Raises GLMImageError when a tensor is missing or has another shape.
+    Raises GLMImageError if a tensor is missing or has another shape.
     """
     try:
         missing = module.load_state_dict(tensors, strict=False, assign=assign).missing_keys
@@ -167,7 +170,7 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: boo
 
 
 def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """12 hex digits that tell a part's weights from others.
+    """12 hex digits that identify a part's weights.
 
     A hash of each tensor's name, dtype, shape and first numbers; hashing all numbers would read gigabytes from disk.
     """

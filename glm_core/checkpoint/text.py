@@ -1,4 +1,4 @@
-"""JSON files, and text that a safetensors file carries as a uint8 tensor."""
+"""JSON files, and text stored as a uint8 tensor in a safetensors file."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from ..errors import GLMImageError
 
 
 def parse_json(text: str, source: str) -> dict:
-    """A JSON object. Raises GLMImageError when ``text`` is anything else."""
+    """The JSON object in ``text``. Raises GLMImageError if it holds anything else."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -21,6 +21,7 @@ def parse_json(text: str, source: str) -> dict:
 
 
 def read_json(path: Path) -> dict:
+    """The JSON object in a file. Raises GLMImageError if it holds anything else."""
     return parse_json(path.read_text(encoding="utf-8"), str(path))
 
 

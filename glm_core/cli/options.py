@@ -1,4 +1,4 @@
-"""Options that commands share, and what their values become."""
+"""Options that several commands share, and what is made from their values."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -12,16 +12,19 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..checkpoint import EMBEDDED
 from ..errors import GLMImageError
-from ..glyph import NATURAL, REFERENCE
+from ..glyph import DIFFUSERS, NATURAL
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
 from ..planner import Sampling
+from ..plans import Plan
 
 EMBEDDED_NAME = "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+Subparsers = argparse._SubParsersAction  # what add_subparsers returns; argparse has no public name for it
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default only where it tells something: not of switches, of lists and of options that are off."""
+    """Shows defaults, except of switches, of lists, and of options that are off by default."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         is_trivial = action.default is None or isinstance(action.default, bool | list)
@@ -46,25 +49,27 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     """What every command that draws pictures takes: sizes, seed, the planner's settings and the decoder's."""
     add = command.add_argument
     for side in ("--width", "--height"):
-        add(side, type=int, help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
+        add(side, type=int,
+            help="in pixels, a multiple of 32 from 32 to 4096 (default: 1024, or 256 for the embedded model)")
     add("--seed", type=int, default=PlanRequest.seed,
-        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and its picture i is planned with "
-             "its seed + i")
+        help="seed of the first prompt; prompt j, counted from 0, has SEED + j * batch. Image i of a prompt is planned "
+             "with the prompt's seed + i; the noise of all its images is drawn from the prompt's seed")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])
     add("--look-ahead", type=int, default=PlanRequest.look_ahead, metavar="N",
-        help="tokens that the planner tries in one pass; more is faster where they are easy to guess, and the plan "
-             "stays the same")
-    add("--steps", type=int, default=RenderSettings.steps, help="sampling steps")
+        help="number of tokens that the planner tries in one pass; the plan stays the same. Higher values are faster "
+             "where tokens are easy to guess")
+    add("--steps", type=int, default=RenderSettings.steps, help="number of sampling steps")
     add("--guidance", type=float, default=RenderSettings.guidance, help="guidance scale; 1 or less turns guidance off")
     add("--reference-quotes", action="store_true",
-        help="take any two apostrophes for quotation marks, as diffusers does")
+        help="treat any two apostrophes as quotation marks, as diffusers does")
     add("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
     add_device(command)
 
 
 def choose_compute(device: str, dtype: str) -> Compute:
+    """The values of --device and --dtype, with "auto" resolved. Raises GLMImageError on cuda without a GPU."""
     if device == "cuda" and not torch.cuda.is_available():
         raise GLMImageError("--device must be cpu or auto, since torch sees no GPU (got cuda)")
     if device == "auto":
@@ -73,19 +78,20 @@ def choose_compute(device: str, dtype: str) -> Compute:
     return Compute(torch.device(device), DTYPES.get(dtype, automatic))
 
 
-def plan_request(args: argparse.Namespace, prompt: str, **more) -> PlanRequest:
-    """``more``: fields of the request that are not options."""
-    width, height = (default_side(args.model) if side is None else side for side in (args.width, args.height))
+def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1, plan: Plan | None = None) -> PlanRequest:
+    """The request that the options of ``add_drawing`` describe. A ``plan`` that exists already decides the size."""
+    sides = (args.width, args.height) if plan is None else (plan.width, plan.height)
+    width, height = (default_side(args.model) if side is None else side for side in sides)
     sampling = Sampling(**{entry.name: getattr(args, entry.name) for entry in fields(Sampling)})
-    return PlanRequest(prompt, width, height, seed=args.seed, sampling=sampling, look_ahead=args.look_ahead, **more)
+    return PlanRequest(prompt, width, height, batch, args.seed, sampling, look_ahead=args.look_ahead)
 
 
 def render_settings(args: argparse.Namespace) -> RenderSettings:
-    return RenderSettings(args.steps, args.guidance, args.seed, REFERENCE if args.reference_quotes else NATURAL)
+    return RenderSettings(args.steps, args.guidance, args.seed, DIFFUSERS if args.reference_quotes else NATURAL)
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
+def progress_bar(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
     """A progress bar on standard error; messages are written above it."""
-    with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as shown:
-        yield shown.update
+    with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as progress:
+        yield progress.update

@@ -26,7 +26,7 @@ LATENTS_KEY = "reference_latents"  # as ComfyUI's own ReferenceLatent writes the
 class Reference:
     """A reference image for planner and decoder: its tokens, and its latent [b, 16, h, w], not normalised.
 
-    in_negative: the unconditional branch sees it too. Raises GLMImageError when the latent is not of the tokens' size.
+    in_negative: the unconditional branch sees it too. Raises GLMImageError if the latent is not of the tokens' size.
     """
 
     latent: Tensor
@@ -61,7 +61,7 @@ def read_reference(planner: HostPlanner, vae, image: Tensor, in_negative: bool) 
 def find_references(batch: int, is_negative: bool, codebook_size: int, values: dict) -> list[Reference]:
     """The references in a conditioning's values that this branch sees; the negative one sees those marked for it.
 
-    batch: of the latent that is sampled. codebook_size: of the decoder. Raises GLMImageError when a reference has
+    batch: of the latent that is sampled. codebook_size: of the decoder. Raises GLMImageError if a reference has
     another batch or ids outside the codebook, and on latents without tokens.
     """
     if values.get(LATENTS_KEY):
@@ -69,7 +69,7 @@ def find_references(batch: int, is_negative: bool, codebook_size: int, values: d
                             "without); use GLM-Image Reference instead of ReferenceLatent")
     references = values.get(REFERENCES_KEY) or ()
     for i, reference in enumerate(references, 1):
-        check_batch(f"reference {i}", reference.tokens.batch, batch, "as the latent has it")
+        check_batch(f"reference {i}", reference.tokens.batch, batch, "like the latent's")
         reference.tokens.check_codes(codebook_size, f"reference {i}")
     return [reference for reference in references if reference.in_negative or not is_negative]
 

@@ -5,14 +5,16 @@ import json
 from tokenizers import Tokenizer
 
 from ..errors import GLMImageError
+from ..geometry import Grid
 
 
 class PromptTokenizer:
-    """The checkpoint's byte-pair encoding, with every control token taken out of reach of the user's text.
+    """The checkpoint's byte-pair encoding, but no text of the user's can become a control token.
 
-    ``tokenizer_json``: text of the checkpoint's tokenizer.json. Without its added tokens a literal ``<|image|>``
-    or ``<sop>`` in a prompt is spelled out like any other text, where the reference takes it as control
-    and fails or is steered by it.
+    A literal ``<|image|>`` or ``<sop>`` in a prompt is encoded like any other text. Upstream takes it for a control
+    token, and then fails or draws something else.
+
+    tokenizer_json: the text of the checkpoint's tokenizer.json. Raises GLMImageError if it lacks a control token.
     """
 
     def __init__(self, tokenizer_json: str):
@@ -25,14 +27,15 @@ class PromptTokenizer:
     @staticmethod
     def _control(controls: dict[str, int], name: str) -> int:
         if name not in controls:
-            raise GLMImageError(f"tokenizer.json must be the planner's own (it lacks the control token {name})")
+            raise GLMImageError(f"tokenizer.json must be the planner's own (this one lacks the control token {name})")
         return controls[name]
 
     def encode(self, text: str) -> list[int]:
+        """Ids of a text as it is, without control tokens."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def layout(self, prompt: str, grids: list[tuple[int, int]], image_start: int) -> list[int]:
-        """Ids of ``prompt <sop>H W<eop> ... start``; ``grids`` in the reference's order, the target first.
+    def encode_prompt(self, prompt: str, grids: list[Grid], image_start: int) -> list[int]:
+        """Ids of ``prompt <sop>ROWS COLUMNS<eop> ... image_start``; ``grids`` in upstream's order, the target first.
 
         Source: transformers, GlmImageProcessor.prepare_inputs_layout.
         """

@@ -10,4 +10,4 @@ def check_batch(name: str, found: int, wanted: int, whose: str, advice: str = ""
     """
     if found not in (1, wanted):
         sizes = "1" if wanted == 1 else f"1 or {wanted}"
-        raise GLMImageError(f"{name}: the batch must be {sizes}, {whose} (got {found}){advice}")
+        raise GLMImageError(f"{name}: the batch size must be {sizes}, {whose} (got {found}){advice}")

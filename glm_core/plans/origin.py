@@ -1,4 +1,4 @@
-"""Where an item of a plan comes from, and its form in a file's metadata."""
+"""Where an item of a plan comes from, and how a file's metadata say so."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..errors import GLMImageError
 class Drawn:
     """A planner wrote the item.
 
-    prompt: what the user wrote. seed: the item's own. size: width and height of the target in pixels.
-    sampling: the planner's sampling settings by name, {} where unknown. planner: fingerprint of its weights, "" where
-    unknown.
+    prompt: what the user wrote. seed: the item's own. size: width and height of the picture in pixels.
+    sampling: the planner's sampling settings by name; {} if unknown.
+    planner: fingerprint of its weights; "" if unknown.
     """
 
     prompt: str
     seed: int
     size: tuple[int, int]
-    sampling: dict[str, float] = field(default_factory=dict)
+    sampling: dict[str, float] = field(default_factory=dict, hash=False)
     planner: str = ""
 
 
@@ -34,7 +34,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Edited:
-    """An operation made the item of others. sources: origins of these, as far as they are known."""
+    """An operation made the item from others. sources: their origins, as far as they are known."""
 
     operation: str
     sources: tuple[Origin, ...] = ()
@@ -82,12 +82,9 @@ def to_dict(origin: Origin) -> dict[str, Any]:
     return {"kind": NAMES[type(origin)], **asdict(origin)}
 
 
-def from_json(text: str, source: str) -> tuple[Origin, ...]:
-    """What ``to_json`` wrote. Raises GLMImageError naming ``source`` on anything else."""
-    try:
-        return tuple(from_dict(values) for values in json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GLMImageError(f"{source}: its origins cannot be read ({error!r})") from error
+def from_json(text: str) -> tuple[Origin, ...]:
+    """Inverse of ``to_json``."""
+    return tuple(from_dict(values) for values in json.loads(text))
 
 
 def from_dict(values: dict[str, Any]) -> Origin:

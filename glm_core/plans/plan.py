@@ -1,4 +1,4 @@
-"""A batch of token grids, with where each comes from, and its file."""
+"""A batch of token grids with their origins, and the file that holds it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..errors import GLMImageError
 from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS
 from .origin import Drawn, Edited, Origin, Read, from_json, to_json
 
-DROPPED = -1  # an id in the prior map that stands for "no plan here"
-COARSE_TENSOR = "preview"  # its name in plan files since 0.1
+DROPPED = -1  # in the prior map: no plan here; in a grid that is still being written: no token yet
+COARSE_TENSOR = "preview"  # the coarse grid's name in plan files
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A batch of token grids, one item a picture.
+    """A batch of token grids, one item per picture.
 
     ids: int64 [B, h, w], the target grid, h = height / 32 and w = width / 32.
-    coarse: int64 [B, h', w'], the small grid that fixes the layout and is written first, where there is one.
-    origins: where each item comes from, one an item; () where nothing is known.
-    log_probs: float32 [B, n], of every token in the order of writing (coarse grid, then target), of the full softmax at
-    temperature 1; None where nobody computed them.
+    coarse: int64 [B, h', w'], the small grid that fixes the layout and is written first; None if there is none.
+    origins: where each item comes from, one per item; () if nothing is known.
+    log_probs: float32 [B, n], of every token in the order of writing (coarse grid, then target), from the full softmax
+    at temperature 1; None if nobody computed them.
 
     The contract:
 
@@ -35,10 +35,10 @@ class Plan:
       or permuting tokens does not mirror the picture.
     - An operation says what becomes of origins, coarse grid and log-probabilities. What no longer holds is dropped; see
       ``edited``.
-    - Where a plan meets another batch (latents, references, masks), sizes of 1 or equal sizes are accepted, all else is
-      an error.
+    - Where a plan meets another batch (latents, references, masks), a size of 1 or an equal size is accepted. Anything
+      else is an error.
 
-    Raises GLMImageError when a tensor has another shape or type, or when the parts have different batch sizes.
+    Raises GLMImageError if a tensor has another shape or type, or if the parts have different batch sizes.
     """
 
     ids: Tensor
@@ -46,17 +46,19 @@ class Plan:
     origins: tuple[Origin, ...] = ()
     log_probs: Tensor | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_grid("ids", self.ids)
         if self.coarse is not None:
-            check_grid("coarse grid", self.coarse)
-        for name, items in (("coarse grid", self.coarse), ("log-probabilities", self.log_probs),
+            check_grid("preview grid", self.coarse)
+        if self.log_probs is not None:
+            check_log_probs(self.log_probs)
+        for name, items in (("preview grid", self.coarse), ("log_probs", self.log_probs),
                             ("origins", self.origins or None)):
             if items is not None and len(items) != self.batch:
-                raise GLMImageError(f"plan: {name} and ids must be of the same batch "
+                raise GLMImageError(f"plan: {name} and ids must have the same batch size "
                                     f"(got {len(items)} and {self.batch})")
         if self.log_probs is not None and self.log_probs.shape[1:] != (self.tokens,):
-            raise GLMImageError(f"plan: there must be {self.tokens} log-probabilities an item "
+            raise GLMImageError(f"plan: log_probs must have {self.tokens} values per item "
                                 f"(got {list(self.log_probs.shape[1:])})")
         for name in ("ids", "coarse", "log_probs"):
             object.__setattr__(self, name, normal_tensor(getattr(self, name)))
@@ -77,7 +79,7 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Of an item: those of the coarse grid and of the target."""
+        """Number of tokens per item, in coarse grid and target together."""
         return self.ids[0].numel() + (0 if self.coarse is None else self.coarse[0].numel())
 
     def grid(self, name: str) -> Tensor:
@@ -91,17 +93,17 @@ class Plan:
             return self.coarse
         return self.ids
 
-    def to(self, device) -> Plan:
-        """The same plan with its tensors on ``device``; all else is kept."""
+    def to(self, device: torch.device | str) -> Plan:
+        """The same plan with its tensors on ``device``; everything else is kept."""
         moved = {name: None if tensor is None else tensor.to(device)
                  for name, tensor in (("ids", self.ids), ("coarse", self.coarse), ("log_probs", self.log_probs))}
         return replace(self, **moved)
 
     def edited(self, operation: str, ids: Tensor, coarse: Tensor | None = None) -> Plan:
-        """A plan of ids [B, h, w] that ``operation`` (its name) made of this one's items, item for item.
+        """The plan that an operation, named ``operation``, made from this one: item i of ids [B, h, w] from item i.
 
-        Origins become Edited. The coarse grid is dropped unless the operation gives a new one; log-probabilities are
-        always dropped.
+        Origins become Edited. The coarse grid is dropped unless the operation gives a new one, int64 [B, h', w'].
+        Log-probabilities are always dropped.
         """
         sources = [(origin,) for origin in self.origins] or [()] * self.batch
         return Plan(ids, coarse, tuple(Edited(operation, source) for source in sources))
@@ -113,25 +115,25 @@ class Plan:
             raise GLMImageError(f"{name}: ids must be from 0 to {codebook_size - 1} (got {low if low < 0 else high})")
 
     def save(self, path: str | os.PathLike) -> None:
+        """Write a safetensors file: the tensors, and the origins as JSON in its metadata."""
         tensors = {"ids": self.ids, COARSE_TENSOR: self.coarse, "log_probs": self.log_probs}
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items() if tensor is not None}, path,
                   metadata={"origins": to_json(self.origins)})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Plan:
-        """Read what ``save`` wrote, here or in 0.1. Raises GLMImageError when the file is not a plan."""
+        """Read what ``save`` wrote, in this version or in 0.1. Raises GLMImageError if the file is not a plan."""
         source = f"plan file {path}"
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except (OSError, SafetensorError) as error:
-            raise GLMImageError(f"{source}: not a complete safetensors file ({error})") from error
+            raise GLMImageError(f"{source}: cannot be read as a safetensors file ({error})") from error
         if "ids" not in tensors:
-            raise GLMImageError(f"{source}: it must hold 'ids', int64 [B, h, w] (got the tensors {sorted(tensors)})")
+            raise GLMImageError(f"{source}: must contain 'ids', int64 [B, h, w] (got the tensors {sorted(tensors)})")
         plan = cls(tensors["ids"], tensors.get(COARSE_TENSOR), log_probs=tensors.get("log_probs"))
-        origins = from_json(metadata["origins"], source) if "origins" in metadata else old_origins(metadata, plan)
-        return replace(plan, origins=origins)
+        return replace(plan, origins=read_origins(metadata, plan, source))
 
 
 def check_grid(name: str, grid: Tensor) -> None:
@@ -139,16 +141,30 @@ def check_grid(name: str, grid: Tensor) -> None:
         raise GLMImageError(f"plan: {name} must be int64 [B, h, w] (got {grid.dtype} {list(grid.shape)})")
 
 
+def check_log_probs(log_probs: Tensor) -> None:
+    if log_probs.ndim != 2 or log_probs.dtype != torch.float32:
+        raise GLMImageError("plan: log_probs must be float32 [B, n] "
+                            f"(got {log_probs.dtype} {list(log_probs.shape)})")
+
+
 def normal_tensor(tensor: Tensor | None) -> Tensor | None:
-    """A copy outside inference mode where ``tensor`` was made inside it."""
+    """``tensor``, or a copy that can be trained on if it was made in inference mode."""
     if tensor is None or not tensor.is_inference():
         return tensor
     with torch.inference_mode(False):
         return tensor.clone()
 
 
+def read_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Origin, ...]:
+    """What a file's metadata say of the plan's items. Raises GLMImageError, naming ``source``, on bad metadata."""
+    try:
+        return from_json(metadata["origins"]) if "origins" in metadata else old_origins(metadata, plan)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise GLMImageError(f"{source}: its origins cannot be read ({error!r})") from error
+
+
 def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:
-    """Of a file of 0.1, which has one prompt, one seed and one source size for all items."""
+    """Origins from a file of version 0.1, which has one prompt, one seed and one source size for all items."""
     if "source" in metadata:
         width, height = map(int, metadata["source"].split("x"))
         return (Read((width, height)),) * plan.batch
@@ -161,12 +177,12 @@ def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:
 def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
     """Spread token ids [B, h, w] over latent pixels: [B, 1, H/8, W/8], one id per latent pixel.
 
-    Raises GLMImageError when plan and latent are of different sizes.
+    Raises GLMImageError if plan and latent are of different sizes.
     """
     expected = ids.shape[1] * TOKEN_LATENTS, ids.shape[2] * TOKEN_LATENTS
     if (latent_height, latent_width) != expected:
         plan_size, latent_size = (f"{w * LATENT_PIXELS}x{h * LATENT_PIXELS}" for h, w in
                                   (expected, (latent_height, latent_width)))
-        raise GLMImageError(f"plan: it is for {plan_size} pixels, but the latent is {latent_size}; "
-                            "give the latent the plan's size")
+        raise GLMImageError(f"plan and latent must have the same size (got {plan_size} and {latent_size} pixels); "
+                            "take the latent's size from the plan")
     return ids.repeat_interleave(TOKEN_LATENTS, 1).repeat_interleave(TOKEN_LATENTS, 2)[:, None]

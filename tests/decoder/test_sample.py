@@ -1,38 +1,53 @@
-"""What meets in the sampler: plan, references and noise."""
+"""Euler's method and guidance, with a network whose velocities are known."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from glm_core.decoder import DiTConfig, GLMImageDiT, draw_noise, sample_latent
-from glm_core.errors import GLMImageError
+from glm_core.decoder import draw_noise, sample_latent
 from glm_core.plans import Plan
-from tests.support.tiny import SMALL, random_module
 
-TEXTS = torch.zeros(1, 2, SMALL.glyph_width)
-
-
-@pytest.fixture(scope="module")
-def dit():
-    return random_module(GLMImageDiT, DiTConfig.from_json(SMALL.dit(), "tiny"))
+CONDITIONAL, UNCONDITIONAL = 3.0, 1.0
+PLAN = Plan(torch.arange(6).view(1, 2, 3))
+GLYPHS, NO_GLYPHS = torch.ones(1, 4, 8), torch.zeros(1, 1, 8)
 
 
-def a_plan(batch: int, first_id: int = 0) -> Plan:
-    return Plan(torch.full((batch, 2, 2), first_id))
+class ConstantVelocity:
+    """Gives one velocity with glyphs, another without, and notes what each branch sees."""
+
+    config = SimpleNamespace(prior_vq_quantizer_codebook_size=64)
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, x, timestep, context, prior=None, references=()):
+        self.seen.append((bool(context.any()), prior is not None, len(references)))
+        return torch.full_like(x, CONDITIONAL if context.any() else UNCONDITIONAL)
+
+    def reference_keys_values(self, latent, prior):
+        return [(latent, prior)]
 
 
-@pytest.mark.parametrize("plan, references, message", [
-    (a_plan(3), [], r"plan: the batch must be 1 or 2, as the noise has it \(got 3\)"),
-    (a_plan(1), [a_plan(1), a_plan(3)], r"reference 2: the batch must be 1 or 2, as the noise has it \(got 3\)"),
-    (a_plan(2, 64), [], r"plan: ids must be from 0 to 63 \(got 64\)"),
-    (a_plan(2), [a_plan(1, 64)], r"reference 1: ids must be from 0 to 63 \(got 64\)"),
-])
-def test_what_does_not_fit_the_noise_or_the_codebook_is_refused(dit, plan, references, message):
-    latents = [(torch.zeros(tokens.batch, 16, 8, 8), tokens) for tokens in references]
-    with pytest.raises(GLMImageError, match=message):
-        sample_latent(dit, plan, TEXTS, TEXTS, draw_noise(0, 2, 64, 64), steps=1, guidance=1, references=latents)
+def sample(dit, guidance, references=()):
+    noise = draw_noise(0, 1, 96, 64)
+    latent = sample_latent(dit, PLAN, GLYPHS, NO_GLYPHS, noise, steps=3, guidance=guidance, references=references)
+    return latent - noise
 
 
-@torch.inference_mode()
-def test_one_plan_is_drawn_for_all_of_the_noise(dit):
-    latent = sample_latent(dit, a_plan(1), TEXTS, TEXTS, draw_noise(0, 2, 64, 64), steps=1, guidance=1)
-    assert latent.shape == (2, 16, 8, 8)
+@pytest.mark.parametrize("guidance, velocity", [(1.5, 4.0), (4.0, 9.0), (1.0, 3.0), (0.0, 3.0), (-2.0, 3.0)])
+def test_guidance_goes_from_the_unconditional_velocity_to_beyond_the_conditional_one(guidance, velocity):
+    change = sample(ConstantVelocity(), guidance)
+    assert (change + velocity).abs().max() <= 1e-5  # sigma falls from 1 to 0
+
+
+def test_the_unconditional_branch_sees_neither_plan_nor_references():
+    dit = ConstantVelocity()
+    sample(dit, 1.5, [(draw_noise(1, 1, 96, 64), PLAN)])
+    assert dit.seen == [(True, True, 1), (False, False, 0)] * 3
+
+
+def test_without_guidance_the_unconditional_branch_does_not_run():
+    dit = ConstantVelocity()
+    sample(dit, 1.0)
+    assert dit.seen == [(True, True, 0)] * 3

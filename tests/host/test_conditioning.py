@@ -91,7 +91,7 @@ def part_of_batch(class_type: str, **inputs) -> dict:
 ], ids=["one", "two", "rebatched", "repeated"])
 def test_a_batch_of_plans_with_another_batch_of_latents_is_named(server, part, found):
     message = error_message(server, part)
-    assert f"plan: the batch must be {found}, as the latent has it (got {BATCH})" in message
+    assert f"plan: the batch size must be {found}, like the latent's (got {BATCH})" in message
     assert "GLM-Image Select Plan" in message
 
 

@@ -13,7 +13,7 @@ PROMPT = "two cats on a red sofa"
 
 @torch.inference_mode()
 def log_probs_while_decoding(planner: PlannerModel, layout, plan: Plan) -> torch.Tensor:
-    """What ``score`` computes in one pass, token by token over the cache."""
+    """What ``score`` computes in one pass, but token by token with a cache."""
     session = DecodeSession.start(planner, layout, plan.batch, "cpu", torch.float32)
     tokens, first = written_tokens(plan), layout.prompt_ids.shape[1]
     logits, found = session.prefill(layout.prompt_ids).expand(plan.batch, -1), []
@@ -23,6 +23,12 @@ def log_probs_while_decoding(planner: PlannerModel, layout, plan: Plan) -> torch
         codes = logits[:, : planner.config.codebook_size].log_softmax(-1)
         found.append(codes.gather(1, tokens[:, i : i + 1])[:, 0])
     return torch.stack(found, dim=1)
+
+
+def test_tokens_are_written_coarse_grid_first():
+    ids, coarse = torch.arange(12).view(2, 2, 3), torch.arange(4).view(2, 1, 2)
+    assert written_tokens(Plan(ids, coarse)).tolist() == [[0, 1, 0, 1, 2, 3, 4, 5], [2, 3, 6, 7, 8, 9, 10, 11]]
+    assert written_tokens(Plan(ids)).tolist() == ids.flatten(1).tolist()
 
 
 @pytest.mark.parametrize("coarse", [True, False])
@@ -44,7 +50,7 @@ def test_an_edit_is_scored_with_its_references(planner, tokenizer):
     assert (score(planner, layout, plan) - log_probs_while_decoding(planner, layout, plan)).abs().max() <= 1e-4
 
 
-def test_a_score_has_a_gradient(planner, tokenizer):
+def test_a_score_is_differentiable(planner, tokenizer):
     plan = plan_prompt(planner, tokenizer, PROMPT, 64, 64)
     score(planner, lay_out_prompt(tokenizer, planner.config, PROMPT, 64, 64), plan).sum().backward()
     gradient = planner.lm_head.weight.grad
@@ -69,5 +75,5 @@ def test_a_plan_of_another_size_is_refused(planner, tokenizer):
 
 def test_references_of_another_batch_are_refused(planner, tokenizer):
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [Plan(torch.arange(12).view(2, 3, 2))])
-    with pytest.raises(GLMImageError, match=r"the batch must be 1 or 3.* \(got 2\)"):
+    with pytest.raises(GLMImageError, match=r"the batch size must be 1 or 3.* \(got 2\)"):
         score(planner, layout, Plan(torch.zeros(3, 2, 3, dtype=torch.int64)))

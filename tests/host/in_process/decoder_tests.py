@@ -10,7 +10,7 @@ import torch
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
 
 from glm_core.errors import GLMImageError
-from glm_core.host.diffusion import STREAMS_IN_MEMORY, load_diffusion_model
+from glm_core.host.diffusion import PEAK_ACTIVATIONS, load_diffusion_model
 from glm_core.host.references import REFERENCES_KEY, Reference, find_references, storage_device
 from glm_core.plans import Plan
 
@@ -48,7 +48,7 @@ def test_the_estimate_of_references_is_what_is_stored(files):
 
 def test_the_estimate_of_a_picture_is_what_the_network_holds(files):
     model = load_diffusion_model(files.diffusion_model).model
-    held = STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(SHAPE), None)[0].nbytes
+    held = PEAK_ACTIVATIONS * model.diffusion_model.embed(torch.zeros(SHAPE), None)[0].nbytes
     assert math.isclose(estimate(model, []), held, rel_tol=1e-6), (estimate(model, []), held)
 
 
@@ -88,7 +88,7 @@ def test_references_must_fit_the_latents_batch_and_the_codebook(files):
     assert find_references(2, False, 71, values) == [one, two]
     assert "reference 1: ids must be from 0 to 69 (got 70)" in refusal(lambda: find_references(2, False, 70, values))
     message = refusal(lambda: find_references(3, False, 71, values))
-    assert "reference 2: the batch must be 1 or 3, as the latent has it (got 2)" in message
+    assert "reference 2: the batch size must be 1 or 3, like the latent's (got 2)" in message
 
 
 def test_the_negative_sees_the_references_marked_for_it(files):

@@ -108,7 +108,7 @@ class GLMImageGlyphEncoderLoader(io.ComfyNode):
             display_name="Load GLM-Image Glyph Encoder",
             category=LOADERS,
             description="Loads the glyph encoder, which encodes the quoted text of a prompt letter by letter. Use it "
-                        "with CLIP Text Encode.",
+                        "with GLM-Image Conditioning or CLIP Text Encode.",
             inputs=[
                 io.Combo.Input("encoder_name", options=file_names("text_encoders"),
                                tooltip="A GLM-Image glyph encoder (ByT5) from models/text_encoders." + DEMO_TOOLTIP),

@@ -5,23 +5,9 @@ from dataclasses import Field, fields
 from comfy_api.latest import io
 
 from ..glm_core.planner import Sampling
-from .types import CATEGORY, Plan, Planner
+from .types import CATEGORY, Plan, Planner, References
 
-MAX_REFERENCES = 16
 REQUIRED_SETTINGS = "temperature", "top_p", "top_k"  # later ones are optional, see ``sampling_inputs``
-
-
-class OptionalPrefix(io.Autogrow.TemplatePrefix):
-    """Slots that may stay empty.
-
-    min=0 would do, but then the page of ComfyUI 0.8 shows no slot at all. Its server reads the first group of the
-    template, which must therefore not be an empty "required".
-    """
-
-    def as_dict(self) -> dict:
-        template = super().as_dict()
-        template["input"].pop("required", None)
-        return template
 
 
 def size_inputs() -> list[io.Int.Input]:
@@ -50,14 +36,6 @@ def sampling_input(setting: Field) -> io.Input:
                   optional=setting.name not in REQUIRED_SETTINGS, tooltip=limits["help"])
 
 
-def references_input() -> io.Autogrow.Input:
-    slot = Plan.Input("reference", optional=True, tooltip="Tokens of a reference image, from GLM-Image Tokenize.")
-    slots = OptionalPrefix(slot, prefix="reference", min=1, max=MAX_REFERENCES)
-    return io.Autogrow.Input("references", optional=True, template=slots,
-                             tooltip="Tokens of reference images, in the order the prompt refers to them; with "
-                                     "references no preview grid is generated.")
-
-
 class GLMImagePlan(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -69,7 +47,7 @@ class GLMImagePlan(io.ComfyNode):
                         "one token for every 32x32 pixels. Each image of a batch gets its own plan.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
-                io.String.Input("prompt", multiline=True, dynamic_prompts=True,
+                io.String.Input("prompt", multiline=True, dynamic_prompts=False,
                                 tooltip="What to draw or, with references, what to change. Put text that should appear "
                                         "in the image in quotation marks."),
                 *size_inputs(),
@@ -80,21 +58,17 @@ class GLMImagePlan(io.ComfyNode):
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
                              tooltip="Number of tokens tried in one pass; the plan stays the same. 1 turns this off. "
                                      "Higher values are faster where tokens are easy to guess."),
-                references_input(),
+                References.Input("references", optional=True,
+                                 tooltip="GLM-Image Reference of images to edit or to take something from; with "
+                                         "references no preview grid is generated."),
                 *sampling_inputs()[len(REQUIRED_SETTINGS) :],
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
 
     @classmethod
-    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=None,
+    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=(),
                 **sampling) -> io.NodeOutput:
-        slots = references or {}
-        images = [slots[name] for name in sorted(slots, key=slot_number)]
-        plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), images, look_ahead)
+        tokens = [reference.tokens for reference in references]
+        plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), tokens, look_ahead)
         return io.NodeOutput(plan)
-
-
-def slot_number(name: str) -> int:
-    """2 for "reference2"."""
-    return int(name.removeprefix("reference"))

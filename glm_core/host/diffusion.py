@@ -23,11 +23,12 @@ from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
 from ..decoder.dit import PEAK_ACTIVATIONS
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
-from ..plans import DROPPED, Plan, prior_map
+from ..plans import DROPPED, Plan, check_batch, prior_map
 from .compat import add_lora_names, is_dynamic
 from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights
 from .references import (
-    LATENTS_KEY,
+    PLAN_KEY,
+    REFERENCES_KEY,
     CONDReferences,
     Reference,
     ReferenceCache,
@@ -37,7 +38,6 @@ from .references import (
     storage_device,
 )
 
-PLAN_KEY = "glm_image_plan"  # in a conditioning: token ids, int64 [B, h, w]
 SHIFT_1024 = 3.25  # resolution_shift(1024, 1024)
 MEMORY_UNIT = 0.01 * 2**20  # elements per latent pixel that ComfyUI's memory_required counts at memory_usage_factor 1
 
@@ -144,6 +144,10 @@ class GLMImage(comfy.model_base.BaseModel):
         layers = self.diffusion_model.reference_keys_values(latent, reference.prior().to(device), transformer_options)
         return [(k.to(store), v.to(store)) for k, v in layers]
 
+    @property
+    def codebook_size(self) -> int:
+        return self.diffusion_model.config.prior_vq_quantizer_codebook_size
+
     def compute_dtype(self) -> torch.dtype:
         return self.manual_cast_dtype or self.get_dtype()
 
@@ -154,8 +158,8 @@ class GLMImage(comfy.model_base.BaseModel):
 
     def extra_conds_shapes(self, **kwargs) -> dict[str, list[int]]:
         """For ComfyUI's memory estimate."""
-        latents = kwargs.get(LATENTS_KEY)
-        return {"references": references_shape(latents)} if latents else {}
+        references = kwargs.get(REFERENCES_KEY)
+        return {"references": references_shape(references)} if references else {}
 
     def extra_conds(self, cross_attn: Tensor, noise: Tensor, device: torch.device,
                     **kwargs) -> dict[str, comfy.conds.CONDRegular]:
@@ -172,7 +176,7 @@ class GLMImage(comfy.model_base.BaseModel):
         out["target_size"] = comfy.conds.CONDRegular(torch.tensor([[height, width]], device=device))
         out["shift"] = comfy.conds.CONDConstant(resolution_shift(width, height))
         is_negative = is_unconditional or kwargs.get("prompt_type") == "negative"
-        references = find_references(len(noise), is_negative, kwargs)
+        references = find_references(len(noise), is_negative, self.codebook_size, kwargs)
         if references:
             out["references"] = CONDReferences(references)
         return out
@@ -180,11 +184,13 @@ class GLMImage(comfy.model_base.BaseModel):
     def prior(self, ids: Tensor | None, noise: Tensor) -> Tensor:
         """A plan's ids [B, h/4, w/4] → ids per latent pixel [B, 1, h, w] for noise [B, 16, h, w]; None → all DROPPED.
 
-        Raises GLMImageError if plan and noise are of different sizes, or if an id is not in the codebook.
+        Raises GLMImageError if plan and noise are of different sizes, if there are neither one plan nor as many as
+        latents, or if an id is not in the codebook.
         """
         if ids is None:
             return torch.full((1, 1, *noise.shape[-2:]), DROPPED)
-        Plan(ids).check_codes(self.diffusion_model.config.prior_vq_quantizer_codebook_size)
+        check_batch("plan", len(ids), len(noise), "like the latent's", "; pick plans with GLM-Image Select Plan")
+        Plan(ids).check_codes(self.codebook_size)
         return prior_map(ids, *noise.shape[-2:])
 
 

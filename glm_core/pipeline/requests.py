@@ -13,7 +13,7 @@ from ..geometry import check_size, latent_shape
 from ..glyph import NATURAL, QUOTE_RULES
 from ..images import to_rgb
 from ..planner import Sampling
-from ..plans import Plan
+from ..plans import Plan, check_batch
 
 MOST_PICTURES = 4096  # of a batch, as in ComfyUI
 MOST_STEPS = 1000  # timesteps of the schedule
@@ -105,8 +105,9 @@ class RenderSettings:
 class RenderRequest:
     """Pictures of one plan.
 
-    prompt: its quoted texts are drawn as text. noise: float32 [B, 16, H/8, W/8], used instead of the seed's.
-    Raises GLMImageError if the noise is not of the plan's size, or not finite.
+    prompt: its quoted texts are drawn as text. references: each of one image or of as many as there are plans.
+    noise: float32 [B, 16, H/8, W/8], used instead of the seed's.
+    Raises GLMImageError if the noise is not of the plan's size or not finite, or a reference of another batch.
     """
 
     plan: Plan
@@ -118,6 +119,8 @@ class RenderRequest:
     def __post_init__(self) -> None:
         if self.noise is not None:
             check_noise(self.noise, self.plan.batch, self.plan.width, self.plan.height)
+        for i, reference in enumerate(self.references, 1):
+            check_batch(f"reference {i}", reference.tokens.batch, self.plan.batch, "the number of plans")
 
     @classmethod
     def of(cls, request: PlanRequest, plan: Plan, settings: RenderSettings) -> RenderRequest:

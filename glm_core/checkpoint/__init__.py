@@ -2,11 +2,12 @@
 
 from .convert import convert_folder
 from .files import locate
-from .formats import FORMATS, dequantise, format_names
+from .formats import FORMATS, belongs_to_format, dequantise, dequantise_all, read_tags
 from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, VAE, VISION, Part
-from .read import Weights, fill, fingerprint, read_config_alone, read_part
+from .read import Weights, check_surplus, fill, fingerprint, read_config_alone, read_part
 
 __all__ = [
     "DIFFUSION", "EMBEDDED", "FORMATS", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights",
-    "convert_folder", "dequantise", "fill", "fingerprint", "format_names", "locate", "read_config_alone", "read_part",
+    "belongs_to_format", "check_surplus", "convert_folder", "dequantise", "dequantise_all", "fill", "fingerprint",
+    "locate", "read_config_alone", "read_part", "read_tags",
 ]

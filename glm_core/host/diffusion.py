@@ -21,7 +21,7 @@ from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
 from .compat import is_dynamic
-from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights
+from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights, saved_config
 from .references import (
     LATENTS_KEY,
     CONDReferences,
@@ -80,6 +80,11 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
         self.memory_usage_factor = elements_per_latent_pixel / MEMORY_UNIT
         self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
         super().__init__({"config": config})
+
+    def process_unet_state_dict_for_saving(self, state_dict):
+        """What ModelSave and CheckpointSave write, the config included."""
+        saved = saved_config(DIFFUSION, self.unet_config["config"])
+        return super().process_unet_state_dict_for_saving({**state_dict, **saved})
 
     def get_model(self, state_dict, prefix="", device=None):
         return GLMImage(self, device=device)

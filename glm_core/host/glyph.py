@@ -1,5 +1,6 @@
 """The glyph encoder as a ComfyUI CLIP."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import comfy.model_management
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ..checkpoint import GLYPH, fill
 from ..errors import GLMImageError
 from ..glyph import NATURAL, VOCABULARY, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
-from .loading import read_weights
+from .loading import read_whole_weights, saved_config
 
 QUOTES_OPTION = "quotes"
 
@@ -20,8 +21,8 @@ QUOTES_OPTION = "quotes"
 class GlyphTokenizer:
     """Finds the quoted texts of a prompt; parentheses are ordinary characters, not weights."""
 
-    def __init__(self, embedding_directory=None, tokenizer_data={}):
-        pass
+    def __init__(self, config: GlyphConfig, embedding_directory=None, tokenizer_data={}):
+        self.config = config
 
     def tokenize_with_weights(self, text: str, return_word_ids=False, tokenizer_options={}, **kwargs):
         texts = quoted_texts(text, tokenizer_options.get(QUOTES_OPTION, NATURAL))
@@ -31,7 +32,8 @@ class GlyphTokenizer:
         return [(pair, chr(pair[0])) for pair in pairs]
 
     def state_dict(self):
-        return {}
+        """What CLIPSave and CheckpointSave write beside the weights."""
+        return saved_config(GLYPH, self.config)
 
 
 class GlyphClipModel(nn.Module):
@@ -64,11 +66,11 @@ def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
 
     Raises GLMImageError when the file is not a GLM-Image glyph encoder.
     """
-    weights = read_weights(path, GLYPH)
+    weights = read_whole_weights(path, GLYPH)
     config = GlyphConfig.from_json(weights.config, weights.source)
     if config.vocab_size != VOCABULARY:
         raise GLMImageError(f"{weights.source}: vocab_size must be {VOCABULARY}, as in ByT5 (got {config.vocab_size})")
-    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer,
+    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=partial(GlyphTokenizer, config),
                              params={"config": config, "source": weights.source})
     clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(weights.tensors),
                          state_dict=[weights.tensors],

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ..errors import GLMImageError
+from ..files import read_tensors
 from ..images import read_image, to_image
 from ..pipeline import PlanRequest, Rendered, RenderRequest, RenderSettings, plan, read_references, render, with_seeds
 from ..pipeline.sheet import contact_sheet
@@ -74,10 +74,7 @@ def render_requests(args: argparse.Namespace, requests: list[PlanRequest], plans
 
 def read_noise(path: Path) -> torch.Tensor:
     """float32; the request checks its shape. Raises GLMImageError when the file holds no noise."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise GLMImageError(f"--noise-in {path}: not a complete safetensors file ({error})") from error
+    tensors, _ = read_tensors(path, f"--noise-in {path}")
     if "noise" not in tensors:
         raise GLMImageError(f"--noise-in {path}: it must hold 'noise', float32 [B, 16, H/8, W/8] "
                             f"(got the tensors {sorted(tensors)})")

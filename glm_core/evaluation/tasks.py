@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GLMImageError
+from ..files import parse_value, read_text
 from .metrics import normalise
+
+LONGEST_VALUE = 500  # characters of a bad value in a message
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,12 @@ def read_lines(path: Path) -> list[tuple[str, Any]]:
 
     Raises GLMImageError, naming file and line, when a line is not JSON or there are none.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise GLMImageError(f"{path} must hold lines of JSON in UTF-8 ({error})") from error
-    values = [parse_json(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
+    lines = read_text(path, str(path)).splitlines()
+    values = [(source, parse_value(line, source)) for i, line in enumerate(lines, 1)
+              if line.strip() and (source := f"{path}, line {i}")]
     if not values:
         raise GLMImageError(f"{path} must have at least one line with a prompt (got none)")
     return values
-
-
-def parse_json(line: str, source: str) -> tuple[str, Any]:
-    try:
-        return source, json.loads(line)
-    except json.JSONDecodeError as error:
-        raise GLMImageError(f"{source} must be JSON ({error})") from error
 
 
 def parse_task(values: dict, source: str, folder: Path) -> Task:
@@ -53,13 +47,18 @@ def parse_task(values: dict, source: str, folder: Path) -> Task:
     Raises GLMImageError naming ``source`` and the value that is of another type.
     """
     prompt, texts, images = values["prompt"], values["texts"], values.get("images", [])
-    if not isinstance(prompt, str):
+    if not is_text(prompt):
         raise invalid(f"{source}: prompt", "a text", prompt)
-    if not isinstance(texts, list) or not all(isinstance(text, str) and normalise(text) for text in texts):
+    if not isinstance(texts, list) or not all(is_text(text) and normalise(text) for text in texts):
         raise invalid(f"{source}: texts", "a list of texts with letters or digits", texts)
-    if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
+    if not isinstance(images, list) or not all(is_text(name) and "\0" not in name for name in images):
         raise invalid(f"{source}: images", "a list of file names", images)
     return Task(prompt, tuple(texts), tuple(folder / name for name in images))
+
+
+def is_text(value: Any) -> bool:
+    """True for text that can be encoded: JSON can hold halves of surrogate pairs."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def check_keys(values: Any, source: str, required: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -77,4 +76,7 @@ def quoted(names: Sequence[str]) -> str:
 
 def invalid(source: str, accepted: str, found: Any) -> GLMImageError:
     """The error of a JSON value that is not as it must be."""
-    return GLMImageError(f"{source} must be {accepted} (got {json.dumps(found, ensure_ascii=False)})")
+    shown = json.dumps(found, ensure_ascii=not is_text(json.dumps(found, ensure_ascii=False)))
+    if len(shown) > LONGEST_VALUE:
+        shown = f"{shown[: LONGEST_VALUE - 1]}…"
+    return GLMImageError(f"{source} must be {accepted} (got {shown})")

@@ -83,8 +83,10 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
     """The planner's text model with its tokenizer."""
     weights = read_part(locate(model, PLANNER), PLANNER)
     assert weights.tokenizer_json is not None  # read_part refuses a planner without one
-    return LoadedPlanner(build(PLANNER, weights, compute), PromptTokenizer(weights.tokenizer_json),
-                         fingerprint(weights.tensors))
+    tokenizer = PromptTokenizer(weights.tokenizer_json)
+    model = build(PLANNER, weights, compute)
+    tokenizer.check_vocabulary(model.config.vocab_size, weights.source)
+    return LoadedPlanner(model, tokenizer, fingerprint(weights.tensors))
 
 
 def default_side(model: Path) -> int:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import GLMImageError
+from ..files import parse_value, quote
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,27 @@ def to_dict(origin: Origin) -> dict[str, Any]:
 
 def from_json(text: str, source: str) -> tuple[Origin, ...]:
     """What ``to_json`` wrote. Raises GLMImageError naming ``source`` on anything else."""
+    values = parse_value(text, f"{source}: its origins")
     try:
-        return tuple(from_dict(values) for values in json.loads(text))
+        return tuple(from_dict(origin) for origin in values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GLMImageError(f"{source}: its origins cannot be read ({error!r})") from error
+        raise GLMImageError(f"{source}: its origins cannot be read ({quote(error)})") from error
 
 
 def from_dict(values: dict[str, Any]) -> Origin:
     values = dict(values)
     kind = KINDS[values.pop("kind")]
     if kind is Edited:
+        check_types(values, operation=str, sources=list)
         return Edited(values["operation"], tuple(from_dict(source) for source in values["sources"]))
-    width, height = map(int, values.pop("size"))
+    width, height = values.pop("size")
+    check_types({"width": width, "height": height}, width=int, height=int)
+    if kind is Drawn:
+        check_types(values, prompt=str, seed=int, sampling=dict, planner=str)
     return kind(size=(width, height), **values)
+
+
+def check_types(values: dict[str, Any], **types: type) -> None:
+    for name, expected in types.items():
+        if name in values and type(values[name]) is not expected:
+            raise TypeError(f"{name} must be {expected.__name__}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sized
 from dataclasses import dataclass, replace
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS
+from ..files import quote, read_tensors
+from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS, check_size
 from .origin import Drawn, Edited, Origin, Read, from_json, to_json
 
 DROPPED = -1  # an id in the prior map that stands for "no plan here"
@@ -52,12 +53,13 @@ class Plan:
             check_grid("coarse grid", self.coarse)
         for name, items in (("coarse grid", self.coarse), ("log-probabilities", self.log_probs),
                             ("origins", self.origins or None)):
-            if items is not None and len(items) != self.batch:
+            if items is not None and (length := count_items(items)) != self.batch:
                 raise GLMImageError(f"plan: {name} and ids must be of the same batch "
-                                    f"(got {len(items)} and {self.batch})")
-        if self.log_probs is not None and self.log_probs.shape[1:] != (self.tokens,):
+                                    f"(got {length} and {self.batch})")
+        if self.log_probs is not None and (self.log_probs.shape[1:] != (self.tokens,)
+                                           or not self.log_probs.is_floating_point()):
             raise GLMImageError(f"plan: there must be {self.tokens} log-probabilities an item "
-                                f"(got {list(self.log_probs.shape[1:])})")
+                                f"(got {self.log_probs.dtype} {list(self.log_probs.shape[1:])})")
         for name in ("ids", "coarse", "log_probs"):
             object.__setattr__(self, name, normal_tensor(getattr(self, name)))
 
@@ -121,21 +123,24 @@ class Plan:
     def load(cls, path: str | os.PathLike) -> Plan:
         """Read what ``save`` wrote, here or in 0.1. Raises GLMImageError when the file is not a plan."""
         source = f"plan file {path}"
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (OSError, SafetensorError) as error:
-            raise GLMImageError(f"{source}: not a complete safetensors file ({error})") from error
+        tensors, metadata = read_tensors(path, source)
         if "ids" not in tensors:
-            raise GLMImageError(f"{source}: it must hold 'ids', int64 [B, h, w] (got the tensors {sorted(tensors)})")
+            raise GLMImageError(f"{source}: it must hold 'ids', int64 [B, h, w] (got the tensors "
+                                f"{quote(sorted(tensors))})")
         plan = cls(tensors["ids"], tensors.get(COARSE_TENSOR), log_probs=tensors.get("log_probs"))
-        origins = from_json(metadata["origins"], source) if "origins" in metadata else old_origins(metadata, plan)
+        check_size(plan.width, plan.height)
+        stored = "origins" in metadata
+        origins = from_json(metadata["origins"], source) if stored else old_origins(metadata, plan, source)
         return replace(plan, origins=origins)
 
 
+def count_items(items: Sized | Tensor) -> int:
+    """Length of the first side; 0 of a tensor without sides."""
+    return len(items) if not isinstance(items, Tensor) or items.ndim else 0
+
+
 def check_grid(name: str, grid: Tensor) -> None:
-    if grid.ndim != 3 or grid.dtype != torch.int64:
+    if grid.ndim != 3 or grid.dtype != torch.int64 or 0 in grid.shape:
         raise GLMImageError(f"plan: {name} must be int64 [B, h, w] (got {grid.dtype} {list(grid.shape)})")
 
 
@@ -147,15 +152,21 @@ def normal_tensor(tensor: Tensor | None) -> Tensor | None:
         return tensor.clone()
 
 
-def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:
-    """Of a file of 0.1, which has one prompt, one seed and one source size for all items."""
-    if "source" in metadata:
-        width, height = map(int, metadata["source"].split("x"))
-        return (Read((width, height)),) * plan.batch
-    if "seed" in metadata:
-        first = int(metadata["seed"])
-        return tuple(Drawn(metadata.get("prompt", ""), first + i, (plan.width, plan.height)) for i in range(plan.batch))
-    return ()
+def old_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Origin, ...]:
+    """Of a file of 0.1, which has one prompt, one seed and one source size for all items.
+
+    Raises GLMImageError where these are no numbers.
+    """
+    try:
+        if "source" in metadata:
+            width, height = map(int, metadata["source"].split("x"))
+            return (Read((width, height)),) * plan.batch
+        first = int(metadata["seed"]) if "seed" in metadata else None
+    except ValueError as error:
+        raise GLMImageError(f"{source}: its metadata must be of a plan (got {quote(metadata)})") from error
+    if first is None:
+        return ()
+    return tuple(Drawn(metadata.get("prompt", ""), first + i, (plan.width, plan.height)) for i in range(plan.batch))
 
 
 def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:

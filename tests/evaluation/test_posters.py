@@ -28,7 +28,7 @@ def test_prompts_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("line, message", [
-    ("{", "must be JSON"), ([1], 'the line must be an object with "prompt"'), ({"prompt": "a"}, '"texts"'),
+    ("{", "not valid JSON"), ([1], 'the line must be an object with "prompt"'), ({"prompt": "a"}, '"texts"'),
     (SIGN | {"shape": []}, '"shapes"'), (SIGN | {"prompt": 3}, "prompt must be a text (got 3)"),
     (SIGN | {"texts": "sign"}, '(got "sign")'), (SIGN | {"texts": ["!"]}, "texts must be a list of texts with letters"),
     (SIGN | {"shapes": {}}, "shapes must be a list of shapes (got {})"),

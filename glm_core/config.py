@@ -54,11 +54,11 @@ def checked(value: Any, annotation: Any, name: str) -> Any:
 def checked_tuple(values: Any, types: tuple, name: str) -> tuple:
     """``types``: of each element, or (int, ...) for any number of them."""
     any_length = types[-1] is Ellipsis
-    fits = isinstance(values, list | tuple) and len(values) in (range(1, LONGEST_LIST + 1) if any_length
-                                                                else (len(types),))
-    if not fits:
-        length = f"1 to {LONGEST_LIST}" if any_length else len(types)
-        raise GLMImageError(f"{name} must be a list of {length} numbers (got {quote(values)})")
+    if not isinstance(values, list | tuple) or (not any_length and len(values) != len(types)):
+        length = "" if any_length else f"{len(types)} "
+        raise GLMImageError(f"{name} must be a list of {length}numbers (got {quote(values)})")
+    if not 1 <= len(values) <= LONGEST_LIST:
+        raise GLMImageError(f"{name} must be a list of 1 to {LONGEST_LIST} numbers (got {quote(values)})")
     for value in values:
         check_type(value, types[0], name)
         if types[0] is int:

@@ -134,7 +134,7 @@ def end_of_tensors(header: dict, source: str) -> int:
         offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(offset) is int for offset in offsets):
             raise GLMImageError(f"{source}: not a valid safetensors file (no offsets of the tensor {quote(name)})")
-        if entry.get("dtype") not in DTYPES:
+        if str(entry.get("dtype")) not in DTYPES:
             raise GLMImageError(f"{source}: the tensor {quote(name)} must have a type that torch knows "
                                 f"(got {quote(entry.get('dtype'))})")
         ends.append(offsets[1])

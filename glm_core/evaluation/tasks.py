@@ -33,7 +33,7 @@ def read_lines(path: Path) -> list[tuple[str, Any]]:
 
     Raises GLMImageError, naming file and line, when a line is not JSON or there are none.
     """
-    lines = read_text(path, str(path)).splitlines()
+    lines = read_text(path, str(path)).split("\n")  # splitlines would also cut at U+2028
     values = [(source, parse_value(line, source)) for i, line in enumerate(lines, 1)
               if line.strip() and (source := f"{path}, line {i}")]
     if not values:
@@ -76,7 +76,9 @@ def quoted(names: Sequence[str]) -> str:
 
 def invalid(source: str, accepted: str, found: Any) -> GLMImageError:
     """The error of a JSON value that is not as it must be."""
-    shown = json.dumps(found, ensure_ascii=not is_text(json.dumps(found, ensure_ascii=False)))
+    shown = json.dumps(found, ensure_ascii=False)
+    if not shown.isprintable():  # half a surrogate pair, or a character that starts a new line
+        shown = json.dumps(found)
     if len(shown) > LONGEST_VALUE:
         shown = f"{shown[: LONGEST_VALUE - 1]}…"
     return GLMImageError(f"{source} must be {accepted} (got {shown})")

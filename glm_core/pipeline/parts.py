@@ -84,9 +84,9 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
     weights = read_part(locate(model, PLANNER), PLANNER)
     assert weights.tokenizer_json is not None  # read_part refuses a planner without one
     tokenizer = PromptTokenizer(weights.tokenizer_json)
-    model = build(PLANNER, weights, compute)
-    tokenizer.check_vocabulary(model.config.vocab_size, weights.source)
-    return LoadedPlanner(model, tokenizer, fingerprint(weights.tensors))
+    module = build(PLANNER, weights, compute)
+    tokenizer.check_vocabulary(module.config.vocab_size, weights.source)
+    return LoadedPlanner(module, tokenizer, fingerprint(weights.tensors))
 
 
 def default_side(model: Path) -> int:

@@ -5,12 +5,15 @@ import torch
 
 from glm_core import ops
 from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
+from glm_core.checkpoint.formats import check_marks
 from glm_core.checkpoint.infer_config import config_from_shapes
+from glm_core.checkpoint.sizes import check_sizes
 from glm_core.decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from glm_core.errors import GLMImageError
 from glm_core.glyph import GlyphConfig, GlyphEncoder
 from glm_core.planner import PlannerConfig, PlannerModel
 from glm_core.vision import SemanticVQ, VisionConfig
+from tests.test_config import RELEASED as RELEASED_JSON
 
 PLANNER_CONFIG = PlannerConfig(
     hidden_size=4096, num_hidden_layers=40, num_attention_heads=32, num_key_value_heads=2, intermediate_size=13696,
@@ -70,3 +73,26 @@ def test_shapes_tell_everything_of_the_glyph_encoder():
     config = replace(GLYPH_CONFIG, d_model=48, d_kv=8, num_heads=3, num_layers=2)
     found = config_from_shapes(GLYPH, shapes((GlyphEncoder, config)), "bare")
     assert GlyphConfig.from_json(found, "bare") == config
+
+
+@pytest.mark.parametrize("part", RELEASED, ids=lambda part: part.title)
+def test_the_released_config_fits_the_released_tensors(part):
+    tensors = shapes(*RELEASED[part])
+    check_sizes(part, RELEASED_JSON[part], tensors, "released")
+    check_marks(tensors, RELEASED_JSON[part], "released")
+
+
+@pytest.mark.parametrize("part, changes, found", [
+    (PLANNER, {"hidden_size": 192}, r"text_config.hidden_size = 4096, as the tensors do \(got 192\)"),
+    (DIFFUSION, {"attention_head_dim": 64},
+     r"num_attention_heads \* attention_head_dim = 4096, as the tensors do \(got 32 \* 64\)"),
+    (DIFFUSION, {"num_layers": 10**9}, r"num_layers = 30, as the tensors do \(got 1000000000\)"),
+    (GLYPH, {"d_kv": 128}, r"num_heads \* d_kv = 384, as the tensors do \(got 6 \* 128\)"),
+    (VAE, {"block_out_channels": [128]},
+     r"block_out_channels = \[128, 512, 1024, 1024\], as the tensors do \(got \[128\]\)"),
+])
+def test_sizes_that_the_tensors_contradict_are_named(part, changes, found):
+    config = RELEASED_JSON[part]
+    config = config | ({"text_config": config["text_config"] | changes} if part is PLANNER else changes)
+    with pytest.raises(GLMImageError, match=rf"^x: its config must have {found}$"):
+        check_sizes(part, config, shapes(*RELEASED[part]), "x")

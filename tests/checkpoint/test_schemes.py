@@ -43,8 +43,9 @@ def same(first: dict, second: dict) -> bool:
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.title)
 def test_unknown_schemes_are_refused_by_name(converted, part, scheme, tmp_path):
     path = schemes.write_scheme(tmp_path / "part.safetensors", part, converted / part.file, scheme)
+    layer = schemes.LAYERS[part]
     expected = (rf"^{part.title} {path}: its weights are quantised in a form that cannot be read here \(got "
-                rf"{schemes.LAYERS[part]}\.\w+, torch\.\w+, without {schemes.LAYERS[part]}\.comfy_quant\); accepted are ")
+                rf"{layer}\.\w+, torch\.\w+, without {layer}\.comfy_quant\); accepted are ")
     with pytest.raises(GLMImageError, match=expected) as caught:
         read_part(path, part)
     assert "\n" not in str(caught.value)

@@ -23,6 +23,7 @@ def test_prompts_are_read(tmp_path):
     assert first == PosterTask("a 'sign'", ("sign",), shapes=(Item("red", ("top", "left"), kind="circle"),))
     assert second.words == ["GRAND", "OPENING", "TODAY"]
     assert tasks(path, 1) == [first]
+    assert tasks(write_lines(tmp_path / "b.jsonl", '{"prompt": "a\u2028b", "texts": []}'))[0].prompt == "a\u2028b"
     (edit,) = tasks(write_lines(tmp_path / "edits.jsonl", SIGN | {"images": ["a/b.png", "c.png"]}))
     assert edit.images == (tmp_path / "a" / "b.png", tmp_path / "c.png")
 

@@ -63,7 +63,8 @@ def fp8_scale_inv(weight: Tensor) -> dict[str, Tensor]:
 UNKNOWN = (bitsandbytes_int8, bare_int8, sdnq_int8, autoround_int4, fp8_weight_scale, fp8_scale_weight, fp8_scale_inv)
 
 
-def write_file(path: Path, part: Part, tensors: dict[str, Tensor], original: Path, metadata: dict | None = None) -> Path:
+def write_file(path: Path, part: Part, tensors: dict[str, Tensor], original: Path,
+               metadata: dict | None = None) -> Path:
     """A file of ``tensors`` with config and tokenizer of the converted file ``original``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = read_part(original, part)

@@ -22,7 +22,7 @@ from .nvfp4 import NVFP4
 
 FORMATS = {entry.name: entry for entry in (FP8, INT8, NVFP4)}
 BY_COMFY_NAME = {entry.comfy_name: entry for entry in FORMATS.values()}
-MARK_VALUES = {"format", "full_precision_matrix_mult"}  # the second concerns how a matrix is multiplied, not its numbers
+MARK_VALUES = {"format", "full_precision_matrix_mult"}  # the second is about how a matrix is multiplied
 # most of the weights; embeddings, norms, heads, modulations and biases stay as they are
 LARGE_MATRICES = {
     PLANNER: re.compile(r"language_model\.layers\.\d+\.(self_attn|mlp)\.\w+\.weight"),

@@ -23,10 +23,11 @@ TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", s
 def read_config(cls: type[Config], values: dict, source: str) -> Config:
     """Build the config dataclass ``cls`` from ``values`` (a parsed config.json).
 
-    Unknown keys are ignored, and null stands for the default. Whole numbers must be at least 1 (token ids and those in
-    lists: 0) and at most MOST, other numbers above 0 unless they are in a list, and at most LARGEST.
+    Unknown keys are ignored, and null stands for the default. Whole numbers must be at least 1 (at least 0 if they are
+    token ids or in a list) and at most MOST; other numbers must be above 0 unless they are in a list, and at most
+    LARGEST.
 
-    Raises GLMImageError, naming ``source`` and the key, where a key without a default is missing, or where a value has
+    Raises GLMImageError, naming ``source`` and the key, if a key without a default is missing, or if a value has
     another type or is out of range.
     """
     given = {field.name: values[field.name] for field in fields(cls) if values.get(field.name) is not None}
@@ -38,7 +39,7 @@ def read_config(cls: type[Config], values: dict, source: str) -> Config:
 
 
 def checked(value: Any, annotation: Any, name: str) -> Any:
-    """``value`` if it suits a field's type; a list as the tuple that the field takes."""
+    """``value`` if it suits its field's ``annotation``; a list becomes a tuple. Raises GLMImageError otherwise."""
     if get_origin(annotation) is tuple:
         return checked_tuple(value, get_args(annotation), name)
     is_optional = NoneType in get_args(annotation)  # int | None
@@ -52,7 +53,7 @@ def checked(value: Any, annotation: Any, name: str) -> Any:
 
 
 def checked_tuple(values: Any, types: tuple, name: str) -> tuple:
-    """``types``: of each element, or (int, ...) for any number of them."""
+    """``types``: one for each element, or (int, ...) for a list of any length."""
     any_length = types[-1] is Ellipsis
     if not isinstance(values, list | tuple) or (not any_length and len(values) != len(types)):
         length = "" if any_length else f"{len(types)} "
@@ -69,7 +70,7 @@ def checked_tuple(values: Any, types: tuple, name: str) -> tuple:
 def check_type(value: Any, expected: type, name: str) -> None:
     accepted = (int, float) if expected is float else expected
     matches = isinstance(value, accepted)
-    if isinstance(value, bool):  # which Python takes for a whole number
+    if isinstance(value, bool):  # to Python, a bool is an int
         matches = expected is bool
     if not matches or (isinstance(value, float) and not isfinite(value)):
         raise GLMImageError(f"{name} must be {TYPE_NAMES[expected]} (got {quote(value)})")
@@ -84,7 +85,7 @@ def check_at_least(smallest: int, value: int, name: str) -> None:
 
 
 def check_at_most(largest: int, source: str, **values: int) -> None:
-    """Raise GLMImageError where one of the values, by name, is larger."""
+    """Raise GLMImageError if one of the values, by name, is larger."""
     for name, value in values.items():
         if value > largest:
             raise GLMImageError(f"{source}: {name} must be at most {largest} (got {value})")

@@ -21,7 +21,7 @@ LONGEST_QUOTE = 120  # characters of a bad value in a message
 
 
 def check_file(path: str | os.PathLike, source: str) -> Path:
-    """The path of an ordinary file. Raises GLMImageError where it is something else: a FIFO would block for ever."""
+    """The path of an ordinary file. Raises GLMImageError if it is something else: a FIFO would block for ever."""
     path = Path(path)
     if not path.is_file():
         raise GLMImageError(f"{source}: must be a file (got {describe_path(path)})")
@@ -54,7 +54,7 @@ def decode(data: bytes, source: str) -> str:
 
 
 def parse_value(text: str, source: str) -> Any:
-    """Any JSON value. Raises GLMImageError where ``text`` is not JSON, or nested too deeply to be read."""
+    """Any JSON value. Raises GLMImageError if ``text`` is not JSON, or nested too deeply to be read."""
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -64,7 +64,7 @@ def parse_value(text: str, source: str) -> Any:
 
 
 def parse_json(text: str, source: str) -> dict:
-    """A JSON object. Raises GLMImageError where ``text`` is anything else."""
+    """A JSON object. Raises GLMImageError if ``text`` is anything else."""
     value = parse_value(text, source)
     if not isinstance(value, dict):
         raise GLMImageError(f"{source}: must be a JSON object (got {type(value).__name__})")
@@ -76,7 +76,7 @@ def read_json(path: Path) -> dict:
 
 
 def quote(value: Any) -> str:
-    """A value for a message, cut where it is long."""
+    """A value for a message, cut if it is long."""
     text = repr(value)
     return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"
 
@@ -84,7 +84,7 @@ def quote(value: Any) -> str:
 def read_metadata(path: str | os.PathLike, source: str) -> dict[str, str]:
     """The metadata of a safetensors file whose tensors are complete and of types that torch has.
 
-    Raises GLMImageError where the file is none, ends too early, or has bytes after its last tensor.
+    Raises GLMImageError if the file is none, ends too early, or has bytes after its last tensor.
     """
     check_length(check_file(path, source), source)
     try:

@@ -5,14 +5,13 @@ from math import isqrt
 from .errors import GLMImageError
 
 TOKEN_PIXELS = 32  # one token of the target grid covers 32 x 32 pixels
-LATENT_PIXELS = 8
+LATENT_PIXELS = 8  # one latent pixel covers 8 x 8 pixels
 TOKEN_LATENTS = TOKEN_PIXELS // LATENT_PIXELS
 LATENT_CHANNELS = 16
 SMALLEST_SIDE, LARGEST_SIDE = 32, 4096  # of a picture to draw, in pixels
-COARSE_TOKENS = 256  # of the released model
-SHORTEST, LONGEST = 512, 2048  # sides of a reference image in the released model, in pixels
-LEAST_REFERENCE_SIDE = 16
-MOST_REFERENCE_ASPECT = 4
+COARSE_TOKENS = 256  # about this many in the released model's coarse grid
+MIN_REFERENCE_SIDE, MAX_REFERENCE_ASPECT = 16, 4  # of a reference image as it is given, in pixels
+SHORTEST_SIDE, LONGEST_SIDE = 512, 2048  # of a reference image as the released model reads it, in pixels
 
 Grid = tuple[int, int]  # rows, columns
 
@@ -26,20 +25,24 @@ def check_size(width: int, height: int) -> None:
 
 
 def default_side(trained_sides: tuple[int, int]) -> int:
-    """Pixels between the smallest and the largest side that a model was trained for: 1024 for 512 and 2048."""
+    """Geometric mean, in pixels, of the smallest and largest side that a model was trained for: 1024 for 512 and 2048.
+
+    Rounded down to a multiple of 32.
+    """
     smallest, largest = trained_sides
     return isqrt(smallest * largest) // TOKEN_PIXELS * TOKEN_PIXELS
 
 
 def target_grid(width: int, height: int) -> Grid:
-    """Rows and columns of the grid with one token for 32 x 32 pixels."""
+    """Rows and columns of the grid with one token for every 32 x 32 pixels of the picture."""
     return height // TOKEN_PIXELS, width // TOKEN_PIXELS
 
 
 def coarse_grid(rows: int, columns: int, tokens: int = COARSE_TOKENS) -> Grid:
-    """Rows and columns of the grid that fixes the layout: about ``tokens`` of them at the target's aspect ratio.
+    """Rows and columns of the grid that fixes the layout: about ``tokens`` tokens, at the target's aspect ratio.
 
-    Integer form of transformers' ``GlmImageProcessor._get_target_shape``: trunc(16 * sqrt(rows / columns)).
+    rows, columns: of the target grid. Integer form of transformers' ``GlmImageProcessor._get_target_shape``:
+    trunc(16 * sqrt(rows / columns)). Raises GLMImageError if the aspect ratio is above ``tokens``.
     """
     coarse = isqrt(tokens * rows // columns), isqrt(tokens * columns // rows)
     if 0 in coarse:
@@ -59,23 +62,25 @@ def latent_shape(batch: int, width: int, height: int) -> tuple[int, int, int, in
     return batch, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS
 
 
-def reference_size(width: int, height: int, shortest: int = SHORTEST, longest: int = LONGEST) -> tuple[int, int]:
-    """Size in pixels, multiples of 32, for tokens and latent of a reference image alike.
+def reference_size(width: int, height: int, shortest: int = SHORTEST_SIDE,
+                   longest: int = LONGEST_SIDE) -> tuple[int, int]:
+    """Width and height in pixels, multiples of 32, for both the tokens and the latent of a reference image.
 
-    The short side is brought up to ``shortest``, then the long side down to ``longest``. transformers rounds so for the
-    token side (smart_resize), but diffusers gives the latent side another size, and most images then fail or broadcast.
-    Raises GLMImageError when a side is below 16 pixels or the aspect ratio above 4.
+    The short side is brought up to ``shortest``, then the long side down to ``longest``. transformers rounds the size
+    for the tokens in this way (smart_resize). diffusers rounds differently for the latent, so that for most images the
+    two sizes do not match, which fails or silently broadcasts.
+    Raises GLMImageError if a side is below 16 pixels or the aspect ratio above 4.
     """
     short, long = min(width, height), max(width, height)
-    if short < LEAST_REFERENCE_SIDE:
-        raise GLMImageError(f"reference image: both sides must be at least {LEAST_REFERENCE_SIDE} pixels "
+    if short < MIN_REFERENCE_SIDE:
+        raise GLMImageError(f"reference image: both sides must be at least {MIN_REFERENCE_SIDE} pixels "
                             f"(got {width}x{height})")
-    if long > MOST_REFERENCE_ASPECT * short:
-        raise GLMImageError(f"reference image: the aspect ratio must be at most {MOST_REFERENCE_ASPECT} "
+    if long > MAX_REFERENCE_ASPECT * short:
+        raise GLMImageError(f"reference image: the aspect ratio must be at most {MAX_REFERENCE_ASPECT} "
                             f"(got {width}x{height} pixels)")
     scale = max(1.0, shortest / short)
     if long * scale > longest:
         scale = longest / long
-    half = TOKEN_PIXELS // 2  # the encoder sees half the pixels, in patches of 16
-    fitted_width, fitted_height = (max(1, round(side // 2 * scale / half)) * TOKEN_PIXELS for side in (width, height))
-    return fitted_width, fitted_height
+    patch = TOKEN_PIXELS // 2  # the vision tower sees the image at half its size, in patches of 16 pixels
+    columns, rows = (max(1, round(side // 2 * scale / patch)) for side in (width, height))
+    return columns * TOKEN_PIXELS, rows * TOKEN_PIXELS

@@ -16,7 +16,7 @@ MOST_PIXELS = 2**27  # 134 million; a small file may claim any number
 
 
 def read_image(path: Path) -> Tensor:
-    """The file's image [1, H, W, 3], rotated as its EXIF data say.
+    """The file's image, float32 [1, H, W, 3] in 0...1, rotated as its EXIF data say.
 
     Raises GLMImageError if Pillow cannot read the file as an image, or if it has more than MOST_PIXELS.
     """
@@ -53,7 +53,7 @@ def to_rgb(image: Tensor) -> Tensor:
 
 
 def resize(image: Tensor, width: int, height: int, resample: Image.Resampling) -> Tensor:
-    """RGB images [B, H, W, 3] → float32 [B, height, width, 3] on the CPU, by Pillow in 8 bits as upstream does."""
+    """RGB images [B, H, W, 3] → float32 [B, height, width, 3] on the CPU, by Pillow in 8 bits, as upstream does."""
     pixels = (image.float().clamp(0, 1) * 255).round().byte().cpu().numpy()
     resized = [np.asarray(Image.fromarray(item).resize((width, height), resample)) for item in pixels]
     return torch.from_numpy(np.stack(resized)).float() / 255
@@ -62,7 +62,7 @@ def resize(image: Tensor, width: int, height: int, resample: Image.Resampling) -
 def fit_image(image: Tensor, width: int, height: int) -> Tensor:
     """Images [B, H, W, channels] → float32 [B, height, width, 3] on the CPU, for the VAE.
 
-    Lanczos, as diffusers' VaeImageProcessor. Raises GLMImageError as ``to_rgb`` does.
+    Resampled with Lanczos, as by diffusers' VaeImageProcessor. Raises GLMImageError as ``to_rgb`` does.
     """
     return resize(to_rgb(image), width, height, Image.Resampling.LANCZOS)
 

@@ -175,7 +175,7 @@ def tokenizers(model: Model, folder: Path):
     def read(data: bytes) -> None:
         tokenizer = PromptTokenizer(data.decode("utf-8", "replace"))
         tokenizer.check_vocabulary(1000, "tokenizer")
-        tokenizer.layout("a sign that says OPEN", [(2, 3)], 5)
+        tokenizer.encode_prompt("a sign that says OPEN", [(2, 3)], 5)
 
     return spoiled_json(small), read
 

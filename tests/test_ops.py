@@ -26,10 +26,10 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("least", [0, ops.WORTH_A_CALL])
-def test_linear_is_torchs_in_every_layout(layer, layout, least, monkeypatch):
-    monkeypatch.setattr(ops, "WORTH_A_CALL", least)
-    monkeypatch.setattr(ops, "AVX512", True)
+@pytest.mark.parametrize("minimum", [0, ops.MIN_MULTIPLICATIONS])
+def test_linear_gives_what_torch_gives_in_every_layout(layer, layout, minimum, monkeypatch):
+    monkeypatch.setattr(ops, "MIN_MULTIPLICATIONS", minimum)
+    monkeypatch.setattr(ops, "HAS_AVX512", True)
     x = LAYOUTS[layout](torch.randn(5, 7, 96))
     wanted = F.linear(x, layer.weight, layer.bias)
     with torch.inference_mode():
@@ -52,15 +52,16 @@ def test_linear_without_bias_in_other_types_and_with_gradients(layer):
         torch.testing.assert_close(without_bias(x), F.linear(x, without_bias.weight), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("avx512, rows, taken", [(True, ops.FEW_ROWS, True), (True, ops.FEW_ROWS + 1, True),
-                                                 (False, ops.FEW_ROWS, True), (False, ops.FEW_ROWS + 1, False)])
-def test_onednn_is_taken_where_it_is_faster_than_mkl(layer, monkeypatch, avx512, rows, taken):
+@pytest.mark.parametrize("has_avx512, rows, expected", [
+    (True, ops.MAX_ROWS_WITHOUT_AVX512, True), (True, ops.MAX_ROWS_WITHOUT_AVX512 + 1, True),
+    (False, ops.MAX_ROWS_WITHOUT_AVX512, True), (False, ops.MAX_ROWS_WITHOUT_AVX512 + 1, False)])
+def test_onednn_is_used_where_it_is_faster_than_mkl(layer, monkeypatch, has_avx512, rows, expected):
     if not torch.backends.mkl.is_available():
         pytest.skip("this torch has no MKL")
-    assert ops.ONEDNN
+    assert ops.HAS_ONEDNN
     by_mkl = []
-    monkeypatch.setattr(ops, "AVX512", avx512)
+    monkeypatch.setattr(ops, "HAS_AVX512", has_avx512)
     monkeypatch.setattr(F, "linear", lambda *given: by_mkl.append(given) or torch.zeros(rows, 640))
     with torch.inference_mode():
         assert layer(torch.randn(rows, 96)).shape == (rows, 640)
-    assert bool(by_mkl) != taken
+    assert bool(by_mkl) != expected

@@ -5,11 +5,11 @@ from .files import locate
 from .folders import find_released_folders
 from .formats import FORMATS, belongs_to_format, dequantise, dequantise_all, read_tags
 from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, VAE, VISION, Part
-from .read import Weights, check_surplus, fill, fingerprint, read_config_alone, read_part
+from .read import Weights, check_surplus, fill, fingerprint, read_config_only, read_part
 from .text import text_to_tensor
 
 __all__ = [
     "DIFFUSION", "EMBEDDED", "FORMATS", "GLYPH", "PARTS", "PLANNER", "VAE", "VISION", "Part", "Weights",
     "belongs_to_format", "check_surplus", "convert_folder", "dequantise", "dequantise_all", "fill",
-    "find_released_folders", "fingerprint", "locate", "read_config_alone", "read_part", "read_tags", "text_to_tensor",
+    "find_released_folders", "fingerprint", "locate", "read_config_only", "read_part", "read_tags", "text_to_tensor",
 ]

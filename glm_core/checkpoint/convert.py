@@ -14,16 +14,16 @@ from .read import CONFIG_METADATA, TOKENIZER_TENSOR, Weights, read_part
 from .text import text_to_tensor
 
 
-def convert_folder(folder: Path, out: Path, quantised: str | None = None) -> Iterator[Path]:
+def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> Iterator[Path]:
     """Write one file per part below ``out``, laid out like ComfyUI's models folder. Yields their paths.
 
-    Tensors keep their released names and dtypes; only large matrices change, if ``quantised`` names one of FORMATS.
-    Raises GLMImageError when a part is missing or incomplete, or does not suit the format.
+    Tensors keep their released names and dtypes. Only large matrices change, if ``format_name`` is one of FORMATS.
+    Raises GLMImageError if a part is missing or incomplete, or does not suit the format.
     """
     sources = [(part, locate(folder, part)) for part in PARTS]
     for part, path in sources:
         weights = read_part(path, part)
-        part_format = quantised if part in LARGE_MATRICES else None
+        part_format = format_name if part in LARGE_MATRICES else None
         target = out / (part.quantised_file(part_format) if part_format else part.file)
         target.parent.mkdir(parents=True, exist_ok=True)
         metadata = {**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)}
@@ -32,7 +32,7 @@ def convert_folder(folder: Path, out: Path, quantised: str | None = None) -> Ite
 
 
 def file_tensors(weights: Weights, part: Part, part_format: str | None) -> dict[str, Tensor]:
-    """All tensors of a converted file: the part's own, quantised if asked for, and its tokenizer."""
+    """All tensors of a converted file: the part's own, quantised if ``part_format`` is given, and its tokenizer."""
     stored = dequantise_all(weights.tensors, weights.source) if part_format else weights.tensors
     tensors = {name: tensor.contiguous() for name, tensor in stored.items()}
     if weights.tokenizer_json is not None:

@@ -1,4 +1,4 @@
-"""Which files hold a part."""
+"""Which files hold a part of a model."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ LONGEST_NAME = 255  # characters, in most file systems
 
 
 def locate(model: Path, part: Part) -> Path:
-    """Path of a part in a released folder or in a folder that ``convert`` wrote.
+    """Path of a part in ``model``, a released folder or a folder that ``convert`` wrote.
 
-    Raises GLMImageError where the part is missing.
+    Raises GLMImageError if the part is missing.
     """
     quantised = [part.quantised_file(name) for name in FORMATS]
     for candidate in (part.file, *quantised, part.folder):
@@ -26,7 +26,7 @@ def locate(model: Path, part: Part) -> Path:
 
 
 def part_files(path: Path, source: str) -> list[Path]:
-    """The safetensors files at ``path``, a file or a folder. Raises GLMImageError where one is missing."""
+    """The safetensors files at ``path``, a file or a folder. Raises GLMImageError if one is missing."""
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -43,7 +43,7 @@ def part_files(path: Path, source: str) -> list[Path]:
 
 
 def shards(index: Path, source: str) -> list[Path]:
-    """The files that ``index`` lists, which lie beside it. Raises GLMImageError on names of files elsewhere."""
+    """The files that ``index`` lists. Raises GLMImageError if one is missing or in another folder."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise GLMImageError(f"{index}: weight_map must name the file of each tensor (got {quote(weight_map)})")

@@ -1,6 +1,6 @@
 """Config from tensor shapes, for files of the released model's size that store none.
 
-Shapes do not tell the size of a head, the groups of a norm or the statistics of latents, so that these are the
+Shapes do not show the size of a head, the groups of a norm or the statistics of latents, so that these are the
 released model's. A file of another size must bring its config.
 """
 
@@ -16,8 +16,8 @@ from .shapes import count, rows, side
 HEAD_SIZE = 128
 VISION_HEAD_SIZE = 96
 CODEBOOK_SIZE = 16384
-PATCH_AREA = 4  # of the diffusion model, in latent pixels
-SIZE_EMBEDDINGS = 4  # target height and width, crop top and left
+PATCH_AREA = 4  # of the diffusion model's patches, in latent pixels
+SIZE_EMBEDDINGS = 4  # for target height and width, and crop top and left
 MROPE_SECTION = [8, 12, 12]
 # what the values above belong to; numbers of layers are free
 RELEASED_SIZES: dict[str, Any] = {
@@ -32,7 +32,7 @@ RELEASED_SIZES: dict[str, Any] = {
 def config_from_shapes(part: Part, tensors: dict[str, Tensor], source: str) -> dict:
     """The part's config in the form of its config.json.
 
-    Raises GLMImageError when a tensor that it needs is missing, or when the model is not of the released size.
+    Raises GLMImageError if a tensor that it needs is missing, or if the model is not of the released size.
     """
     config = RULES[part](tensors, source)
     if part is not GLYPH:  # whose shapes tell everything
@@ -75,7 +75,7 @@ def planner_config(t: dict[str, Tensor], source: str) -> dict:
 
 
 def vision_config(t: dict[str, Tensor], source: str) -> dict:
-    """The vision tower's part of the planner's config; for a text model alone, only the codebook's size."""
+    """The vision tower's part of the planner's config; without a vision tower, only the codebook's size."""
     if VISION.signature not in t:
         return {"vq_config": {"num_embeddings": CODEBOOK_SIZE}}
     codebook_size, width = (side(t, VISION.signature, i, source) for i in (0, 1))

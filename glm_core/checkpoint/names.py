@@ -12,7 +12,7 @@ def released_name_of(names: Iterable[str], part: Part, source: str) -> Callable[
     """From a tensor's name in a file with ``names`` to its released one, without an outer prefix such as
     ``model.diffusion_model.`` or ``transformer.``; None for tensors outside the part's prefix.
 
-    Raises GLMImageError when the part's signature is not among the names.
+    Raises GLMImageError if the part's signature is not among the names.
     """
     prefix = find_prefix(names, part)
     if prefix is None:
@@ -29,13 +29,13 @@ def released_name_of(names: Iterable[str], part: Part, source: str) -> Callable[
 
 
 def find_prefix(names: Iterable[str], part: Part) -> str | None:
-    """What stands before the part's signature; None where no tensor has that name."""
+    """The prefix before the part's signature in the names; None if no name ends with the signature."""
     matches = [name for name in names if name == part.signature or name.endswith("." + part.signature)]
     return min(matches, key=len).removesuffix(part.signature) if matches else None
 
 
 def describe_other(names: Iterable[str], part: Part) -> str:
-    """What a file holds that does not hold ``part``."""
+    """What a file without ``part`` holds instead, for a message."""
     for other in PARTS:
         if find_prefix(names, other) is not None:
             return f"it holds the {other.title}"

@@ -10,8 +10,8 @@ class Part:
 
     title: its name in messages.
     folder: its folder in the released layout.
-    file: as ``convert`` writes it, below ComfyUI's models folder.
-    signature: a tensor that no other part has; whatever stands before this name in a file is a prefix to strip.
+    file: the file that ``convert`` writes, below ComfyUI's models folder.
+    signature: a tensor that no other part has; whatever comes before this name in a file is a prefix to strip.
     """
 
     title: str
@@ -25,7 +25,7 @@ class Part:
         return f"{self.folder}_config_json"
 
     def quantised_file(self, format_name: str) -> str:
-        """``file`` as ``convert --quantise FORMAT_NAME`` calls it."""
+        """The name that ``convert --quantise FORMAT_NAME`` gives ``file``."""
         return self.file.replace(".safetensors", f"_{format_name}.safetensors")
 
 

@@ -40,7 +40,7 @@ class Weights:
     config: as in config.json.
     source: the part and its path, for messages.
     metadata: of the safetensors files; ComfyUI keeps some quantisation settings there.
-    tokenizer_json: the text of tokenizer.json; the planner's alone, None for other parts.
+    tokenizer_json: the text of tokenizer.json for the planner, None for other parts.
     """
 
     tensors: dict[str, Tensor]
@@ -53,9 +53,9 @@ class Weights:
 def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
     """Read one part from its released folder or from a single safetensors file.
 
-    ``load`` reads the tensors of one file; a host passes its own loader. Raises GLMImageError when a file or shard is
-    missing or incomplete, when the file holds another part, when weights are quantised in an unknown form, when config
-    and tensors do not fit together, or when the planner comes without a tokenizer.
+    load: reads the tensors of one file; a host passes its own loader. Raises GLMImageError if a file or shard is
+    missing or incomplete, if the file holds another part, if weights are quantised in an unknown form, if config and
+    tensors contradict each other, or if the planner comes without a tokenizer.
     """
     source = f"{part.title} {path}"
     files = part_files(path, source)
@@ -71,14 +71,14 @@ def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
     return Weights(tensors, config, source, metadata, tokenizer_json)
 
 
-def read_config_alone(path: Path, part: Part) -> dict:
-    """The part's config without reading its tensors; empty where no config is stored."""
+def read_config_only(path: Path, part: Part) -> dict:
+    """The part's config without reading its tensors; {} if no config is stored."""
     files = part_files(path, f"{part.title} {path}")
     return stored_config(path, part, read_metadata(files, part)) or {}
 
 
 def read_metadata(files: list[Path], part: Part) -> dict[str, str]:
-    """The metadata of all files together."""
+    """The metadata of all files together. Raises GLMImageError if a file is incomplete."""
     metadata = {}
     for file in files:
         metadata |= read_file_metadata(file, f"{part.title} {file}")
@@ -93,7 +93,7 @@ def read_tensors(files: list[Path], load: LoadFile) -> dict[str, Tensor]:
 
 
 def take_text(tensors: dict[str, Tensor], name: str, source: str) -> str | None:
-    """Remove the text that is stored as the tensor ``name``, under whatever prefix; None where there is none."""
+    """Remove the text that is stored as the tensor ``name``, under whatever prefix; None if there is none."""
     found = [key for key in tensors if key == name or key.endswith("." + name)]
     texts = [tensor_to_text(tensors.pop(key), f"{source}: {key}") for key in found]
     return texts[0] if texts else None
@@ -109,7 +109,7 @@ def part_tensors(stored: dict[str, Tensor], part: Part, metadata: dict[str, str]
 
 
 def stored_config(path: Path, part: Part, metadata: dict[str, str], text: str | None = None) -> dict | None:
-    """The config in a file (``text`` or its metadata), or config.json of a folder; None where there is none.
+    """The config in a file (``text`` or its metadata), or config.json of a folder; None if there is none.
 
     In a released folder the VAE's latent statistics are added to the diffusion model's config.
     """
@@ -129,14 +129,17 @@ def separate_quantisation(path: Path) -> dict:
 
 
 def latent_statistics(model: Path) -> dict:
-    """From the VAE's config.json in a released folder, where there is one."""
+    """From the VAE's config.json in a released folder, if there is one."""
     path = model / VAE.folder / "config.json"
     config = read_json(path) if path.is_file() else {}
     return {key: config[key] for key in LATENT_STATISTICS if key in config}
 
 
 def read_tokenizer(path: Path, stored: str | None) -> str:
-    """The text of tokenizer.json: stored in the file, beside it, or in the released folder. Raises GLMImageError."""
+    """The text of tokenizer.json: ``stored`` in the file, beside it, or in the released folder.
+
+    Raises GLMImageError if there is none.
+    """
     if stored is not None:
         return stored
     folder = path.parent if path.is_file() else path
@@ -150,9 +153,9 @@ def read_tokenizer(path: Path, stored: str | None) -> str:
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: bool = False) -> None:
-    """Load the tensors that ``module`` has, and ignore others. ``assign``: as in ``load_state_dict``.
+    """Load the tensors that ``module`` has, and ignore the others. assign: as in ``load_state_dict``.
 
-    Raises GLMImageError when a tensor is missing or has another shape, and as ``check_surplus`` does.
+    Raises GLMImageError if a tensor is missing or has another shape, and as ``check_surplus`` does.
     """
     try:
         keys = module.load_state_dict(tensors, strict=False, assign=assign)
@@ -188,7 +191,7 @@ def named(names: list[str]) -> str:
 
 
 def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """12 hex digits that tell a part's weights from others.
+    """12 hex digits that identify a part's weights.
 
     A hash of each tensor's name, dtype, shape and first numbers; hashing all numbers would read gigabytes from disk.
     """

@@ -6,7 +6,7 @@ from ..errors import GLMImageError
 
 
 def count(tensors: dict[str, Tensor], pattern: str) -> int:
-    """How many tensors have the name ``pattern`` with 0, 1, 2 … in it, up to the first gap."""
+    """How many tensors are named ``pattern`` with 0, 1, 2 … in its braces, up to the first gap."""
     n = 0
     while pattern.format(n) in tensors:
         n += 1
@@ -14,7 +14,7 @@ def count(tensors: dict[str, Tensor], pattern: str) -> int:
 
 
 def side(tensors: dict[str, Tensor], name: str, dimension: int, source: str) -> int:
-    """Length of a tensor's side. Raises GLMImageError when the tensor is missing or has fewer sides."""
+    """Length of a tensor's side. Raises GLMImageError if the tensor is missing or has fewer sides."""
     if name not in tensors:
         raise GLMImageError(f"{source}: missing tensors: {name}")
     shape = tensors[name].shape

@@ -17,7 +17,7 @@ FOREIGN_TO_VAE = ".attentions.", "quant_conv."  # layers of other autoencoders o
 
 
 def check_sizes(part: Part, config: dict, tensors: dict[str, Tensor], source: str) -> None:
-    """Raise GLMImageError where a size in ``config`` is another than the tensors tell.
+    """Raise GLMImageError if a size in ``config`` is another than the tensors tell.
 
     What is missing or of another type is left to those who read the config.
     """

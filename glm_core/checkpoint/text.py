@@ -1,4 +1,4 @@
-"""Text that a safetensors file carries as a uint8 tensor."""
+"""Text stored as a uint8 tensor in a safetensors file."""
 
 import torch
 from torch import Tensor

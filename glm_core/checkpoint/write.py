@@ -20,35 +20,35 @@ MODEL_INDEX = {
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` to ``path``, and create its folder where there is none."""
+    """Write ``data`` to ``path``; creates the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 def write_part(folder: Path, part: Part, config: dict, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
-    """Write the config.json and the weights of one part to its folder in ``folder``, the tensors cast to ``dtype``."""
+    """Write one part's config.json, and its weights cast to ``dtype``, to the part's own folder in ``folder``."""
     write_json(folder / part.folder / "config.json", config)
     stem = "diffusion_pytorch_model" if "_class_name" in config else "model"  # diffusers' and transformers' names
     cast = {}
     for name, tensor in tensors.items():
-        cast[file_name(name, part)] = tensor.to("cpu", dtype).contiguous()
+        cast[released_name(name, part)] = tensor.to("cpu", dtype).contiguous()
     save_file(cast, folder / part.folder / f"{stem}.safetensors", metadata={"format": "pt"})
 
 
-def file_name(name: str, part: Part) -> str:
-    """A tensor's name in the released files, where the planner's have an outer ``model.``, but for its head."""
+def released_name(name: str, part: Part) -> str:
+    """A tensor's full name in the released files: ``model.`` comes before the planner's, except for its head."""
     if part is PLANNER and not name.startswith("lm_head"):
         return f"model.{name}"
     return name
 
 
 def write_index(folder: Path) -> None:
-    """model_index.json: which classes of diffusers and transformers load the parts."""
+    """Write model_index.json, which names the classes of diffusers and transformers that load the parts."""
     write_json(folder / "model_index.json", MODEL_INDEX)
 
 
 def write_tokenizer(folder: Path, tokenizer_json: str) -> None:
-    """Write the text of tokenizer.json to where the planner's is in the released layout."""
+    """Write tokenizer.json, given as text, to the planner's path in the released layout."""
     path = folder / "processor" / "tokenizer.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tokenizer_json, encoding="utf-8")

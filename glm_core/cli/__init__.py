@@ -1,4 +1,4 @@
-"""The command line, one file a command."""
+"""The command line, one file per command."""
 
 import argparse
 import logging
@@ -19,7 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; its exit code. Bad input is one line on standard error and code 1."""
+    """Run a command and return its exit code. Bad input gives one line on standard error and code 1."""
     args = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

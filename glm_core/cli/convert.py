@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from ..checkpoint import FORMATS, convert_folder
+from .options import Subparsers
 
 
-def add_command(commands) -> None:
+def add_command(commands: Subparsers) -> None:
     command = commands.add_parser("convert", help="released folder → one file per part, for ComfyUI's models folder")
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="the released folder")

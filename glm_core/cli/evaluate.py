@@ -12,12 +12,21 @@ from ..evaluation import ABLATIONS, draw_pictures, make_reader, measure_pictures
 from ..evaluation.suites import posters
 from ..pipeline import Compute, PlanRequest, contact_sheet
 from ..pipeline.requests import check_count
-from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+from .options import (
+    HelpFormatter,
+    Subparsers,
+    add_drawing,
+    add_model,
+    choose_compute,
+    plan_request,
+    progress_bar,
+    render_settings,
+)
 
-NOT_SETTINGS = "command", "run", "json", "sheet"  # values of argparse that say nothing about what is evaluated
+NOT_SETTINGS = "command", "run", "json", "sheet"  # values in argparse's namespace that do not change the figures
 
 
-def add_command(commands) -> None:
+def add_command(commands: Subparsers) -> None:
     command = commands.add_parser("evaluate", help="draw prompts, read the pictures and count correct words and shapes",
                                   formatter_class=HelpFormatter)
     add = command.add_argument
@@ -41,20 +50,20 @@ def run(args: argparse.Namespace) -> None:
     compute = choose_compute(args.device, args.dtype)
     tasks = posters.tasks(args.prompts, args.limit)
     reader = make_reader()
-    pictures = draw_pictures(args.model, tasks, template, settings, compute, args.without, bar)
-    results = measure_pictures(posters.measure, tasks, pictures, reader, bar)
+    pictures = draw_pictures(args.model, tasks, template, settings, compute, args.without, progress_bar)
+    results = measure_pictures(posters.measure, tasks, pictures, reader, progress_bar)
     figures = posters.summary(results)
     if args.without == "plan":
         figures |= posters.plan_figures(tasks, pictures)
     print(table(figures))
     if args.json:
-        write_json(args.json, figures, used_settings(args, template, compute), results)
+        write_results(args.json, figures, used_settings(args, template, compute), results)
     if args.sheet:
         write_sheet(args.sheet, pictures, results)
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Two lines, the figures' names and their values."""
+    """Two lines of aligned columns: the figures' names and their values."""
     names = [name_of(figure) for figure in figures]
     values = [format_value(value) for value in figures.values()]
     widths = [max(len(name), len(value)) for name, value in zip(names, values)]
@@ -73,14 +82,14 @@ def format_value(value: Any) -> str:
 
 
 def used_settings(args: argparse.Namespace, template: PlanRequest, compute: Compute) -> dict:
-    """Every option by name; size, device and type as they were chosen where the option leaves them open."""
+    """Every option by name; size, device and dtype as they were chosen if the options leave them open."""
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
     settings |= {"width": template.width, "height": template.height, "device": str(compute.device)}
     settings["dtype"] = str(compute.dtype).removeprefix("torch.")
     return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
 
 
-def write_json(path: Path, figures: dict, settings: dict, results: Sequence[posters.PosterResult]) -> None:
+def write_results(path: Path, figures: dict, settings: dict, results: Sequence[posters.PosterResult]) -> None:
     data = figures | {"settings": settings, "pictures": [result.to_json() for result in results]}
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
 

@@ -4,24 +4,41 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
 
 from ..errors import GLMImageError
 from ..files import read_tensors
 from ..images import read_image, to_image
-from ..pipeline import PlanRequest, Rendered, RenderRequest, RenderSettings, plan, read_references, render, with_seeds
-from ..pipeline.sheet import contact_sheet
+from ..pipeline import (
+    PlanRequest,
+    Rendered,
+    RenderRequest,
+    RenderSettings,
+    contact_sheet,
+    plan,
+    read_references,
+    render,
+    with_seeds,
+)
 from ..plans import Plan
-from .options import HelpFormatter, add_drawing, add_model, bar, choose_compute, plan_request, render_settings
+from .options import (
+    HelpFormatter,
+    Subparsers,
+    add_drawing,
+    add_model,
+    choose_compute,
+    plan_request,
+    progress_bar,
+    render_settings,
+)
 
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
-def add_command(commands) -> None:
-    command = commands.add_parser("generate", help="draw pictures from a prompt",
-                                  formatter_class=HelpFormatter)
+def add_command(commands: Subparsers) -> None:
+    command = commands.add_parser("generate", help="draw pictures from a prompt", formatter_class=HelpFormatter)
     add = command.add_argument
     add_model(command)
     add("--prompt", action="append", required=True, metavar="TEXT",
@@ -42,24 +59,27 @@ def add_command(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     check_one_prompt(args)
-    requests = with_seeds([plan_request(args, prompt, batch=args.batch) for prompt in args.prompt], args.seed)
+    requests = with_seeds([plan_request(args, prompt, args.batch) for prompt in args.prompt], args.seed)
     settings = render_settings(args)
     compute = choose_compute(args.device, args.dtype)
-    (references,) = read_references(args.model, [[read_image(path) for path in args.image]], compute, bar)
+    (references,) = read_references(args.model, [[read_image(path) for path in args.image]], compute, progress_bar)
     requests = [replace(request, references=references) for request in requests]
-    plans = [Plan.load(args.plan_in)] if args.plan_in else plan(args.model, requests, compute, bar)
+    plans = [Plan.load(args.plan_in)] if args.plan_in else plan(args.model, requests, compute, progress_bar)
     if args.plan_out:
         plans[0].save(args.plan_out)
-    drawn = []
+    pictures, captions = [], []
     to_render = render_requests(args, requests, plans, settings)
-    for rendered, request in zip(render(args.model, to_render, compute, bar), requests):
-        drawn += write_pictures(args, request, rendered, len(drawn))
+    for rendered, request in zip(render(args.model, to_render, compute, progress_bar), requests):
+        written = write_pictures(args, request.prompt, rendered, len(pictures))
+        pictures += written
+        captions += [[request.prompt]] * len(written)
     if args.sheet:
-        contact_sheet([picture for picture, _ in drawn], [[prompt] for _, prompt in drawn]).save(args.sheet)
+        contact_sheet(pictures, captions).save(args.sheet)
         print(f"{args.sheet}: all of them")
 
 
 def check_one_prompt(args: argparse.Namespace) -> None:
+    """Raise GLMImageError if an option that names one prompt's file is given with several prompts."""
     for option in FILES_OF_ONE_PROMPT:
         if getattr(args, option) and len(args.prompt) > 1:
             raise GLMImageError(f"--{option.replace('_', '-')} takes exactly one --prompt (got {len(args.prompt)})")
@@ -67,13 +87,14 @@ def check_one_prompt(args: argparse.Namespace) -> None:
 
 def render_requests(args: argparse.Namespace, requests: list[PlanRequest], plans: list[Plan],
                     settings: RenderSettings) -> list[RenderRequest]:
+    """A request for each plan, with the noise of --noise-in if that is given."""
     noise = read_noise(args.noise_in) if args.noise_in else None
     return [replace(RenderRequest.of(request, plan, settings), noise=noise)
             for request, plan in zip(requests, plans, strict=True)]
 
 
-def read_noise(path: Path) -> torch.Tensor:
-    """float32; the request checks its shape. Raises GLMImageError when the file holds no noise."""
+def read_noise(path: Path) -> Tensor:
+    """The noise in a file, float32; the request checks its shape. Raises GLMImageError if there is none."""
     tensors, _ = read_tensors(path, f"--noise-in {path}")
     if "noise" not in tensors:
         raise GLMImageError(f"--noise-in {path}: it must hold 'noise', float32 [B, 16, H/8, W/8] "
@@ -81,16 +102,13 @@ def read_noise(path: Path) -> torch.Tensor:
     return tensors["noise"].float()
 
 
-def write_pictures(args: argparse.Namespace, request: PlanRequest, rendered: Rendered,
-                   already: int) -> list[tuple[Image.Image, str]]:
-    """Save a request's pictures and latent; the pictures with their prompt. ``already``: pictures saved before."""
+def write_pictures(args: argparse.Namespace, prompt: str, rendered: Rendered, first: int) -> list[Image.Image]:
+    """Save the pictures and the latent of a prompt; returns the pictures. first: number of the first picture."""
     if args.latent_out:
         save_file({"latent": rendered.latent.cpu().contiguous()}, args.latent_out)
-    drawn = []
-    for i, pixels in enumerate(rendered.pictures, already):
-        picture = to_image(pixels)
+    pictures = [to_image(pixels) for pixels in rendered.pictures]
+    for i, picture in enumerate(pictures, first):
         path = args.out.with_stem(f"{args.out.stem}-{i}") if i else args.out
         picture.save(path)
-        print(f"{path}: {picture.width}x{picture.height}, {request.prompt}")
-        drawn.append((picture, request.prompt))
-    return drawn
+        print(f"{path}: {picture.width}x{picture.height}, {prompt}")
+    return pictures

@@ -1,4 +1,4 @@
-"""Options that commands share, and what their values become."""
+"""Options that several commands share, and what is made from their values."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -12,16 +12,18 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..checkpoint import EMBEDDED
 from ..errors import GLMImageError
-from ..glyph import NATURAL, REFERENCE
+from ..glyph import DIFFUSERS, NATURAL
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
 from ..planner import Sampling
 
 EMBEDDED_NAME = "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+Subparsers = argparse._SubParsersAction  # what add_subparsers returns; argparse has no public name for it
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default only where it tells something: not of switches, of lists and of options that are off."""
+    """Shows defaults, except of switches, of lists, and of options that are off by default."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         is_trivial = action.default is None or isinstance(action.default, bool | list)
@@ -65,6 +67,7 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
 
 
 def choose_compute(device: str, dtype: str) -> Compute:
+    """The values of --device and --dtype, with "auto" resolved. Raises GLMImageError on cuda without a GPU."""
     if device == "cuda" and not torch.cuda.is_available():
         raise GLMImageError("--device must be cpu or auto, since torch sees no GPU (got cuda)")
     if device == "auto":
@@ -73,19 +76,19 @@ def choose_compute(device: str, dtype: str) -> Compute:
     return Compute(torch.device(device), DTYPES.get(dtype, automatic))
 
 
-def plan_request(args: argparse.Namespace, prompt: str, **more) -> PlanRequest:
-    """``more``: fields of the request that are not options."""
+def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1) -> PlanRequest:
+    """The request that the options of ``add_drawing`` describe."""
     width, height = (default_side(args.model) if side is None else side for side in (args.width, args.height))
     sampling = Sampling(**{entry.name: getattr(args, entry.name) for entry in fields(Sampling)})
-    return PlanRequest(prompt, width, height, seed=args.seed, sampling=sampling, look_ahead=args.look_ahead, **more)
+    return PlanRequest(prompt, width, height, batch, args.seed, sampling, look_ahead=args.look_ahead)
 
 
 def render_settings(args: argparse.Namespace) -> RenderSettings:
-    return RenderSettings(args.steps, args.guidance, args.seed, REFERENCE if args.reference_quotes else NATURAL)
+    return RenderSettings(args.steps, args.guidance, args.seed, DIFFUSERS if args.reference_quotes else NATURAL)
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
+def progress_bar(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
     """A progress bar on standard error; messages are written above it."""
-    with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as shown:
-        yield shown.update
+    with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as progress:
+        yield progress.update

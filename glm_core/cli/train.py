@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from ..training.recipe import Recipe, train
-from .options import HelpFormatter, add_device, choose_compute
+from .options import HelpFormatter, Subparsers, add_device, choose_compute
 
 
-def add_command(commands) -> None:
+def add_command(commands: Subparsers) -> None:
     command = commands.add_parser(
         "train", help="train a small GLM-Image on posters that the program draws; an interrupted run resumes",
         formatter_class=HelpFormatter)

@@ -1,7 +1,7 @@
 """The diffusion transformer: 30 blocks over text and image tokens, each modulated by timestep and image size.
 
 Arithmetic and parameter names follow diffusers' ``transformer_glm_image.py``, so that the released shards load as they
-are and LoRA keys map by prefix. The network never sees the prompt, only embeddings of its quoted texts, and the plan.
+are and LoRA keys map by prefix. The network never sees the prompt, only the plan and embeddings of the quoted texts.
 Shapes are named as in ``layers``.
 """
 
@@ -32,8 +32,7 @@ from .layers import (
     sinusoid,
 )
 
-# peak activations in units of [B, n, inner]; the feed-forward has the peak, with a hidden layer of four units
-STREAMS_IN_MEMORY = 11
+PEAK_ACTIVATIONS = 11  # in tensors of [B, n, inner]; reached in the feed-forward, whose hidden layer is four of them
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class DiTConfig:
 
     @property
     def inner(self) -> int:
+        """Width of the tokens."""
         return self.num_attention_heads * self.attention_head_dim
 
     @classmethod
@@ -72,7 +72,7 @@ class TimeSizeEmbedding(nn.Module):
         self.timestep_embedder = TimestepEmbedding(time_dim, time_dim, **kw)
         self.condition_embedder = TimestepEmbedding(4 * condition_dim, time_dim, **kw)
 
-    def forward(self, timestep: Tensor, target_size: Tensor, dtype) -> Tensor:
+    def forward(self, timestep: Tensor, target_size: Tensor, dtype: torch.dtype) -> Tensor:
         """timestep [B], target_size [B, 2] as height and width in pixels → [B, time_dim].
 
         The condition is crop top, crop left, height, width; the crop is always 0.
@@ -90,7 +90,7 @@ class ImageProjector(nn.Module):
 
 
 class GLMImageDiT(nn.Module):
-    """``attention(q, k, v, heads, transformer_options)`` is the host's choice; see ``sdpa`` for its shapes."""
+    """The diffusion transformer. attention: the function that attends, which a host may choose; see ``sdpa``."""
 
     def __init__(self, config: DiTConfig, attention: AttentionFunction = sdpa, device=None, dtype=None,
                  operations: Any = None):
@@ -116,9 +116,9 @@ class GLMImageDiT(nn.Module):
         """Velocity [B, 16, h, w] for latents x of that shape (normalised, h = H/8, w = W/8).
 
         timestep: [B], see ``network_timestep``. context: glyph embeddings [B, text_len, text_embed_dim].
-        prior: token ids per latent pixel, int64 [B, 1, h, w], DROPPED (-1) for no plan; None drops all of it.
+        prior: token ids per latent pixel, int64 [B, 1, h, w], DROPPED (-1) where there is no plan; None for no plan.
         target_size: height and width of the whole image in pixels, [B or 1, 2]; None takes the latent's own.
-        references: for each reference image what ``reference_keys_values`` gave.
+        references: what ``reference_keys_values`` gave for each reference image.
         """
         batch, _, height, width = x.shape
         txt = self.glyph_projector(context)
@@ -127,11 +127,11 @@ class GLMImageDiT(nn.Module):
         return self.unpatchify(self.proj_out(self.norm_out(img, temb)), height, width)
 
     def reference_keys_values(self, x: Tensor, prior: Tensor, transformer_options: dict = {}) -> Iterator[KeyValue]:
-        """Keys and values of a reference image, block by block, so that the caller may move each as it comes.
+        """Keys and values of a reference image, block by block, so that the caller can move each pair at once.
 
-        x: its latent [b, 16, h, w], normalised; prior: its own tokens per latent pixel [b, 1, h, w].
-        It runs alone, without text, at timestep 0 (not -1) and at its own size, so that prompt, seed and target do not
-        change the result (diffusers, GlmImagePipeline step 6: the cache mode "write").
+        x: its latent [b, 16, h, w], normalised. prior: its own tokens per latent pixel, [b, 1, h, w].
+        The image runs through the network alone, without text, at timestep 0 (not -1) and at its own size. So the
+        result does not depend on prompt, seed or target. Source: diffusers, GlmImagePipeline step 6, mode "write".
         """
         img, rotary = self.embed(x, prior)
         temb = self.embed_time(torch.zeros(len(x), device=x.device), x, None)
@@ -140,9 +140,9 @@ class GLMImageDiT(nn.Module):
             yield keys_values
 
     def embed(self, x: Tensor, prior: Tensor | None) -> tuple[Tensor, Rotary]:
-        """Image tokens [B, n, inner] with their plan added, and their rotary table. x, prior: as in ``forward``.
+        """Image tokens [B, n, inner] with the plan added, and their rotary table. x, prior: as in ``forward``.
 
-        Positions start at 0 in every image.
+        The positions of every image start at 0.
         """
         if prior is None:
             prior = torch.full((1, 1, *x.shape[2:]), DROPPED, device=x.device)
@@ -158,10 +158,10 @@ class GLMImageDiT(nn.Module):
         patches = x.unflatten(3, (-1, p)).unflatten(2, (-1, p)).permute(0, 2, 4, 1, 3, 5)
         return self.image_projector.proj(patches.flatten(3).flatten(1, 2))
 
-    def embed_prior(self, ids: Tensor, dtype) -> Tensor:
+    def embed_prior(self, ids: Tensor, dtype: torch.dtype) -> Tensor:
         """Token ids [B, n], DROPPED for no plan → [B, n, inner].
 
-        Dropping zeroes the embedding before the projector, whose biases remain: a constant vector, not zero.
+        Dropping zeroes the embedding before the projector. Its biases remain, so the result is a constant, not zero.
         """
         embedding = self.prior_token_embedding(ids.clamp(min=0), out_dtype=dtype)
         return self.prior_projector(embedding * (ids != DROPPED)[..., None])
@@ -173,7 +173,7 @@ class GLMImageDiT(nn.Module):
         return self.time_condition_embed(timestep, target_size.expand(len(x), 2), x.dtype)
 
     def unpatchify(self, img: Tensor, height: int, width: int) -> Tensor:
-        """Tokens [B, n, 4 * channels] → [B, channels, height, width] in latent pixels, without the padding."""
+        """Tokens [B, n, patch area * channels] → [B, channels, height, width] in latent pixels, without the padding."""
         p = self.config.patch_size
         rows, columns = -(-height // p), -(-width // p)
         img = img.view(len(img), rows, columns, -1, p, p).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
@@ -201,9 +201,9 @@ class GLMImageDiT(nn.Module):
     @staticmethod
     def replaced_block(patch: Callable[[dict, dict], dict], block: nn.Module, img: Tensor, txt: Tensor, temb: Tensor,
                        rotary: Rotary, options: dict, layer_kv: Sequence[KeyValue]) -> tuple[Tensor, Tensor]:
-        """Call a host's patch in place of the block, with the argument names of ComfyUI's two-stream models.
+        """Call a host's patch instead of the block, with the argument names of ComfyUI's two-stream models.
 
-        Shapes are those of ``Block.forward``. The patch may run the block itself, as "original_block".
+        Shapes are those of ``Block.forward``. The patch may call the block itself, as "original_block".
         """
 
         def original(args: dict) -> dict:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 EPS = 1e-5
-ROTARY_BASE = 10000
+FREQUENCY_BASE = 10000  # of timestep embeddings and rotary angles
 
 Rotary = tuple[Tensor, Tensor]  # cosines and sines, float32 [n, head_dim / 2]
 KeyValue = tuple[Tensor, Tensor]  # keys and values of one block, each [b, heads, n, head_dim], normalised and rotated
@@ -23,22 +23,26 @@ AttentionFunction = Callable[[Tensor, Tensor, Tensor, int, dict], Tensor]  # see
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, transformer_options: dict) -> Tensor:
-    """Attention of q, k, v [B, heads, n, head_dim] → [B, n, inner]; a host puts its own function in its place."""
+    """Attention: q [B, heads, n, head_dim], k and v [B, heads, m, head_dim] → [B, n, inner].
+
+    Ignores transformer_options, which a host's own function may use.
+    """
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def sinusoid(values: Tensor, dim: int) -> Tensor:
-    """[n] → float32 [n, dim]: cosines, then sines."""
+    """Values [n] → sinusoidal embedding, float32 [n, dim]: cosines, then sines."""
     half = dim // 2
-    frequency = torch.exp(-math.log(10000) * torch.arange(half, device=values.device, dtype=torch.float32) / half)
+    exponent = torch.arange(half, device=values.device, dtype=torch.float32)
+    frequency = torch.exp(-math.log(FREQUENCY_BASE) * exponent / half)
     angle = values.float()[:, None] * frequency
     return torch.cat((angle.cos(), angle.sin()), dim=-1)
 
 
-def rotary_table(rows: int, columns: int, head_dim: int, device) -> Rotary:
+def rotary_table(rows: int, columns: int, head_dim: int, device: torch.device) -> Rotary:
     """Cosines and sines, float32 [rows * columns, head_dim / 2]: half of the angles follow the row, half the column."""
     half = head_dim // 2
-    frequency = 1 / ROTARY_BASE ** (torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)
+    frequency = 1 / FREQUENCY_BASE ** (torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)
     row_angles = torch.outer(torch.arange(rows, device=device, dtype=torch.float32), frequency)
     column_angles = torch.outer(torch.arange(columns, device=device, dtype=torch.float32), frequency)
     row_angles = row_angles[:, None].expand(-1, columns, -1)
@@ -55,9 +59,9 @@ def rotate(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 def match_batch(reference: Tensor, own: Tensor) -> Tensor:
-    """A reference image's keys or values [b, heads, m, head_dim] for the batch B of ``own`` [B, heads, n, head_dim].
+    """Keys or values of a reference image [b, heads, m, head_dim] → [B, heads, m, head_dim], with ``own``'s batch B.
 
-    With b = 1 all items share them, else they repeat in order. They may come from another device than ``own``.
+    If b is 1, all items share them; else the b items repeat in order. They may come from another device than ``own``.
     """
     reference = reference.to(own.device, own.dtype)
     if len(reference) == 1:
@@ -82,6 +86,7 @@ class TimestepEmbedding(nn.Module):
         self.linear_2 = operations.Linear(out_dim, out_dim, device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, in_dim] → [B, out_dim]."""
         return self.linear_2(F.silu(self.linear_1(x)))
 
 
@@ -95,6 +100,7 @@ class Activation(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
+        """[..., in_dim] → [..., out_dim]."""
         return self.activation(self.proj(x))
 
 
@@ -109,6 +115,7 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[..., in_dim] → [..., out_dim]."""
         return self.net(x)
 
 
@@ -130,9 +137,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, text_len: int, rotary: Rotary, transformer_options: dict,
                 references: Sequence[KeyValue] = ()) -> Tensor:
-        """x: text tokens, then image tokens, [B, text_len + n, inner] → the same shape.
+        """x [B, text_len + n, inner], text tokens and then image tokens → the same shape.
 
-        ``references``: keys and values that the tokens attend to beside their own.
+        references: keys and values that the tokens attend to besides their own.
         """
         q, k, v = self.project(x, text_len, rotary)
         if references:
@@ -141,8 +148,10 @@ class Attention(nn.Module):
         return self.attend(q, k, v, transformer_options)
 
     def forward_reference(self, x: Tensor, rotary: Rotary, transformer_options: dict) -> tuple[Tensor, KeyValue]:
-        """x: tokens of a reference image [b, n, inner], which attend to each other alone → the same shape, and their
-        keys and values."""
+        """Tokens of a reference image x [b, n, inner] → the same shape, and their keys and values.
+
+        They attend to each other only.
+        """
         q, k, v = self.project(x, 0, rotary)
         return self.attend(q, k, v, transformer_options), (k, v)
 
@@ -161,13 +170,16 @@ class Attention(nn.Module):
         return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def normalise_and_rotate(self, y: Tensor, text_len: int, rotary: Rotary) -> Tensor:
-        """Queries or keys [B, heads, text_len + n, head_dim]: all are normalised, those of the image rotated."""
+        """Queries or keys [B, heads, text_len + n, head_dim]: normalises all, rotates those of image tokens."""
         y = self.norm(y)
         return torch.cat((y[:, :, :text_len], rotate(y[:, :, text_len:], rotary)), dim=2)
 
 
 class Modulation(NamedTuple):
-    """How time and size change one sub-layer, each [B, 1, inner]: ``modulate`` its input, scale its output by gate."""
+    """How time and size change a sub-layer, each [B, 1, inner].
+
+    Its input is scaled and shifted (``modulate``), its output multiplied by the gate.
+    """
 
     shift: Tensor
     scale: Tensor
@@ -188,7 +200,7 @@ class ModulationProjection(nn.Module):
 
     def forward(self, temb: Tensor) -> tuple[BlockModulation, BlockModulation]:
         """temb [B, time_dim] → the modulation of image tokens, and that of text tokens."""
-        parts = self.linear(temb)[:, None].chunk(12, dim=-1)  # image and text take turns
+        parts = self.linear(temb)[:, None].chunk(12, dim=-1)  # image and text alternate
         image, text = parts[0::2], parts[1::2]
         return (BlockModulation(Modulation(*image[:3]), Modulation(*image[3:])),
                 BlockModulation(Modulation(*text[:3]), Modulation(*text[3:])))
@@ -225,7 +237,7 @@ class Block(nn.Module):
                           transformer_options: dict) -> tuple[Tensor, KeyValue]:
         """Tokens of a reference image [b, n, inner], without text → the same after this block, and its keys and values.
 
-        temb: [b, time_dim].
+        temb: [b, time_dim]. See ``GLMImageDiT.reference_keys_values``.
         """
         for_img, _ = self.norm1(temb)
         x = self.modulated(img, for_img.attention)
@@ -236,7 +248,7 @@ class Block(nn.Module):
         return img + for_img.feed_forward.gate * x, keys_values
 
     def modulated(self, x: Tensor, modulation: Modulation) -> Tensor:
-        """Tokens [B, n, inner] as a sub-layer takes them."""
+        """Tokens x [B, n, inner], normalised and modulated, as a sub-layer takes them."""
         return modulate(self.norm(x), modulation.shift, modulation.scale)
 
 

@@ -12,18 +12,21 @@ from ..plans import Plan, prior_map
 from .dit import GLMImageDiT
 from .schedule import network_timestep, official_sigmas, resolution_shift
 
-OnStep = Callable[[int], object]  # called with i once step i is done
+OnStep = Callable[[int], object]  # called with i after step i
 
 
 def draw_noise(seed: int, batch: int, width: int, height: int) -> Tensor:
-    """float32 [B, 16, H/8, W/8], drawn on the CPU: the same numbers as ComfyUI's samplers draw for this seed."""
+    """float32 [B, 16, H/8, W/8], drawn on the CPU: the numbers that ComfyUI's samplers draw for this seed.
+
+    width, height: of the picture, in pixels.
+    """
     return torch.randn(latent_shape(batch, width, height), generator=torch.Generator().manual_seed(seed))
 
 
 def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, on_step: OnStep) -> Tensor:
     """Integrate from noise x [B, ...] at sigmas[0] to the latent at sigmas[-1] = 0.
 
-    velocity: of x [B, ...] and sigma, a tensor of one number → [B, ...]. sigmas: [steps + 1], falling.
+    velocity: x [B, ...] and sigma [] → dx / dsigma [B, ...]. sigmas: [steps + 1], decreasing.
     """
     for i, (sigma, next_sigma) in enumerate(zip(sigmas[:-1], sigmas[1:])):
         x = x + (next_sigma - sigma) * velocity(x, sigma)
@@ -33,13 +36,13 @@ def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tenso
 
 def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, noise: Tensor, *, steps: int,
                   guidance: float, references: Sequence[tuple[Tensor, Plan]] = (), device: torch.device | str = "cpu",
-                  dtype=torch.float32, on_step: OnStep = lambda i: None) -> Tensor:
+                  dtype: torch.dtype = torch.float32, on_step: OnStep = lambda i: None) -> Tensor:
     """Normalised latent, float32 [B, 16, H/8, W/8]. With guidance of 1 or less the unconditional branch does not run.
 
     glyphs, no_glyphs: embeddings [1, n, width] of the quoted texts, and of no text. noise: float32 [B, 16, H/8, W/8].
-    references: latent [b, 16, h, w] (normalised) and tokens of each reference image; the unconditional branch does not
-    see them. device, dtype: those of the activations. Raises GLMImageError when plan and noise are of different sizes,
-    or when an id of the plan is not in the decoder's codebook.
+    references: latent [b, 16, h, w] (normalised) and tokens of each reference image, for the conditional branch only.
+    device, dtype: those of the activations.
+    Raises GLMImageError if plan and noise are of different sizes, or if an id of the plan is not in the codebook.
     """
     plan.check_codes(dit.config.prior_vq_quantizer_codebook_size)
     prior = prior_map(plan.ids, *noise.shape[-2:]).to(device)

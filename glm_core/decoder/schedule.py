@@ -1,11 +1,11 @@
-"""Noise levels for the sampler, and the timesteps that the network is told."""
+"""Noise levels for the sampler, and the timesteps that the network gets."""
 
 import torch
 from torch import Tensor
 
-STEPS = 1000  # num_train_timesteps
+TRAIN_STEPS = 1000  # num_train_timesteps of scheduler_config.json
 BASE_SHIFT, MAX_SHIFT, BASE_TOKENS = 0.25, 0.75, 256  # scheduler_config.json of the released checkpoint
-PATCH_PIXELS = 16
+PATCH_PIXELS = 16  # side of the pixels that one of the decoder's tokens covers
 
 
 def resolution_shift(width: int, height: int) -> float:
@@ -18,22 +18,23 @@ def resolution_shift(width: int, height: int) -> float:
 
 
 def official_sigmas(steps: int, shift: float) -> Tensor:
-    """Upstream's schedule: float32 [steps + 1], from 1 down to 0.
+    """Upstream's schedule: float32 [steps + 1], from 1 down to 0. shift: see ``resolution_shift``.
 
-    Whole timesteps between 1000 and 1 (as long as there are enough of them), shifted linearly: mu / (mu + 1 / t - 1).
+    Timesteps from 1000 down to 1, rounded down to whole numbers if there are fewer than 1000 steps, divided by 1000 and
+    shifted: mu / (mu + 1 / t - 1).
     Source: diffusers 0.42.1, GlmImagePipeline step 7 and FlowMatchEulerDiscreteScheduler (time_shift_type linear).
     """
-    t = torch.linspace(STEPS, 1, steps + 1, dtype=torch.float64)[:-1]
-    if steps < STEPS:
+    t = torch.linspace(TRAIN_STEPS, 1, steps + 1, dtype=torch.float64)[:-1]
+    if steps < TRAIN_STEPS:
         t = t.floor()
-    t = t / STEPS
+    t = t / TRAIN_STEPS
     return torch.cat((shift / (shift + 1 / t - 1), torch.zeros(1))).float()
 
 
 def network_timestep(sigma: Tensor, shift: float) -> Tensor:
-    """Timestep 0 ... 999 that the network expects beside the noise level sigma: the *unshifted* one, minus one.
+    """Noise levels sigma [B] → timesteps 0...999 [B] that the network expects: the *unshifted* ones, minus one.
 
-    The sampler integrates over shifted sigmas, but the model was trained with unshifted labels. diffusers 0.40 and
-    0.41 fed sigma * 1000, and pictures turned magenta and grainy (vllm-omni #7951, diffusers #14461).
+    The sampler integrates over shifted sigmas, but the model was trained with unshifted timesteps. diffusers 0.40 and
+    0.41 passed sigma * 1000, and pictures turned magenta and grainy (vllm-omni #7951, diffusers #14461).
     """
-    return STEPS * sigma / (shift - (shift - 1) * sigma) - 1
+    return TRAIN_STEPS * sigma / (shift - (shift - 1) * sigma) - 1

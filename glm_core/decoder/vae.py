@@ -1,6 +1,6 @@
 """The autoencoder: 8 x 8 pixels to 16 channels and back, in diffusers' AutoencoderKL layout.
 
-The released one has neither attention in the middle nor quant convolutions, and its own block widths.
+The released one has no attention in the middle block, no quant convolutions, and block widths of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EPS = 1e-6
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Values of vae/config.json; upstream ignores its scaling_factor and shift_factor, and so does this."""
+    """Values of vae/config.json, without scaling_factor and shift_factor, which upstream ignores too."""
 
     block_out_channels: tuple[int, ...]
     layers_per_block: int
@@ -58,7 +58,7 @@ class ResNet(nn.Module):
 
 
 def resnets(in_dim: int, out_dim: int, layers: int, groups: int, **kw) -> nn.ModuleList:
-    """``layers`` residual blocks, of which the first changes the number of channels."""
+    """``layers`` residual blocks; the first changes the number of channels."""
     in_dims = [in_dim] + [out_dim] * (layers - 1)
     return nn.ModuleList(ResNet(dim, out_dim, groups, **kw) for dim in in_dims)
 
@@ -88,7 +88,7 @@ class Upsample(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Residual blocks and, in all but the last DownBlock, half the size."""
+    """Residual blocks and, except in the last DownBlock, downsampling by 2."""
 
     def __init__(self, in_dim: int, out_dim: int, layers: int, is_last: bool, groups: int, **kw):
         super().__init__()
@@ -96,14 +96,14 @@ class DownBlock(nn.Module):
         self.downsamplers = nn.ModuleList([] if is_last else [Downsample(out_dim, **kw)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, in_dim, h, w] → [B, out_dim, h/2, w/2], in the last one [B, out_dim, h, w]."""
+        """[B, in_dim, h, w] → [B, out_dim, h/2, w/2], or [B, out_dim, h, w] in the last one."""
         for layer in (*self.resnets, *self.downsamplers):
             x = layer(x)
         return x
 
 
 class UpBlock(nn.Module):
-    """Residual blocks and, in all but the last UpBlock, twice the size."""
+    """Residual blocks and, except in the last UpBlock, upsampling by 2."""
 
     def __init__(self, in_dim: int, out_dim: int, layers: int, is_last: bool, groups: int, **kw):
         super().__init__()
@@ -111,7 +111,7 @@ class UpBlock(nn.Module):
         self.upsamplers = nn.ModuleList([] if is_last else [Upsample(out_dim, **kw)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, in_dim, h, w] → [B, out_dim, 2h, 2w], in the last one [B, out_dim, h, w]."""
+        """[B, in_dim, h, w] → [B, out_dim, 2h, 2w], or [B, out_dim, h, w] in the last one."""
         for layer in (*self.resnets, *self.upsamplers):
             x = layer(x)
         return x
@@ -130,7 +130,7 @@ class MidBlock(nn.Module):
 
 
 class Coder(nn.Module):
-    """What encoder and decoder share: a convolution at both ends, and the middle block."""
+    """What encoder and decoder share: a convolution at each end, and the middle block."""
 
     def __init__(self, in_dim: int, first_dim: int, middle_dim: int, last_dim: int, out_dim: int, groups: int,
                  device=None, dtype=None, operations: Any = None):
@@ -196,7 +196,7 @@ class AutoencoderKL(nn.Module):
 
 
 def latent_statistics(config: VAEConfig, latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the config, [1, 16, 1, 1] each, with device and dtype of ``latents``."""
+    """The config's mean and standard deviation, each [1, 16, 1, 1], with the device and dtype of ``latents``."""
     mean = torch.tensor(config.latents_mean, device=latents.device, dtype=latents.dtype)
     std = torch.tensor(config.latents_std, device=latents.device, dtype=latents.dtype)
     return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)

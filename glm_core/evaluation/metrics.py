@@ -72,7 +72,7 @@ def pair_words(wanted: Sequence[str], read: Sequence[str]) -> list[WordResult]:
 
 
 def word_figures(words: Sequence[WordResult]) -> dict[str, Any]:
-    """Number of wanted words, and word accuracy and NED in 0...1, None where no words were wanted."""
+    """Number of wanted words, and word accuracy and NED in 0...1, None if no words were wanted."""
     return {
         "words": len(words),
         "word_accuracy": mean([word.right for word in words]),

@@ -99,7 +99,7 @@ def letter_centres(text: str, corners: np.ndarray, letters: Sequence) -> tuple[f
 
 
 def to_boxes(result: Any) -> list[TextBox]:
-    """RapidOCR's output as boxes; [] where it found no text."""
+    """RapidOCR's output as boxes; [] if it found no text."""
     boxes = []
     for i, (text, corners) in enumerate(zip(result.txts or (), result.boxes if result.txts else ())):
         letters = result.word_results[i] if i < len(result.word_results) else ()
@@ -111,7 +111,7 @@ def to_boxes(result: Any) -> list[TextBox]:
 def make_reader() -> Reader:
     """A function from a picture, uint8 [H, W, 3], to its normalised words; it does not read upside-down text.
 
-    Raises GLMImageError where rapidocr or onnxruntime is not installed.
+    Raises GLMImageError if rapidocr or onnxruntime is not installed.
     """
     for package in ("rapidocr", "onnxruntime"):
         if find_spec(package) is None:

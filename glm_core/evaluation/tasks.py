@@ -31,7 +31,7 @@ class Task:
 def read_lines(path: Path) -> list[tuple[str, Any]]:
     """The JSON values of all lines that are not empty, each with its source for messages ("FILE, line 3").
 
-    Raises GLMImageError, naming file and line, when a line is not JSON or there are none.
+    Raises GLMImageError, naming file and line, if a line is not JSON or there are none.
     """
     lines = read_text(path, str(path)).split("\n")  # splitlines would also cut at U+2028
     values = [(source, parse_value(line, source)) for i, line in enumerate(lines, 1)

@@ -15,7 +15,7 @@ from ..config import read_config
 from ..errors import GLMImageError
 
 LEAST_BUCKETS = 4
-MAX_DISTANCE = 128  # positions further apart share the last bucket
+MAX_DISTANCE = 128  # positions at least this far apart share the last bucket
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class GlyphConfig:
         return result
 
 
-def position_buckets(length: int, buckets: int, device=None) -> Tensor:
+def position_buckets(length: int, buckets: int, device: torch.device | None = None) -> Tensor:
     """The bucket of every (query, key) pair: int64 [length, length].
 
-    Each direction has half of the buckets. Half of these hold one distance each, the others hold ranges that grow
+    Each direction has half of the buckets. Half of these hold one distance each, the others ranges that grow
     logarithmically up to MAX_DISTANCE.
     """
     positions = torch.arange(length, device=device)
@@ -70,12 +70,13 @@ class SelfAttention(nn.Module):
                                                                 **kw)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """x [B, n, d_model], bias [1, heads, n, n], added to the scores → [B, n, d_model]."""
+        """x [B, n, d_model] → the same shape. bias: [1, heads, n, n], added to the scores."""
         q, k, v = self.split_heads(self.q(x)), self.split_heads(self.k(x)), self.split_heads(self.v(x))
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)  # T5 does not scale the scores
         return self.o(rearrange(x, "b heads n d -> b n (heads d)"))
 
     def split_heads(self, y: Tensor) -> Tensor:
+        """[B, n, heads * d_kv] → [B, heads, n, d_kv]."""
         return rearrange(y, "b n (heads d) -> b heads n d", heads=self.heads)
 
 
@@ -102,6 +103,7 @@ class SubLayer(nn.Module):
         self.layer_norm = operations.RMSNorm(config.d_model, eps=config.layer_norm_epsilon, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, *args) -> Tensor:
+        """x [B, n, d_model] → the same shape. args: what the sub-layer takes after x."""
         return x + self.get_submodule(self.name)(self.layer_norm(x), *args)
 
 
@@ -115,7 +117,7 @@ class Block(nn.Module):
         ])
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """x [B, n, d_model], bias [1, heads, n, n] → [B, n, d_model]."""
+        """x [B, n, d_model] → the same shape. bias: [1, heads, n, n]."""
         attention, feed_forward = self.layer
         return feed_forward(attention(x, bias))
 
@@ -136,8 +138,8 @@ class GlyphEncoder(nn.Module):
         self.shared = operations.Embedding(config.vocab_size, config.d_model, device=device, dtype=dtype)
         self.encoder = Encoder(config, device, dtype, operations)
 
-    def forward(self, ids: Tensor, dtype=torch.float32) -> Tensor:
-        """Ids [B, n], all of them attended to → embeddings [B, n, d_model], computed in ``dtype``."""
+    def forward(self, ids: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Ids [B, n], without a mask → embeddings [B, n, d_model], computed in ``dtype``."""
         table = self.encoder.get_submodule("block.0.layer.0.SelfAttention.relative_attention_bias")  # for all blocks
         buckets = position_buckets(ids.shape[1], self.config.relative_attention_num_buckets, ids.device)
         bias = rearrange(table(buckets, out_dtype=dtype), "query key heads -> 1 heads query key")
@@ -147,8 +149,9 @@ class GlyphEncoder(nn.Module):
         return self.encoder.final_layer_norm(x)
 
 
-def encode_texts(model: GlyphEncoder, tokens: list[list[int]], device, dtype=torch.float32) -> Tensor:
-    """Embeddings [1, sum of lengths, d_model] of several texts' ids: each text is encoded alone, then all are joined.
+def encode_texts(model: GlyphEncoder, tokens: list[list[int]], device: torch.device | str | None,
+                 dtype: torch.dtype = torch.float32) -> Tensor:
+    """Ids of several texts → embeddings [1, sum of lengths, d_model]. Each text is encoded alone, then all are joined.
 
     device, dtype: those of the activations.
     """

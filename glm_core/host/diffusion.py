@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..checkpoint import DIFFUSION, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
-from ..decoder.dit import STREAMS_IN_MEMORY
+from ..decoder.dit import PEAK_ACTIVATIONS
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
@@ -76,7 +76,7 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = INFERENCE_DTYPES
 
     def __init__(self, config: DiTConfig):
-        elements_per_latent_pixel = STREAMS_IN_MEMORY * config.inner / config.patch_size**2
+        elements_per_latent_pixel = PEAK_ACTIVATIONS * config.inner / config.patch_size**2
         self.memory_usage_factor = elements_per_latent_pixel / MEMORY_UNIT
         self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
         super().__init__({"config": config})
@@ -169,7 +169,7 @@ class GLMImage(comfy.model_base.BaseModel):
     def prior(self, ids: Tensor | None, noise: Tensor) -> Tensor:
         """A plan's ids [B, h/4, w/4] → ids per latent pixel [B, 1, h, w] of noise [B, 16, h, w]; None → all DROPPED.
 
-        Raises GLMImageError when plan and noise are of different sizes, or when an id is not in the codebook.
+        Raises GLMImageError if plan and noise are of different sizes, or if an id is not in the codebook.
         """
         if ids is None:
             return torch.full((1, 1, *noise.shape[-2:]), DROPPED)
@@ -182,7 +182,7 @@ def load_diffusion_model(path: str, model_options: dict = {}, disable_dynamic: b
     folder.
 
     ``model_options``: dtype and fp8_optimizations as UNETLoader sets them, custom_operations of other packs.
-    Raises GLMImageError when it is not a GLM-Image diffusion model.
+    Raises GLMImageError if it is not a GLM-Image diffusion model.
     """
     weights = read_weights(path, DIFFUSION)
     config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.source))

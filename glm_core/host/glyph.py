@@ -64,7 +64,7 @@ class GlyphClipModel(nn.Module):
 def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
     """A CLIP whose conditioning is the embedding of the quoted texts. ``quotes``: the rules that find them.
 
-    Raises GLMImageError when the file is not a GLM-Image glyph encoder.
+    Raises GLMImageError if the file is not a GLM-Image glyph encoder.
     """
     weights = read_whole_weights(path, GLYPH)
     config = GlyphConfig.from_json(weights.config, weights.source)

@@ -26,7 +26,7 @@ INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # a port reports overflows i
 def read_weights(path: str, part: Part) -> Weights:
     """Read through ComfyUI's own file loader.
 
-    Raises GLMImageError as ``read_part`` does, or when this ComfyUI does not know the file's quantisation.
+    Raises GLMImageError as ``read_part`` does, or if this ComfyUI does not know the file's quantisation.
     """
     weights = read_part(Path(path), part, load=comfy.utils.load_torch_file)
     known = comfy.quant_ops.QUANT_ALGOS

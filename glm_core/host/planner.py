@@ -130,7 +130,7 @@ class HostPlanner:
         return plan.to(comfy.model_management.intermediate_device())
 
     def tokenize(self, image: Tensor) -> Plan:
-        """The token grids of pictures [B, H, W, channels]. Raises GLMImageError when the file has no vision tower."""
+        """The token grids of pictures [B, H, W, channels]. Raises GLMImageError if the file has no vision tower."""
         if self.vision is None:
             raise GLMImageError(f"{self.source}: reference images need a planner file with the vision tower "
                                 f"({VISION.signature}); this one has none")

@@ -24,7 +24,7 @@ IN_NEGATIVE_KEY = "glm_image_reference_in_negative"
 def attach_reference(conditioning, image: Tensor, vae, tokens: Plan, in_negative: bool):
     """The conditioning with one more reference image [b, H, W, channels]: its latent and its tokens.
 
-    ``in_negative``: the unconditional branch sees it too. Raises GLMImageError when the tokens come from another image.
+    ``in_negative``: the unconditional branch sees it too. Raises GLMImageError if the tokens come from another image.
     """
     check_tokens(tokens, image)
     latent = vae.encode(fit_image(image, tokens.width, tokens.height))
@@ -64,7 +64,7 @@ class Reference:
 def find_references(batch: int, is_negative: bool, values: dict) -> list[Reference]:
     """The references in a conditioning's values that this branch sees; the negative one sees those marked for it.
 
-    ``batch``: of the latent that is sampled. Raises GLMImageError when a latent has no tokens, or another batch.
+    ``batch``: of the latent that is sampled. Raises GLMImageError if a latent has no tokens, or another batch.
     """
     latents, tokens = values.get(LATENTS_KEY) or [], values.get(TOKENS_KEY) or []
     if len(latents) != len(tokens):

@@ -34,7 +34,7 @@ def without_message(text: str) -> Iterator[None]:
 class GLMImageVAE(comfy.sd.VAE):
     """comfy.sd.VAE with this autoencoder, whose block layout its constructor does not detect.
 
-    Raises GLMImageError when the file is not a GLM-Image VAE.
+    Raises GLMImageError if the file is not a GLM-Image VAE.
     """
 
     def __init__(self, path: str):

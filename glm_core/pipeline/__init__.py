@@ -3,20 +3,18 @@
 from .parts import Compute, LoadedPlanner, build, default_side, load, load_planner
 from .requests import PlanRequest, ReferenceImage, RenderRequest, RenderSettings, with_seeds
 from .run import (
-           Progress,
-           Rendered,
-           decode_pixels,
-           encode_glyphs,
-           encode_image,
-           no_progress,
-           plan,
-           read_references,
-           render,
+    Progress,
+    Rendered,
+    decode_pixels,
+    encode_glyphs,
+    encode_image,
+    no_progress,
+    plan,
+    read_references,
+    render,
 )
 from .sheet import contact_sheet
 
 __all__ = ["Compute", "LoadedPlanner", "PlanRequest", "Progress", "ReferenceImage", "RenderRequest", "RenderSettings",
-           "Rendered", "build",
-           "contact_sheet", "decode_pixels", "default_side", "encode_glyphs", "encode_image", "load", "load_planner",
-           "no_progress",
-           "plan", "read_references", "render", "with_seeds"]
+           "Rendered", "build", "contact_sheet", "decode_pixels", "default_side", "encode_glyphs", "encode_image",
+           "load", "load_planner", "no_progress", "plan", "read_references", "render", "with_seeds"]

@@ -1,4 +1,4 @@
-"""The parts of a model: one table of what each is built from, and how it is loaded."""
+"""Loading the parts of a model, with one table of what each is built from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..checkpoint import (
     fill,
     fingerprint,
     locate,
-    read_config_alone,
+    read_config_only,
     read_part,
     read_tags,
 )
@@ -35,7 +35,7 @@ from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..planner.model import released_names
 from ..vision import SemanticVQ, VisionConfig
 
-MODULES: dict[Part, tuple[Any, Any, dict[str, Any]]] = {  # part → its module, its config, and options of the module
+MODULES: dict[Part, tuple[Any, Any, dict[str, Any]]] = {  # part → module class, config class, module options
     PLANNER: (PlannerModel, PlannerConfig, {"fused": True}),
     VISION: (SemanticVQ, VisionConfig, {}),
     GLYPH: (GlyphEncoder, GlyphConfig, {}),
@@ -46,20 +46,25 @@ MODULES: dict[Part, tuple[Any, Any, dict[str, Any]]] = {  # part → its module,
 
 @dataclass(frozen=True)
 class Compute:
-    """The device that computes, and the type that it computes in."""
+    """The device of the weights and activations, and their dtype."""
 
     device: torch.device
     dtype: torch.dtype
 
 
 class LoadedPlanner(NamedTuple):
+    """The planner's text model, its tokenizer, and the fingerprint of its weights ("" if unknown)."""
+
     model: PlannerModel
     tokenizer: PromptTokenizer
     fingerprint: str = ""
 
 
 def build(part: Part, weights: Weights, compute: Compute) -> Any:
-    """A module of plain torch layers with the part's weights, which are dequantised, moved and cast."""
+    """A module of plain torch layers with the part's weights, which are dequantised, moved and cast.
+
+    Raises GLMImageError if the config or the weights do not suit the part.
+    """
     module_class, config_class, options = MODULES[part]
     config = config_class.from_json(weights.config, weights.source)
     with torch.device("meta"):
@@ -75,12 +80,12 @@ def build(part: Part, weights: Weights, compute: Compute) -> Any:
 
 
 def load(model: Path, part: Part, compute: Compute) -> Any:
-    """One part of a released or converted folder, ready to compute."""
+    """One part of a released or converted folder, ready to compute. Raises GLMImageError if it cannot be read."""
     return build(part, read_part(locate(model, part), part), compute)
 
 
 def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
-    """The planner's text model with its tokenizer."""
+    """The planner of a released or converted folder. Raises GLMImageError if it cannot be read."""
     weights = read_part(locate(model, PLANNER), PLANNER)
     assert weights.tokenizer_json is not None  # read_part refuses a planner without one
     tokenizer = PromptTokenizer(weights.tokenizer_json)
@@ -90,9 +95,9 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
 
 
 def default_side(model: Path) -> int:
-    """Pixels of a side where none is given: 1024 for the released model."""
+    """The side of pictures, in pixels, if none is given: 1024 for the released model."""
     path = locate(model, PLANNER)
-    sides = read_config_alone(path, PLANNER).get("trained_sides")
+    sides = read_config_only(path, PLANNER).get("trained_sides")
     if sides is None:
         sides = PlannerConfig.trained_sides
     return geometry.default_side(checked(sides, tuple[int, int], f"{PLANNER.title} {path}: trained_sides"))

@@ -1,4 +1,4 @@
-"""What a user asks for, checked when it is made: requests for plans and for pictures, and the settings of these."""
+"""What a user asks for: requests for plans and for pictures, and drawing settings. All check themselves when made."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from ..plans import Plan
 
 
 def check_count(name: str, count: int) -> None:
+    """Raise GLMImageError, naming the option ``name``, unless ``count`` is at least 1."""
     if count < 1:
         raise GLMImageError(f"--{name} must be at least 1 (got {count})")
 
 
 @dataclass(frozen=True)
 class ReferenceImage:
-    """An image to edit or to take something from, float32 [b, H, W, 3] in 0...1, and the tokens read off it."""
+    """A reference image, float32 [b, H, W, 3] in 0...1, and the tokens read from it.
+
+    Raises GLMImageError if image and tokens are of different batches, or as ``to_rgb`` does.
+    """
 
     image: Tensor
     tokens: Plan
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "image", to_rgb(self.image))
         if len(self.image) != self.tokens.batch:
             raise GLMImageError("reference image: images and tokens must be of the same batch "
@@ -39,9 +43,10 @@ class ReferenceImage:
 class PlanRequest:
     """Plans of ``batch`` pictures of width x height pixels for one prompt; item i is planned with seed + i.
 
-    references: in the order that the prompt refers to them, each of one image or of ``batch``. look_ahead: tokens that
-    the planner tries in one pass. coarse: whether a coarse grid is written first; with references there is none. Raises
-    GLMImageError on a value out of range.
+    references: in the order in which the prompt refers to them, each of one image or of ``batch`` images.
+    look_ahead: number of tokens that the planner tries in one pass.
+    coarse: whether a coarse grid is written first; with references there is none.
+    Raises GLMImageError on a value out of range.
     """
 
     prompt: str
@@ -54,7 +59,7 @@ class PlanRequest:
     look_ahead: int = 1
     coarse: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_size(self.width, self.height)
         check_count("batch", self.batch)
         check_count("look-ahead", self.look_ahead)
@@ -62,15 +67,19 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How a plan is drawn: sampling steps, guidance scale (1 or less turns guidance off), the noise's seed, and the
-    rule that finds quoted texts. Raises GLMImageError on a value out of range."""
+    """How a plan is drawn.
+
+    steps: of the sampler. guidance: its scale; 1 or less turns guidance off. seed: of the noise. quotes: the rules that
+    find quoted texts, a key of QUOTE_RULES.
+    Raises GLMImageError on a value out of range.
+    """
 
     steps: int = 50
     guidance: float = 1.5
     seed: int = 0
     quotes: str = NATURAL
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("steps", self.steps)
         if not isfinite(self.guidance):
             raise GLMImageError(f"--guidance must be a finite number (got {self.guidance})")
@@ -82,8 +91,8 @@ class RenderSettings:
 class RenderRequest:
     """Pictures of one plan.
 
-    prompt: its quoted texts are lettered. noise: float32 [B, 16, H/8, W/8], to start from instead of the seed's.
-    Raises GLMImageError when the noise is not of the plan's size.
+    prompt: its quoted texts are drawn as text. noise: float32 [B, 16, H/8, W/8], used instead of the seed's.
+    Raises GLMImageError if the noise is not of the plan's size.
     """
 
     plan: Plan
@@ -92,21 +101,24 @@ class RenderRequest:
     references: tuple[ReferenceImage, ...] = ()
     noise: Tensor | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         expected = latent_shape(self.plan.batch, self.plan.width, self.plan.height)
         if self.noise is not None and tuple(self.noise.shape) != expected:
             raise GLMImageError(f"noise must be {list(expected)}, as the plan has it (got {list(self.noise.shape)})")
 
     @classmethod
     def of(cls, request: PlanRequest, plan: Plan, settings: RenderSettings) -> RenderRequest:
-        """Draw a request's plan: its prompt, its references, and noise of its seed, which KSampler draws alike."""
+        """For the plan of a request, with its prompt, its references, and noise from its seed.
+
+        ComfyUI's KSampler draws the same noise from that seed.
+        """
         return cls(plan, request.prompt, replace(settings, seed=request.seed), request.references)
 
 
 def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
-    """The one seed rule of a command: each request's seeds follow those of the one before, so that no two pictures of a
-    command share one. With batches of n, request j gets seed + j * n.
+    """The requests with their seeds: each request's seeds follow those of the one before, the first gets ``seed``.
+
+    So no two pictures of a command share a seed. With batches of n, request j gets seed + j * n.
     """
     offsets = accumulate((request.batch for request in requests), initial=0)
     return [replace(request, seed=seed + offset) for request, offset in zip(requests, offsets)]
-

@@ -1,7 +1,7 @@
 """The one way from requests to pictures without a host, part by part, so that one part is in memory at a time.
 
-requests → ``plan`` → plans → ``render`` → latents and pictures. What an experiment changes (another's plan, no texts)
-it changes between the two.
+requests → ``plan`` → plans → ``render`` → latents and pictures. Experiments step in between the two, for instance with
+the plan of another prompt or without quoted texts.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from ..vision import tokenize
 from .parts import Compute, load, load_planner
 from .requests import PlanRequest, ReferenceImage, RenderRequest
 
-Advance = Callable[[], object]  # called once for each unit of work that is done
-Progress = Callable[[str, int, str], AbstractContextManager[Advance]]  # a stage's title, units of work, their name
+Advance = Callable[[], object]  # called once after each unit of work
+Progress = Callable[[str, int, str], AbstractContextManager[Advance]]  # title of a stage, number and name of its units
 
 
 @contextmanager
 def no_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
+    """The Progress that shows nothing."""
     yield lambda: None
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What became of a request: normalised latent, float32 [B, 16, H/8, W/8], and pictures, float32 [B, H, W, 3] in
-    0...1.
+    """The result of a request.
+
+    latent: normalised, float32 [B, 16, H/8, W/8]. pictures: float32 [B, H, W, 3] in 0...1.
     """
 
     latent: Tensor
@@ -45,23 +47,26 @@ class Rendered:
 
 def read_references(model: Path, images: Sequence[Sequence[Tensor]], compute: Compute,
                     progress: Progress = no_progress) -> list[tuple[ReferenceImage, ...]]:
-    """Every request's images [b, H, W, channels] with their tokens. Loads the vision tower only if there are images."""
+    """The images [b, H, W, channels] of each request, in 0...1, with their tokens.
+
+    Loads the vision tower only if there are images. Raises GLMImageError on a size or shape that is not accepted.
+    """
     if not any(images):
         return [() for _ in images]
     vision = load(model, VISION, compute)
     with progress("tokenize", sum(map(len, images)), "image") as advance:
-        references = []
-        for of_request in images:
-            references.append(tuple(ReferenceImage(image, tokenize(vision, image, compute.device, compute.dtype))
-                                    for image in of_request))
-            for _ in of_request:
-                advance()
-    return references
+
+        def read(image: Tensor) -> ReferenceImage:
+            reference = ReferenceImage(image, tokenize(vision, image, compute.device, compute.dtype))
+            advance()
+            return reference
+
+        return [tuple(map(read, request_images)) for request_images in images]
 
 
 def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute,
          progress: Progress = no_progress) -> list[Plan]:
-    """A plan of each request. Raises GLMImageError on references of another batch."""
+    """A plan for each request. Raises GLMImageError if the batch of references is neither 1 nor the request's."""
     planner = load_planner(model, compute)
     layouts = [lay_out_prompt(planner.tokenizer, planner.model.config, request.prompt, request.width, request.height,
                               [reference.tokens for reference in request.references], request.coarse)
@@ -102,27 +107,27 @@ def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Comp
 
 @torch.inference_mode()
 def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Sequence[Tensor], no_glyphs: Tensor,
-                   compute: Compute,
-                   progress: Progress) -> list[Tensor]:
-    """Normalised latents, float32 [B, 16, H/8, W/8]."""
+                   compute: Compute, progress: Progress) -> list[Tensor]:
+    """Normalised latents of each request, float32 [B, 16, H/8, W/8]. glyphs, no_glyphs: see ``encode_prompts``."""
     references = encode_references(model, requests, compute)
     dit = load(model, DIFFUSION, compute)
-    latents = []
     with progress("draw", sum(request.settings.steps for request in requests), "step") as advance:
-        for request, texts, images in zip(requests, glyphs, references, strict=True):
-            plan, settings = request.plan, request.settings
-            noise = draw_noise(settings.seed, plan.batch, plan.width,
-                               plan.height) if request.noise is None else request.noise
-            latents.append(sample_latent(dit, plan, texts, no_glyphs, noise, steps=settings.steps,
-                                         guidance=settings.guidance,
-                                         references=images, device=compute.device, dtype=compute.dtype,
-                                         on_step=lambda i: advance()))
-    return latents
+        return [sample_latent(dit, request.plan, texts, no_glyphs, initial_noise(request),
+                              steps=request.settings.steps, guidance=request.settings.guidance, references=images,
+                              device=compute.device, dtype=compute.dtype, on_step=lambda i: advance())
+                for request, texts, images in zip(requests, glyphs, references, strict=True)]
+
+
+def initial_noise(request: RenderRequest) -> Tensor:
+    """float32 [B, 16, H/8, W/8]: what the request brings along, or drawn from its seed."""
+    if request.noise is not None:
+        return request.noise
+    return draw_noise(request.settings.seed, request.plan.batch, request.plan.width, request.plan.height)
 
 
 def encode_references(model: Path, requests: Sequence[RenderRequest],
                       compute: Compute) -> list[list[tuple[Tensor, Plan]]]:
-    """Normalised latent and tokens of every request's images; without any, the VAE is not loaded."""
+    """Normalised latent and tokens of each request's reference images. Loads the VAE only if there are any."""
     if not any(request.references for request in requests):
         return [[] for _ in requests]
     vae = load(model, VAE, compute)

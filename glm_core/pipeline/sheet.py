@@ -8,8 +8,8 @@ from math import ceil, sqrt
 from PIL import Image, ImageDraw, ImageFont
 
 CELL, MARGIN, FONT_SIZE, LINE_HEIGHT, GAP = 320, 12, 15, 20, 4  # pixels; GAP is between a picture and its captions
-MOST_LETTERS = 80  # of a line
-FIRST_CHINESE = "\u2e80"  # start of the East Asian characters in Unicode, which Pillow's own font lacks
+MAX_LETTERS = 80  # of a line
+FIRST_CHINESE = "\u2e80"  # start of the East Asian characters in Unicode, which Pillow's built-in font lacks
 CAPTION_FONTS = "NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc"  # of Debian, Windows and macOS
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -40,7 +40,7 @@ def paste_picture(sheet: Image.Image, picture: Image.Image, lines: Sequence[str]
 
 
 def caption_font(texts: Sequence[str]) -> Font:
-    """Pillow's own font; for texts with Chinese characters, the first of ``CAPTION_FONTS`` that is installed."""
+    """Pillow's built-in font; for texts with Chinese characters, the first of CAPTION_FONTS that is installed."""
     if any(character >= FIRST_CHINESE for text in texts for character in text):
         for name in CAPTION_FONTS:
             with suppress(OSError):
@@ -49,11 +49,11 @@ def caption_font(texts: Sequence[str]) -> Font:
 
 
 def wrap(text: str, font: Font) -> list[str]:
-    """Lines no wider than a cell, unless a single letter is."""
+    """The text in lines that are no wider than a cell, unless a single letter is."""
     letters = len(text)
     while letters > 1:
         lines = textwrap.wrap(text, letters)
         if all(font.getlength(line) <= CELL for line in lines):
             return lines
-        letters = min(letters - 1, MOST_LETTERS)
+        letters = min(letters - 1, MAX_LETTERS)
     return textwrap.wrap(text, 1)

@@ -8,5 +8,4 @@ from .sampling import Sampling
 from .score import score, token_logits
 
 __all__ = ["OnToken", "PlannerConfig", "PlannerModel", "PromptLayout", "PromptTokenizer", "Sampling", "generate_plan",
-           "lay_out_prompt",
-           "plan_prompt", "score", "split_grids", "token_logits", "warn_of_untrained_size"]
+           "lay_out_prompt", "plan_prompt", "score", "split_grids", "token_logits", "warn_of_untrained_size"]

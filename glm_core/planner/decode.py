@@ -1,8 +1,8 @@
-"""Prompt → plan: prefill once, then one token after the other, the coarse grid first and the target grid after it."""
+"""Prompt → plan: prefill once, then decode one token after the other, first the coarse grid, then the target grid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -17,31 +17,34 @@ from .prompt import PromptTokenizer
 from .sampling import Sampling, draw_sampling_noise, sample, seeded_generators
 from .session import DecodeSession, GraphRecorder, GraphSession
 
-OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] once token i is there; the rest is DROPPED
+OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] once token i is drawn; the rest is DROPPED
 
 
 @dataclass(frozen=True)
 class TokenSampler:
-    """How each item's next token is drawn; one generator an item. Only rows of the codebook can be drawn: upstream may
-    also draw the 128 ids above them or the end token inside a grid, and then fails."""
+    """How each item's next token is drawn, with one generator per item.
+
+    Only rows of the codebook can be drawn. Upstream may also draw one of the 128 ids above them, or the end token
+    inside a grid, and then fails.
+    """
 
     sampling: Sampling
     generators: list[torch.Generator]
     codebook_size: int
 
     def draw_noise(self) -> Tensor | None:
-        """The numbers that decide one token of every item, see ``draw_sampling_noise``."""
+        """The random numbers that decide one token of every item, see ``draw_sampling_noise``."""
         return draw_sampling_noise(self.generators, self.codebook_size, self.sampling)
 
     def sample(self, logits: Tensor, noise: Tensor | None) -> Tensor:
-        """Ids [B, ...] from logits [1 or B, ..., V]."""
+        """Ids [B, ...] from logits [1 or B, ..., V] and noise [B, ..., codebook size]."""
         codes = logits[..., : self.codebook_size]
         return sample(codes.expand(len(self.generators), *codes.shape[1:]), self.sampling, noise)
 
 
 def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler,
                     on_token: OnToken) -> None:
-    """Fill tokens [B, n], which stand from position ``first``, starting from the prompt's ``logits`` [1 or B, V]."""
+    """Fill tokens [B, n], which begin at position ``first``. ``logits`` [1 or B, V]: those after the prompt."""
     for i in range(tokens.shape[1]):
         if i:
             logits = session.decode(tokens[:, i - 1 : i], first + i - 1)[:, 0]
@@ -50,52 +53,61 @@ def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, firs
 
 
 def draft_sources(grids: list[Grid]) -> list[int]:
-    """For every token the earlier one that it most likely repeats: the one to its left, in the first column above
-    it.
+    """For every token, the index of the earlier one that it most likely repeats: its left neighbour.
+
+    In the first column it is the one above.
     """
     sources = []
     for rows, columns in grids:
         start = len(sources)
-        sources += [start + i - (1 if i % columns else columns) for i in range(rows * columns)]
+        for i in range(rows * columns):
+            is_first_column = i % columns == 0
+            sources.append(start + i - (columns if is_first_column else 1))
     return [max(source, 0) for source in sources]
 
 
-def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler,
-                  on_token: OnToken,
-                  sources: list[int], lookahead: int) -> None:
-    """The tokens that ``decode_n_tokens`` writes, in fewer passes: each pass also verifies drafts of the next
-    ``lookahead - 1`` tokens.
+def stack_noise(noise: Sequence[Tensor | None]) -> Tensor | None:
+    """Noise [B, codebook size] of n tokens → [B, n, codebook size]; None for greedy sampling, which has none."""
+    tensors = [tensor for tensor in noise if tensor is not None]
+    return torch.stack(tensors, dim=1) if tensors else None
 
-    The numbers that decide a token are drawn beforehand, so a token is a function of its logits alone, and a draft that
-    is drawn again from the logits that it led to is that token, bit for bit but for rounding of the logits (Jacobi
-    decoding, Song et al. 2021, with the sampling coupled as in Teng et al. 2024). First drafts repeat ``sources``,
-    later ones are what the last pass drew. All items advance by the number of drafts accepted in every item.
+
+def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler,
+                  on_token: OnToken, sources: list[int], lookahead: int) -> None:
+    """Write the tokens that ``decode_n_tokens`` writes, in fewer passes.
+
+    Each pass also verifies drafts of the next ``lookahead - 1`` tokens. The random numbers that decide a token are
+    drawn beforehand, so the token depends on its logits only: if the drafts before a token were right, what the pass
+    draws for it is right too, unless rounding of the logits tips a near tie. The first draft of a token repeats the
+    earlier one that ``sources`` names, later drafts are what the last pass drew. All items advance by the number of
+    drafts accepted in every item.
+
+    Sources: Jacobi decoding, Song et al. 2021; sampling coupled as in Teng et al. 2024.
     """
     n = tokens.shape[1]
     noise = [sampler.draw_noise()]
     tokens[:, 0] = sampler.sample(logits, noise[0])
     on_token(0, tokens)
-    drafts, drafted, known = tokens.clone(), 1, 1
+    drafts, drafted, known = tokens.clone(), 1, 1  # drafted, known: number of tokens with a draft, of final tokens
     while known < n:
         end = min(known + lookahead, n)
         for i in range(drafted, end):
             drafts[:, i] = drafts[:, sources[i]]
         noise += [sampler.draw_noise() for _ in range(len(noise), end)]
-        of_pass = [numbers for numbers in noise[known:end] if numbers is not None]  # greedy sampling has none
-        pass_noise = torch.stack(of_pass, dim=1) if of_pass else None
-        drawn = sampler.sample(session.decode(drafts[:, known - 1 : end - 1], first + known - 1), pass_noise)
+        pass_logits = session.decode(drafts[:, known - 1 : end - 1], first + known - 1)
+        drawn = sampler.sample(pass_logits, stack_noise(noise[known:end]))
         matches = (drawn == drafts[:, known:end]).all(0)[:-1]
-        accepted = 1 + int(matches.cumprod(0).sum())
+        accepted = 1 + int(matches.cumprod(0).sum())  # a drawn token is right if all drafts before it were right
         drafts[:, known:end] = drawn
         tokens[:, known : known + accepted] = drawn[:, :accepted]
         for i in range(known, known + accepted):
-            noise[i] = None
+            noise[i] = None  # frees its memory
             on_token(i, tokens)
         known, drafted = known + accepted, end
 
 
 def plan_prompt(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, width: int, height: int, *,
-                references: tuple[Plan, ...] | list[Plan] = (), coarse: bool = True, **options) -> Plan:
+                references: Sequence[Plan] = (), coarse: bool = True, **options) -> Plan:
     """``lay_out_prompt``, then ``generate_plan`` with ``options``; raises the errors of both."""
     return generate_plan(model, lay_out_prompt(tokenizer, model.config, prompt, width, height, references, coarse),
                          **options)
@@ -103,16 +115,18 @@ def plan_prompt(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, wi
 
 @torch.inference_mode()
 def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, seed: int = 0,
-                  sampling: Sampling = Sampling(),
-                  lookahead: int = 1, device: torch.device | str = "cpu", dtype=torch.float32,
-                  on_token: OnToken = lambda i, tokens: None, recorder: GraphRecorder | None = None,
-                  fingerprint: str = "") -> Plan:
-    """Write ``batch`` plans of one layout; item i is drawn from its own generator, seeded seed + i.
+                  sampling: Sampling = Sampling(), lookahead: int = 1, device: torch.device | str = "cpu",
+                  dtype: torch.dtype = torch.float32, on_token: OnToken = lambda i, tokens: None,
+                  recorder: GraphRecorder | None = None, fingerprint: str = "") -> Plan:
+    """Write ``batch`` plans for one layout; item i is drawn with its own generator, seeded with seed + i.
 
-    ``lookahead``: tokens of one pass, see ``decode_jacobi``. ``device`` and ``dtype`` are those of the activations.
-    ``recorder``: what records a token's pass to replay it, see ``GraphSession``; the weights must stay where they are.
-    ``on_token``: what it raises ends the run. ``fingerprint``: of the planner's weights, for the plan's origins.
-    Raises GLMImageError when the references' batch is neither 1 nor ``batch``.
+    lookahead: number of tokens tried in one pass, see ``decode_jacobi``; 1 turns this off.
+    device, dtype: those of the activations.
+    on_token: called for every token; an exception that it raises ends decoding.
+    recorder: records the pass of one token so that it can be replayed, see ``GraphSession``. The weights must not move
+    meanwhile.
+    fingerprint: of the planner's weights, for the plan's origins.
+    Raises GLMImageError if the references' batch is neither 1 nor ``batch``.
     """
     if len(layout.prompt_ids) not in (1, batch):
         raise GLMImageError(f"references: the batch must be 1 or {batch}, the number of plans "

@@ -18,11 +18,12 @@ from .prompt import PromptTokenizer
 
 @dataclass(frozen=True)
 class PromptLayout:
-    """What a planner reads, and the grids that it writes after it.
+    """What a planner reads, and the grids that it then writes.
 
-    prompt: what the user wrote. prompt_ids: int64 [1 or B, P], on the CPU. segments: what these P tokens are, in order:
-    a number of text tokens, or the grid of a reference image. grids: rows and columns of each grid in the order of
-    writing, the target last.
+    prompt: what the user wrote.
+    prompt_ids: int64 [1 or B, P], on the CPU.
+    segments: what these P tokens are, in order: a number of text tokens, or the grid of a reference image.
+    grids: rows and columns of each grid in the order of writing, the target last.
     """
 
     prompt: str
@@ -32,11 +33,12 @@ class PromptLayout:
 
     @property
     def new_tokens(self) -> int:
+        """Number of tokens to write, per item."""
         return sum(rows * columns for rows, columns in self.grids)
 
     @property
     def length(self) -> int:
-        """Of prompt and grids together, in tokens."""
+        """Number of tokens of prompt and grids together."""
         return self.prompt_ids.shape[1] + self.new_tokens
 
     @property
@@ -50,16 +52,18 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
                    references: Sequence[Plan] = (), coarse: bool = True) -> PromptLayout:
     """The layout of a prompt for a picture of width x height pixels.
 
-    ``references``: the tokens of reference images, one item for all plans or one a plan.
+    Without references, the prompt names the target grid, then the coarse grid, and the model writes them in reverse
+    order, as in transformers. With references, the prompt is each image's tokens between start and end, then the text,
+    and there is no coarse grid.
 
-    Text to image: told target and coarse grid, the model writes the coarse one first (transformers lists the grids so
-    and walks them backwards). With references: each image's tokens between start and end, then the text, and no coarse
-    grid. ``coarse`` False leaves it out without references too, which the released model was not trained for. Raises
-    GLMImageError on a size that is not accepted, on references of unequal batches, and on tokens outside the codebook.
+    references: the tokens of reference images, each one item for all plans or one item per plan.
+    coarse: False leaves out the coarse grid in any case; the released model was not trained for that.
+    Raises GLMImageError on a size that is not accepted, on references of unequal batches, and on tokens outside the
+    codebook.
     """
-    target, small = plan_grids(width, height, config.coarse_tokens)
-    grids = [target, small] if coarse and not references else [target]
-    text = tokenizer.layout(prompt, grids, config.image_start_token_id)
+    target, coarse_grid = plan_grids(width, height, config.coarse_tokens)
+    grids = [target, coarse_grid] if coarse and not references else [target]
+    text = tokenizer.encode_prompt(prompt, grids, config.image_start_token_id)
     batch = common_batch(references)
     images = [image_ids(config, reference, batch) for reference in references]
     prompt_ids = torch.cat([*images, torch.tensor([text]).expand(batch, -1)], dim=1)
@@ -71,7 +75,7 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
 
 
 def common_batch(references: Sequence[Plan]) -> int:
-    """The batch size that all references have, or 1. Raises GLMImageError when two sizes above 1 differ."""
+    """The batch size that all references have, or 1. Raises GLMImageError if two sizes above 1 differ."""
     batch = max((reference.batch for reference in references), default=1)
     for i, reference in enumerate(references, 1):
         if reference.batch not in (1, batch):
@@ -81,13 +85,14 @@ def common_batch(references: Sequence[Plan]) -> int:
 
 
 def image_ids(config: PlannerConfig, reference: Plan, batch: int) -> Tensor:
-    """Tokens of a reference image between start and end: int64 [batch, rows * columns + 2]."""
+    """Start, tokens of a reference image, end: int64 [batch, rows * columns + 2]. Raises as ``check_codes`` does."""
     reference.check_codes(config.codebook_size)
     start, end = (torch.full((batch, 1), token) for token in (config.image_start_token_id, config.image_end_token_id))
     return torch.cat([start, reference.ids.cpu().flatten(1).expand(batch, -1), end], dim=1)
 
 
 def warn_of_untrained_size(config: PlannerConfig, width: int, height: int) -> None:
+    """Log a message if a side, in pixels, is not one that the model was trained for."""
     smallest, largest = config.trained_sides
     if min(width, height) < smallest or max(width, height) > largest:
         logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest,

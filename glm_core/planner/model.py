@@ -1,4 +1,4 @@
-"""The planner's network: a GLM-4 text model with grouped-query attention, sandwich norms and three-axis partial rotary.
+"""The planner's network: a GLM-4 text model with grouped-query attention, sandwich norms and partial three-axis RoPE.
 
 Layout and arithmetic follow transformers' ``models/glm_image``; parameter names are those of the released checkpoint
 without its outer ``model.`` prefix.
@@ -26,7 +26,8 @@ FUSED = "qkv_proj"
 class PlannerConfig:
     """Values of vision_language_encoder/config.json; the defaults are those that the released file leaves out.
 
-    coarse_tokens: of the coarse grid (``preview_tokens`` in the file). trained_sides: smallest and largest, in pixels.
+    coarse_tokens: about this many tokens are in the coarse grid (``preview_tokens`` in the file).
+    trained_sides: smallest and largest side of the pictures that the model was trained for, in pixels.
     """
 
     hidden_size: int
@@ -54,12 +55,12 @@ class PlannerConfig:
 
     @property
     def pairs(self) -> int:
-        """Number of rotated pairs of each head."""
+        """Number of rotated pairs in each head."""
         return sum(self.mrope_section)
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> PlannerConfig:
-        """Flatten the nested config.json. Raises GLMImageError on a bad value and on rotary sections of another sum."""
+        """Flatten the nested config.json. Raises GLMImageError as ``read_config`` and ``check`` do."""
         text, codebook = section(config, "text_config", source), section(config, "vq_config", source)
         flat = {**config, **text, **section(text, "rope_parameters", source)}
         for name, stored in (("codebook_size", codebook.get("num_embeddings")),
@@ -70,7 +71,7 @@ class PlannerConfig:
         return result
 
     def check(self, source: str) -> None:
-        """Raise GLMImageError where values do not fit each other."""
+        """Raise GLMImageError if values do not fit each other."""
         pairs = int(self.head_size * self.partial_rotary_factor) // 2
         if self.pairs != pairs:
             raise GLMImageError(f"{source}: mrope_section must add up to {pairs} (got {self.mrope_section})")
@@ -88,7 +89,10 @@ class Cache(Protocol):
     """Where a layer's keys and values go, and which of them it attends to."""
 
     def write(self, layer: int, position: Any, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-        """Store k and v [B, kv heads, n, head size] from ``position``; returns what ``attend`` takes after q."""
+        """Store k and v [B, kv heads, n, head size] from ``position`` on (an int, or a tensor [1] in a StaticKVCache).
+
+        Returns what ``attend`` takes after q.
+        """
         ...
 
 
@@ -99,7 +103,7 @@ class KVCache:
         shape = config.num_hidden_layers, batch, config.num_key_value_heads, length, config.head_size
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
-        self.layers = list(zip(self.keys, self.values))  # taken apart once, not for every token
+        self.layers = list(zip(self.keys, self.values))  # split once, not for every token
 
     @staticmethod
     def size_in_bytes(config: PlannerConfig, batch: int, length: int, dtype: torch.dtype) -> int:
@@ -107,9 +111,10 @@ class KVCache:
         return per_token * batch * length * dtype.itemsize
 
     def write(self, layer: int, position: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k and v [B, kv heads, n, head size] from ``position``; return all up to their end.
+        """Store k and v [B, kv heads, n, head size] from ``position`` on.
 
-        A batch of one (the prompt, which all plans share) is stored for every item.
+        Returns all keys and values [B, kv heads, position + n, head size] so far. If B is 1, they are stored for every
+        item of the cache: all plans share the prompt.
         """
         keys, values = self.layers[layer]
         batch, end = k.shape[0], position + k.shape[2]
@@ -119,7 +124,10 @@ class KVCache:
 
 
 class StaticKVCache:
-    """A KVCache for recorded passes of one token: position is a tensor [1], and a mask says what is written."""
+    """A KVCache for recorded passes of one token: the position is a tensor [1], and a mask says what is written.
+
+    layers: keys and values of each layer, [B, kv heads, length, head size].
+    """
 
     def __init__(self, layers: list[tuple[Tensor, Tensor]]):
         self.layers = layers
@@ -127,19 +135,20 @@ class StaticKVCache:
         self.mask = torch.zeros(1, len(self.positions), dtype=torch.bool, device=self.positions.device)
 
     def set_position(self, position: Tensor) -> None:
-        """From now on the last written entry is at this position."""
+        """Let the mask end at this position, which is written next."""
         self.mask.copy_(self.positions <= position)
 
     def write(self, layer: int, position: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Store k and v [B, kv heads, 1, head size] at ``position``; keys, values and mask [1, length]."""
+        """Store k and v [B, kv heads, 1, head size] at ``position`` [1]; returns keys, values and mask [1, length]."""
         keys, values = self.layers[layer]
         return keys.index_copy_(2, position, k), values.index_copy_(2, position, v), self.mask
 
 
-def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [tokens, head size] for positions [3, tokens] on the CPU, as ``rotate`` takes them.
+def rotary_table(positions: Tensor, config: PlannerConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [tokens, head size], as ``rotate`` takes them, for positions [3, tokens] on the CPU.
 
-    Each frequency reads its own axis (mrope_section). The unrotated rest of a head has cosine 1 and sine 0.
+    Each frequency belongs to one of the three axes (mrope_section). The unrotated rest of a head has cosine 1 and
+    sine 0.
     """
     axis = [i for i, pairs in enumerate(config.mrope_section) for _ in range(pairs)]
     exponent = torch.arange(len(axis), dtype=torch.float32) / len(axis)
@@ -150,19 +159,20 @@ def rotary_table(positions: Tensor, config: PlannerConfig, dtype) -> tuple[Tenso
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
-    """Rotate the leading part of x [..., tokens, head size]; pairs are half-split: i goes with i + pairs.
+    """Rotate the first 2 * pairs elements of each head of x [..., tokens, head size]; i is paired with i + pairs.
 
-    cos, sin: [tokens, head size]. In three operations, where separate products and sums take seven.
+    cos, sin: [tokens, head size]. This takes three operations; separate products and sums would take seven.
     """
     a, b, rest = x.split((pairs, pairs, x.shape[-1] - 2 * pairs), dim=-1)
     return torch.addcmul(x * cos, torch.cat((b, a, rest), dim=-1), sin)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Grouped-query attention of q [B, heads, n, d], the last n of k, v [B, kv heads, length, d] → [B, n, heads * d].
+    """Causal grouped-query attention: q [B, heads, n, d] of the last n tokens of k, v [B, kv heads, length, d].
 
-    A whole prompt is causal. Otherwise the query heads that share a kv head become queries of it, so that no key is
-    repeated. ``mask`` [1, length]: which keys a single token attends to, if not all.
+    Returns [B, n, heads * d]. mask: bool [1, length], which keys a single token attends to; None for all.
+    Unless n == length, the query heads that share a kv head become further queries of that head, so that keys and
+    values are not repeated.
     """
     batch, heads, n, d = q.shape
     kv_heads, length = k.shape[1:3]
@@ -177,41 +187,40 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class Attention(nn.Module):
-    """Grouped-query attention. ``fused``: one product gives queries, keys and values, see ``has_plain_qkv``."""
+    """Grouped-query attention. fused: one matrix gives queries, keys and values, see ``has_plain_qkv``."""
 
     def __init__(self, config: PlannerConfig, fused: bool = False, device=None, dtype=None, operations: Any = None):
         super().__init__()
-        self.head_size, self.pairs = config.head_size, config.pairs
-        self.heads = config.num_attention_heads, config.num_key_value_heads
-        inner, kv_inner = config.num_attention_heads * self.head_size, config.num_key_value_heads * self.head_size
+        self.head_size, self.pairs, self.fused = config.head_size, config.pairs, fused
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        hidden, inner, kv_inner = config.hidden_size, self.heads * self.head_size, self.kv_heads * self.head_size
         kw = {"device": device, "dtype": dtype}
-        rows = {FUSED: inner + 2 * kv_inner} if fused else dict(zip(QKV, (inner, kv_inner, kv_inner)))
-        self.projections = tuple(rows)
-        for name, outputs in rows.items():
-            self.add_module(name, operations.Linear(config.hidden_size, outputs, bias=config.attention_bias, **kw))
-        self.o_proj = operations.Linear(inner, config.hidden_size, bias=False, **kw)
         if fused:
+            self.qkv_proj = operations.Linear(hidden, inner + 2 * kv_inner, bias=config.attention_bias, **kw)
             self.register_load_state_dict_pre_hook(fuse_qkv)
+        else:
+            self.q_proj = operations.Linear(hidden, inner, bias=config.attention_bias, **kw)
+            self.k_proj = operations.Linear(hidden, kv_inner, bias=config.attention_bias, **kw)
+            self.v_proj = operations.Linear(hidden, kv_inner, bias=config.attention_bias, **kw)
+        self.o_proj = operations.Linear(inner, hidden, bias=False, **kw)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int,
                 position: int | Tensor) -> Tensor:
-        """x [B, n, hidden], standing from ``position`` of the cache → the same shape; rotary tables [n, head size]."""
-        heads, kv_heads = self.heads
-        parts = [getattr(self, name)(x) for name in self.projections]
-        qkv = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        """x [B, n, hidden] → the same shape. position: of the first token in the cache. rotary: as for the model."""
+        qkv = self.qkv_proj(x) if self.fused else torch.cat((self.q_proj(x), self.k_proj(x), self.v_proj(x)), dim=-1)
         qkv = qkv.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
-        qk, v = qkv.split((heads + kv_heads, kv_heads), dim=1)
-        q, k = rotate(qk, *rotary, self.pairs).split((heads, kv_heads), dim=1)
+        qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
+        q, k = rotate(qk, *rotary, self.pairs).split((self.heads, self.kv_heads), dim=1)
         return self.o_proj(attend(q, *cache.write(layer, position, k, v)))
 
 
 def fuse_qkv(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict, strict: bool,
              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
-    """A load hook: the file's three matrices become one. A missing one is reported by the name that files give it.
+    """A load hook: the file's three matrices become one. A missing one is reported under its name in files.
 
     Fusing copies q, k and v into new memory. With memory-mapped weights that is an extra copy, which loaders avoid.
     """
-    for kind in [name.removeprefix(f"{FUSED}.") for name, _ in module.named_parameters() if name.startswith(FUSED)]:
+    for kind, _ in module.get_submodule(FUSED).named_parameters():  # weight, bias
         names = [f"{prefix}{part}.{kind}" for part in QKV]
         absent = [name for name in names if name not in state_dict]
         missing_keys.extend(absent)
@@ -220,12 +229,12 @@ def fuse_qkv(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, loca
 
 
 def has_plain_qkv(tensors: dict[str, Tensor]) -> bool:
-    """Whether q, k and v can be fused. Quantised matrices cannot, as each has a scale of its own."""
+    """Whether q, k and v can be fused. Quantised matrices cannot, as each has its own scale."""
     return all(name.endswith((".weight", ".bias")) for name in tensors if f".{QKV[0]}." in name)
 
 
 def released_names(module: nn.Module) -> set[str]:
-    """Names of a module's tensors as files have them: q, k and v apart where the module has them fused."""
+    """Names of a module's tensors as files have them: q, k and v are separate there even if the module fuses them."""
     names = set(module.state_dict())
     fused = {name for name in names if FUSED in name}
     return (names - fused) | {name.replace(FUSED, part) for name in fused for part in QKV}
@@ -239,6 +248,7 @@ class MLP(nn.Module):
         self.down_proj = operations.Linear(config.intermediate_size, config.hidden_size, **kw)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, n, hidden] → the same shape."""
         gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
         return self.down_proj(F.silu(gate) * up)
 
@@ -249,9 +259,12 @@ class Layer(nn.Module):
         kw = {"device": device, "dtype": dtype}
         self.self_attn = Attention(config, fused, operations=operations, **kw)
         self.mlp = MLP(config, operations=operations, **kw)
-        norms = [operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw) for _ in range(4)]
-        self.input_layernorm, self.post_self_attn_layernorm, *mlp_norms = norms
-        self.post_attention_layernorm, self.post_mlp_layernorm = mlp_norms
+
+        def norm() -> nn.Module:
+            return operations.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, **kw)
+
+        self.input_layernorm, self.post_self_attn_layernorm = norm(), norm()
+        self.post_attention_layernorm, self.post_mlp_layernorm = norm(), norm()  # both around the MLP
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int,
                 position: int | Tensor) -> Tensor:
@@ -271,7 +284,10 @@ class LanguageModel(nn.Module):
 
 
 class PlannerModel(nn.Module):
-    """Text model and image head. dtype: of the weights; activations have the cache's. fused: see ``Attention``."""
+    """Text model and image head.
+
+    dtype: of the weights; activations have the type of their embeddings. fused: see ``Attention``.
+    """
 
     def __init__(self, config: PlannerConfig, device=None, dtype=None, operations: Any = None, fused: bool = False):
         super().__init__()
@@ -280,19 +296,20 @@ class PlannerModel(nn.Module):
         self.lm_head = operations.Linear(config.hidden_size, config.vision_vocab_size, bias=False,
                                          device=device, dtype=dtype)
 
-    def embed(self, ids: Tensor, device, dtype: torch.dtype) -> Tensor:
+    def embed(self, ids: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
         """Embeddings [..., hidden] of ids [...], looked up on the table's device, then moved to ``device``."""
         table = self.language_model.embed_tokens.weight
         return F.embedding(ids.to(table.device), table).to(device, dtype)
 
-    def code_embeddings(self, device, dtype: torch.dtype) -> Tensor:
-        """[codebook size, hidden]: the first rows of the table."""
+    def code_embeddings(self, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+        """The codebook's embeddings [codebook size, hidden], which are the first rows of the table."""
         return self.language_model.embed_tokens.weight[: self.config.codebook_size].to(device, dtype)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, position: int | Tensor) -> Tensor:
-        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden], which stand from ``position`` of the cache.
+        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden].
 
-        ``rotary``: the tables' rows for these n tokens, [n, head size] or [B, 1, n, head size].
+        position: of the first of these n tokens in the cache, an int or a tensor [1].
+        rotary: cosines and sines of the n tokens, [n, head size] or [B, 1, n, head size].
         """
         text = self.language_model
         for i, layer in enumerate(text.layers):

@@ -9,8 +9,9 @@ from ..geometry import Grid
 def positions(segments: list[int | Grid]) -> Tensor:
     """Positions (time, row, column) of consecutive segments: int64 [3, tokens].
 
-    A number stands for so many tokens of text, which count up on all three axes; a grid keeps the time it starts at,
-    and what follows it starts max(rows, columns) later (transformers, GlmImageModel.get_rope_index).
+    A number stands for that many text tokens, which count up on all three axes. The tokens of a grid all have the time
+    at which it starts; what follows starts max(rows, columns) later.
+    Source: transformers, GlmImageModel.get_rope_index.
     """
     parts, start = [], 0
     for segment in segments:

@@ -7,14 +7,16 @@ from tokenizers import Tokenizer
 
 from ..errors import GLMImageError
 from ..files import parse_json, quote
+from ..geometry import Grid
 
 
 class PromptTokenizer:
-    """The checkpoint's byte-pair encoding, with every control token taken out of reach of the user's text.
+    """The checkpoint's byte-pair encoding, but no text of the user's can become a control token.
 
-    ``tokenizer_json``: text of the checkpoint's tokenizer.json. Without its added tokens a literal ``<|image|>``
-    or ``<sop>`` in a prompt is spelled out like any other text, where the reference takes it as control
-    and fails or is steered by it.
+    A literal ``<|image|>`` or ``<sop>`` in a prompt is encoded like any other text. Upstream takes it for a control
+    token, and then fails or draws something else.
+
+    tokenizer_json: the text of the checkpoint's tokenizer.json. Raises GLMImageError if it lacks a control token.
     """
 
     def __init__(self, tokenizer_json: str):
@@ -40,10 +42,11 @@ class PromptTokenizer:
             raise GLMImageError(f"{source}: ids of its tokenizer must be below vocab_size {size} (got {largest})")
 
     def encode(self, text: str) -> list[int]:
+        """Ids of a text as it is, without control tokens."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def layout(self, prompt: str, grids: list[tuple[int, int]], image_start: int) -> list[int]:
-        """Ids of ``prompt <sop>H W<eop> ... start``; ``grids`` in the reference's order, the target first.
+    def encode_prompt(self, prompt: str, grids: list[Grid], image_start: int) -> list[int]:
+        """Ids of ``prompt <sop>ROWS COLUMNS<eop> ... image_start``; ``grids`` in upstream's order, the target first.
 
         Source: transformers, GlmImageProcessor.prepare_inputs_layout.
         """
@@ -54,7 +57,7 @@ class PromptTokenizer:
 
 
 def control_tokens(data: dict) -> dict[str, int]:
-    """Ids of the added tokens. Raises GLMImageError where they are no list of texts and ids."""
+    """Ids of the added tokens. Raises GLMImageError if they are no list of texts and ids."""
     tokens = data.get("added_tokens") or []
     is_list = isinstance(tokens, list) and all(isinstance(token, dict) for token in tokens)
     if not is_list or not all(isinstance(token.get("content"), str) and is_id(token.get("id")) for token in tokens):

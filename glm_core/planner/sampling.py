@@ -10,7 +10,7 @@ from ..errors import GLMImageError
 
 
 def setting(default: float | int, least: float | int, most: float | int, step: float | int, help: str) -> Any:
-    """A field of Sampling with the range that the node's widget, the command line's option and the check share."""
+    """A field of Sampling. The node's widget, the command line's option and the check all use this range."""
     return field(default=default, metadata={"least": least, "most": most, "step": step, "help": help})
 
 
@@ -18,8 +18,8 @@ def setting(default: float | int, least: float | int, most: float | int, step: f
 class Sampling:
     """How a token is drawn; the defaults are those of the released generation_config.json.
 
-    top_k at or above the codebook size keeps every token; top_k = 1 is greedy.
-    Raises GLMImageError when a value is out of its range.
+    A top_k of the codebook size or more keeps every token; top_k = 1 is greedy.
+    Raises GLMImageError if a value is out of its range.
     """
 
     temperature: float = setting(0.9, 0.05, 2.0, 0.05,
@@ -31,15 +31,15 @@ class Sampling:
                          "Sample from this many of the most likely tokens. 1 always takes the most likely one; 16384 "
                          "keeps all.")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for entry in fields(self):
             value, least, most = getattr(self, entry.name), entry.metadata["least"], entry.metadata["most"]
             if not least <= value <= most:
                 raise GLMImageError(f"{entry.name} must be from {least} to {most} (got {value})")
 
 
-def seeded_generators(seed: int, batch: int, device) -> list[torch.Generator]:
-    """One generator an item, seeded with seed + i, so that an item does not depend on its batch mates."""
+def seeded_generators(seed: int, batch: int, device: torch.device | str) -> list[torch.Generator]:
+    """One generator per item, seeded with seed + i, so that an item does not depend on the others in its batch."""
     return [torch.Generator(device).manual_seed((seed + i) % 2**64) for i in range(batch)]
 
 
@@ -52,7 +52,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Logits [..., V] with all but the nucleus at -inf: the fewest most likely tokens whose probabilities reach p."""
+    """Logits [..., V] with all but the nucleus at -inf: the fewest most likely tokens whose probabilities sum to p."""
     if p >= 1:
         return logits
     ordered, order = logits.sort(descending=True)
@@ -66,7 +66,8 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 def draw_sampling_noise(generators: list[torch.Generator], codebook_size: int, sampling: Sampling) -> Tensor | None:
     """Exp(1) noise that decides one token of every item: float32 [B, codebook size], each row from its own generator.
 
-    A call draws the same numbers however the tokens before were decoded. Greedy sampling needs none.
+    How many numbers it draws does not depend on how earlier tokens were decoded. None for greedy sampling, which needs
+    no noise.
     """
     if sampling.top_k == 1:
         return None
@@ -77,7 +78,10 @@ def draw_sampling_noise(generators: list[torch.Generator], codebook_size: int, s
 
 
 def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
-    """Index [...] of the highest score [..., V] inside the nucleus of probabilities [..., V], found without sorting."""
+    """Index [...] of the highest score [..., V] inside the nucleus of probabilities [..., V], found without sorting.
+
+    Scores are at least 0. Each round rules out the candidates that lie outside the nucleus.
+    """
     while True:
         best = score.argmax(-1, keepdim=True)
         is_likelier = probabilities > probabilities.gather(-1, best)
@@ -90,9 +94,9 @@ def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
 def sample(logits: Tensor, sampling: Sampling, noise: Tensor | None) -> Tensor:
     """Ids [...] from logits [..., V] and noise [..., V] of ``draw_sampling_noise``.
 
-    argmax(p / Exp(1)) draws from p (Gumbel-max trick, as in gpt-fast). A tiny difference of the logits then changes a
-    token only at a near tie, which keeps plans the same over batch sizes and programs. Off the CPU the nucleus is found
-    by sorting, since the search without sorting reads a number back in every round.
+    argmax(p / Exp(1)) draws from p (the Gumbel-max trick, as in gpt-fast). A tiny difference in the logits then changes
+    a token only at a near tie, so plans stay the same across batch sizes and hosts. On a GPU the nucleus is found by
+    sorting, because the search without sorting would wait for the device in every round.
     """
     if sampling.top_k == 1 or noise is None:
         return logits.argmax(-1)

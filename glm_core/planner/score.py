@@ -1,8 +1,9 @@
-"""How likely given tokens are: one differentiable pass over prompt and tokens, for training and for choosing plans."""
+"""How likely the tokens of a plan are: one differentiable pass over prompt and tokens, to train or to rank plans."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -16,27 +17,30 @@ from .positions import positions
 
 
 class NoCache:
-    """Takes the place of a KV cache where a whole sequence is run at once and must stay differentiable."""
+    """Stands in for a KV cache when a whole sequence is run at once and must stay differentiable."""
 
     @staticmethod
     def write(layer: int, position: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """k and v [B, kv heads, n, head size] as they are."""
         return k, v
 
 
 def batched_rotary(layouts: Sequence[PromptLayout], length: int, config: PlannerConfig,
                    dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Tables [B, 1, length, head size]: each item's own positions, with zeros behind its end."""
+    """Cosines and sines [B, 1, length, head size] of each item's own positions; after its end, those of position 0."""
     tables = [positions([*layout.segments, *layout.grids]) for layout in layouts]
+    # a table has one position more than the model reads: its last token is only written
     padded = torch.stack([F.pad(table, (0, length + 1 - table.shape[1]))[:, :length] for table in tables], dim=1)
     cos, sin = rotary_table(padded.flatten(1), config, dtype)
     return cos.view(len(layouts), 1, length, -1), sin.view(len(layouts), 1, length, -1)
 
 
 def token_logits(model: PlannerModel, layouts: Sequence[PromptLayout], tokens: Tensor,
-                 device: torch.device | str = "cpu", dtype=torch.float32) -> Tensor:
+                 device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """Logits [B, n, V] for tokens [B, n] in the order of writing, each given its prompt and the tokens before it.
 
-    One layout an item, with a prompt of its own ([1, P]); shorter rows are padded at the end, which nothing attends to.
+    layouts: one per item, whose prompt is [1, P]. Shorter rows are padded at the end, where nothing attends to them.
+    tokens: int64, on the CPU. device, dtype: those of the activations.
     """
     n = tokens.shape[1]
     prompts = [layout.prompt_ids[0] for layout in layouts]
@@ -58,11 +62,12 @@ def written_tokens(plan: Plan) -> Tensor:
 
 
 def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.device | str = "cpu",
-          dtype=torch.float32) -> Tensor:
+          dtype: torch.dtype = torch.float32) -> Tensor:
     """Log-probabilities, float32 [B, n], of a plan's tokens in the order of writing, as Plan.log_probs holds them.
 
-    Of the full softmax over the codebook at temperature 1, before top-k and top-p. Differentiable unless the caller
-    turns gradients off. Raises GLMImageError on a plan of other grids or of another batch than the layout's.
+    From the full softmax over the codebook at temperature 1, before top-k and top-p. Differentiable unless the caller
+    turns gradients off. device, dtype: those of the activations.
+    Raises GLMImageError if the plan's grids or batch size are not those of the layout.
     """
     grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
     if grids != layout.grids:
@@ -71,7 +76,7 @@ def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.d
         raise GLMImageError(f"references: the batch must be 1 or {plan.batch}, the number of plans "
                             f"(got {len(layout.prompt_ids)})")
     prompts = layout.prompt_ids.expand(plan.batch, -1)
-    layouts = [PromptLayout(layout.prompt, prompt[None], layout.segments, layout.grids) for prompt in prompts]
+    layouts = [replace(layout, prompt_ids=prompt[None]) for prompt in prompts]
     tokens = written_tokens(plan).to(device)
     logits = token_logits(model, layouts, tokens.cpu(), device, dtype)[..., : model.config.codebook_size].float()
     return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]

@@ -1,4 +1,4 @@
-"""A planner's decode session: the prompt is run once, then token after token, over one static KV cache."""
+"""A planner's decode session: the prompt is run once, then token after token, with one KV cache of fixed size."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .layout import PromptLayout
 from .model import KVCache, PlannerConfig, PlannerModel, StaticKVCache, rotary_table
 from .positions import positions
 
-GraphRecorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a pass; what it returns replays it
+GraphRecorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a pass and returns what replays it
 
 
 @dataclass(frozen=True)
 class DecodeSession:
-    """A model, the cache that it fills for one layout, and the tables it reads.
+    """A model, the cache that it fills for one layout, and the tables that it reads.
 
-    rotary: cosines and sines [tokens, head size] of all tokens. code_embeddings: [codebook size, hidden]. Written
-    tokens are looked up there, so that the table of the whole vocabulary, ten times as large, is not touched between
-    one token and the next and need not be on the device.
+    rotary: cosines and sines [tokens, head size] of all tokens.
+    code_embeddings: [codebook size, hidden]. Written tokens are looked up here, not in the table of the whole
+    vocabulary, which is ten times as large and need not be on the device.
     """
 
     model: PlannerModel
@@ -32,32 +32,34 @@ class DecodeSession:
     code_embeddings: Tensor
 
     @classmethod
-    def start(cls, model: PlannerModel, layout: PromptLayout, batch: int, device, dtype: torch.dtype) -> DecodeSession:
+    def start(cls, model: PlannerModel, layout: PromptLayout, batch: int, device: torch.device | str,
+              dtype: torch.dtype) -> DecodeSession:
+        """A session for ``batch`` plans of the layout, its prompt not yet run. device, dtype: those of activations."""
         cos, sin = rotary_table(positions([*layout.segments, *layout.grids]), model.config, dtype)
         cache = KVCache(model.config, batch, layout.length, device, dtype)
         return cls(model, (cos.to(device), sin.to(device)), cache, model.code_embeddings(device, dtype))
 
     def prefill(self, prompt_ids: Tensor) -> Tensor:
-        """Run the prompt [1 or B, P] through the model once; logits [1 or B, V] for the first new token."""
+        """Run the prompt, int64 [1 or B, P], through the model; returns logits [1 or B, V] for the first new token."""
         x = self.model.embed(prompt_ids, self.code_embeddings.device, self.code_embeddings.dtype)
         return self.model.lm_head(self.hidden(x, 0)[:, -1])
 
     def decode(self, ids: Tensor, position: int) -> Tensor:
-        """Logits [B, n, V] for what follows each of ids [B, n], which stand from ``position`` of the cache."""
+        """Logits [B, n, V] for the token after each of ids [B, n], the first of which is at ``position``."""
         return self.model.lm_head(self.hidden(F.embedding(ids, self.code_embeddings), position))
 
     def hidden(self, x: Tensor, position: int) -> Tensor:
-        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden] that stand from ``position``."""
+        """Hidden states [B, n, hidden] of embeddings x [B, n, hidden], the first of which is at ``position``."""
         cos, sin = (table[position : position + x.shape[1]] for table in self.rotary)
         return self.model(x, (cos, sin), self.cache, position)
 
 
 @dataclass(frozen=True)
 class GraphSession(DecodeSession):
-    """A session whose pass of one token is recorded once, then replayed without Python and single kernel launches.
+    """A session whose pass of one token is recorded once, then replayed without Python or separate kernel launches.
 
     All that changes from token to token is in tensors: ids [B, 1] (the token), position [1], and the cache's mask. So
-    is the result, logits [B, 1, V], which the following pass overwrites.
+    is the result, logits [B, 1, V], which the next pass overwrites.
     """
 
     ids: Tensor
@@ -67,8 +69,10 @@ class GraphSession(DecodeSession):
 
     @classmethod
     def record(cls, session: DecodeSession, first: int, recorder: GraphRecorder) -> GraphSession:
-        """``first``: position of the first new token. Recording may run the pass, which then writes the cache there;
-        the first token overwrites that."""
+        """``session`` with its pass of one token recorded. ``first``: position of the first new token.
+
+        Recording may run the pass and thereby write the cache at ``first``; the first new token overwrites that.
+        """
         model, embeddings = session.model, session.code_embeddings
         ids = torch.zeros(session.cache.keys.shape[1], 1, dtype=torch.int64, device=embeddings.device)
         position = torch.full((1,), first, device=embeddings.device)
@@ -85,6 +89,7 @@ class GraphSession(DecodeSession):
         return cls(model, session.rotary, session.cache, embeddings, ids, position, logits, recorder(decode_one_token))
 
     def decode(self, ids: Tensor, position: int) -> Tensor:
+        """As in DecodeSession; a single token replays the recording."""
         if ids.shape[1] > 1:
             return super().decode(ids, position)
         self.ids.copy_(ids)
@@ -94,8 +99,11 @@ class GraphSession(DecodeSession):
 
 
 def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, lookahead: int, dtype: torch.dtype) -> int:
-    """Peak bytes of a session beyond the weights: KV cache + code embeddings + the larger of the prompt's activations
-    (at most in the feed-forward) and the logits while sorting."""
+    """Peak bytes of a session beyond the weights.
+
+    KV cache + code embeddings + the larger of the prompt's activations in the feed-forward and the logits while they
+    are sorted. dtype: of the activations.
+    """
     cache = KVCache.size_in_bytes(config, batch, layout.length, dtype)
     embeddings = config.codebook_size * config.hidden_size * dtype.itemsize
     prompt = layout.prompt_ids.numel() * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
@@ -104,23 +112,23 @@ def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, looka
 
 
 def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """A GraphRecorder for CUDA. The first pass is not recorded, since libraries initialise themselves in it.
+    """A GraphRecorder for CUDA. The first pass is not recorded, because libraries initialise themselves in it.
 
     "thread_local": CUDA calls of other threads do not break the capture. ComfyUI 0.33 records blocks of its own text
     models in this way (comfy/model_prefetch.py).
     """
-    aside, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    side_stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    side_stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side_stream):
         step()
-        with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=side_stream, capture_error_mode="thread_local"):
             step()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(side_stream)
     return graph.replay
 
 
 def record_cuda_graph_if_possible(step: Callable[[], None]) -> Callable[[], None]:
-    """``record_cuda_graph``; where a library or too little memory prevents that, a warning and the pass itself."""
+    """``record_cuda_graph``; if a library or lack of memory prevents that, a warning, and the pass as it is."""
     try:
         return record_cuda_graph(step)
     except RuntimeError as error:

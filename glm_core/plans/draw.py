@@ -7,14 +7,15 @@ from .plan import DROPPED
 
 
 def colours(ids: Tensor) -> Tensor:
-    """A fixed colour for every id, float32 [..., 3] in 0...1; DROPPED is black.
+    """Ids [...] → a fixed colour for each, float32 [..., 3] in 0...1; DROPPED is black.
 
-    Hues lie a golden angle apart, saturation and value other irrational steps, so that neighbouring ids differ.
+    From one id to the next the hue turns by the golden angle, and saturation and value move by other irrational steps,
+    so that neighbouring ids look different.
     """
     hue, saturation, value = (ids.double() * step % 1 for step in (0.6180339887, 0.7548776662, 0.5698402910))
     saturation, value = 0.35 + 0.5 * saturation, 0.45 + 0.5 * value
     channel = (torch.tensor([5.0, 3.0, 1.0], dtype=torch.float64, device=ids.device) + 6 * hue[..., None]) % 6
-    shade = torch.minimum(channel, 4 - channel).clamp(0, 1)  # the usual HSV to RGB, all sectors at once
+    shade = torch.minimum(channel, 4 - channel).clamp(0, 1)  # HSV to RGB without a case for each sector of the hue
     rgb = value[..., None] * (1 - saturation[..., None] * shade)
     return (rgb * (ids != DROPPED)[..., None]).float()
 

@@ -1,4 +1,4 @@
-"""Where an item of a plan comes from, and its form in a file's metadata."""
+"""Where an item of a plan comes from, and how a file's metadata say so."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..files import parse_value, quote
 class Drawn:
     """A planner wrote the item.
 
-    prompt: what the user wrote. seed: the item's own. size: width and height of the target in pixels.
-    sampling: the planner's sampling settings by name, {} where unknown. planner: fingerprint of its weights, "" where
-    unknown.
+    prompt: what the user wrote. seed: the item's own. size: width and height of the picture in pixels.
+    sampling: the planner's sampling settings by name; {} if unknown.
+    planner: fingerprint of its weights; "" if unknown.
     """
 
     prompt: str
@@ -35,7 +35,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Edited:
-    """An operation made the item of others. sources: origins of these, as far as they are known."""
+    """An operation made the item from others. sources: their origins, as far as they are known."""
 
     operation: str
     sources: tuple[Origin, ...] = ()
@@ -58,7 +58,7 @@ def to_dict(origin: Origin) -> dict[str, Any]:
 
 
 def from_json(text: str, source: str) -> tuple[Origin, ...]:
-    """What ``to_json`` wrote. Raises GLMImageError naming ``source`` on anything else."""
+    """Inverse of ``to_json``. Raises GLMImageError, naming ``source``, on any other text."""
     values = parse_value(text, f"{source}: its origins")
     try:
         return tuple(from_dict(origin) for origin in values)

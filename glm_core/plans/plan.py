@@ -1,4 +1,4 @@
-"""A batch of token grids, with where each comes from, and its file."""
+"""A batch of token grids with their origins, and the file that holds it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..files import quote, read_tensors
 from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS, check_size
 from .origin import Drawn, Edited, Origin, Read, from_json, to_json
 
-DROPPED = -1  # an id in the prior map that stands for "no plan here"
-COARSE_TENSOR = "preview"  # its name in plan files since 0.1
+DROPPED = -1  # in the prior map: no plan here; in a grid that is still being written: no token yet
+COARSE_TENSOR = "preview"  # the coarse grid's name in plan files
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A batch of token grids, one item a picture.
+    """A batch of token grids, one item per picture.
 
     ids: int64 [B, h, w], the target grid, h = height / 32 and w = width / 32.
-    coarse: int64 [B, h', w'], the small grid that fixes the layout and is written first, where there is one.
-    origins: where each item comes from, one an item; () where nothing is known.
-    log_probs: float32 [B, n], of every token in the order of writing (coarse grid, then target), of the full softmax at
-    temperature 1; None where nobody computed them.
+    coarse: int64 [B, h', w'], the small grid that fixes the layout and is written first; None if there is none.
+    origins: where each item comes from, one per item; () if nothing is known.
+    log_probs: float32 [B, n], of every token in the order of writing (coarse grid, then target), from the full softmax
+    at temperature 1; None if nobody computed them.
 
     The contract:
 
@@ -36,10 +36,10 @@ class Plan:
       or permuting tokens does not mirror the picture.
     - An operation says what becomes of origins, coarse grid and log-probabilities. What no longer holds is dropped; see
       ``edited``.
-    - Where a plan meets another batch (latents, references, masks), sizes of 1 or equal sizes are accepted, all else is
-      an error.
+    - Where a plan meets another batch (latents, references, masks), a size of 1 or an equal size is accepted. Anything
+      else is an error.
 
-    Raises GLMImageError when a tensor has another shape or type, or when the parts have different batch sizes.
+    Raises GLMImageError if a tensor has another shape or type, or if the parts have different batch sizes.
     """
 
     ids: Tensor
@@ -47,7 +47,7 @@ class Plan:
     origins: tuple[Origin, ...] = ()
     log_probs: Tensor | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_grid("ids", self.ids)
         if self.coarse is not None:
             check_grid("coarse grid", self.coarse)
@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Of an item: those of the coarse grid and of the target."""
+        """Number of tokens per item, in coarse grid and target together."""
         return self.ids[0].numel() + (0 if self.coarse is None else self.coarse[0].numel())
 
     def grid(self, name: str) -> Tensor:
@@ -93,17 +93,17 @@ class Plan:
             return self.coarse
         return self.ids
 
-    def to(self, device) -> Plan:
-        """The same plan with its tensors on ``device``; all else is kept."""
+    def to(self, device: torch.device | str) -> Plan:
+        """The same plan with its tensors on ``device``; everything else is kept."""
         moved = {name: None if tensor is None else tensor.to(device)
                  for name, tensor in (("ids", self.ids), ("coarse", self.coarse), ("log_probs", self.log_probs))}
         return replace(self, **moved)
 
     def edited(self, operation: str, ids: Tensor, coarse: Tensor | None = None) -> Plan:
-        """A plan of ids [B, h, w] that ``operation`` (its name) made of this one's items, item for item.
+        """The plan that an operation, named ``operation``, made from this one: item i of ids [B, h, w] from item i.
 
-        Origins become Edited. The coarse grid is dropped unless the operation gives a new one; log-probabilities are
-        always dropped.
+        Origins become Edited. The coarse grid is dropped unless the operation gives a new one, int64 [B, h', w'].
+        Log-probabilities are always dropped.
         """
         sources = [(origin,) for origin in self.origins] or [()] * self.batch
         return Plan(ids, coarse, tuple(Edited(operation, source) for source in sources))
@@ -115,13 +115,14 @@ class Plan:
             raise GLMImageError(f"plan: ids must be from 0 to {codebook_size - 1} (got {low if low < 0 else high})")
 
     def save(self, path: str | os.PathLike) -> None:
+        """Write a safetensors file: the tensors, and the origins as JSON in its metadata."""
         tensors = {"ids": self.ids, COARSE_TENSOR: self.coarse, "log_probs": self.log_probs}
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items() if tensor is not None}, path,
                   metadata={"origins": to_json(self.origins)})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Plan:
-        """Read what ``save`` wrote, here or in 0.1. Raises GLMImageError when the file is not a plan."""
+        """Read what ``save`` wrote, in this version or in 0.1. Raises GLMImageError if the file is not a plan."""
         source = f"plan file {path}"
         tensors, metadata = read_tensors(path, source)
         if "ids" not in tensors:
@@ -145,7 +146,7 @@ def check_grid(name: str, grid: Tensor) -> None:
 
 
 def normal_tensor(tensor: Tensor | None) -> Tensor | None:
-    """A copy outside inference mode where ``tensor`` was made inside it."""
+    """``tensor``, or a copy that can be trained on if it was made in inference mode."""
     if tensor is None or not tensor.is_inference():
         return tensor
     with torch.inference_mode(False):
@@ -153,9 +154,9 @@ def normal_tensor(tensor: Tensor | None) -> Tensor | None:
 
 
 def old_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Origin, ...]:
-    """Of a file of 0.1, which has one prompt, one seed and one source size for all items.
+    """Origins from a file of version 0.1, which has one prompt, one seed and one source size for all items.
 
-    Raises GLMImageError where these are no numbers.
+    Raises GLMImageError if these are not numbers.
     """
     try:
         if "source" in metadata:
@@ -172,7 +173,7 @@ def old_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Orig
 def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
     """Spread token ids [B, h, w] over latent pixels: [B, 1, H/8, W/8], one id per latent pixel.
 
-    Raises GLMImageError when plan and latent are of different sizes.
+    Raises GLMImageError if plan and latent are of different sizes.
     """
     expected = ids.shape[1] * TOKEN_LATENTS, ids.shape[2] * TOKEN_LATENTS
     if (latent_height, latent_width) != expected:

@@ -1,4 +1,4 @@
-"""The vision tower and its codebook: a plain ViT, whose features are matched to 16384 directions.
+"""The vision tower and its codebook: a plain ViT, whose features are matched to the nearest of 16384 directions.
 
 Arithmetic follows transformers' ``models/glm_image`` (GlmImageVisionModel, GlmImageVQVAE); parameter names are the
 released ones without the outer ``model.``.
@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from ..config import check_at_most, read_config, section
 from ..errors import GLMImageError
-from ..geometry import LONGEST, SHORTEST
+from ..geometry import LONGEST_SIDE, SHORTEST_SIDE
 
 MOST_SIDE = 16384  # pixels
 
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """vision_config and vq_config of vision_language_encoder/config.json; what the released file omits has a default.
+    """vision_config and vq_config of vision_language_encoder/config.json; the released file leaves out the defaults.
 
-    shortest_side, longest_side: the range that the sides of images are brought into, in pixels.
+    shortest_side, longest_side: see ``reference_size``, in pixels.
     """
 
     hidden_size: int
@@ -38,8 +38,8 @@ class VisionConfig:
     image_size: int = 2048
     layer_norm_eps: float = 1e-6
     attention_bias: bool = True
-    shortest_side: int = SHORTEST
-    longest_side: int = LONGEST
+    shortest_side: int = SHORTEST_SIDE
+    longest_side: int = LONGEST_SIDE
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> VisionConfig:
@@ -69,8 +69,8 @@ class Embeddings(nn.Module):
         self.side = config.image_size // config.patch_size
         self.position_embedding = operations.Embedding(self.side**2, config.hidden_size, device=device, dtype=dtype)
 
-    def forward(self, rows: int, columns: int, device, dtype) -> Tensor:
-        """[1, rows * columns, hidden], sampled in float32 whatever the weights are."""
+    def forward(self, rows: int, columns: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """[1, rows * columns, hidden] in ``dtype``, sampled in float32 whatever the type of the weights."""
         table = self.position_embedding(torch.arange(self.side**2, device=device), out_dtype=torch.float32)
         table = rearrange(table, "(h w) c -> 1 c h w", h=self.side)
         y, x = patch_centres(rows, device), patch_centres(columns, device)
@@ -79,8 +79,8 @@ class Embeddings(nn.Module):
         return rearrange(sampled, "b c h w -> b (h w) c").to(dtype)
 
 
-def patch_centres(patches: int, device) -> Tensor:
-    """Of a row of patches that spans -1...1: float32 [patches]."""
+def patch_centres(patches: int, device: torch.device) -> Tensor:
+    """Centres of a row of patches that spans -1...1: float32 [patches]."""
     return (torch.arange(patches, device=device, dtype=torch.float32) + 0.5) / patches * 2 - 1
 
 
@@ -105,6 +105,7 @@ class MLP(nn.Module):
         self.fc2 = operations.Linear(config.intermediate_size, config.hidden_size, device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, n, hidden] → the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
@@ -124,7 +125,7 @@ class Block(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """A ViT without final norm, rotary positions or merging of patches."""
+    """A ViT without a final norm, rotary positions or patch merging."""
 
     def __init__(self, config: VisionConfig, device=None, dtype=None, operations: Any = None):
         super().__init__()
@@ -149,9 +150,9 @@ class Codebook(nn.Module):
         self.embedding = operations.Embedding(config.num_embeddings, config.embed_dim, device=device, dtype=dtype)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [B, n, embed_dim] → for each the id of the nearest direction, int64 [B, n].
+        """Features [B, n, embed_dim] → the id of the nearest direction for each, int64 [B, n].
 
-        Always in float32: in bfloat16 distances tie, and ids differ.
+        Always in float32: in bfloat16 distances tie, and the ids come out different.
         """
         ids = torch.arange(self.embedding.num_embeddings, device=features.device)
         codes = F.normalize(self.embedding(ids, out_dtype=torch.float32), dim=-1)

@@ -1,4 +1,4 @@
-"""Images → plans: the token grids that the vision tower reads off them."""
+"""Images → plans: the token grids that the vision tower reads from them."""
 
 import torch
 from einops import rearrange
@@ -12,10 +12,10 @@ from .model import SemanticVQ, VisionConfig
 
 
 def encoder_pixels(image: Tensor, config: VisionConfig) -> Tensor:
-    """Images [B, H, W, channels] in 0...1 → what the tower sees: [B, 3, h, w] in -1...1, where h and w are half of
-    ``reference_size``. Raises GLMImageError when the image has a size or number of channels that is not accepted.
+    """Images [B, H, W, channels] in 0...1 → what the tower sees: [B, 3, h, w] in -1...1, half of ``reference_size``.
 
-    Bicubic in 8 bits as transformers' Pillow back-end; its torchvision back-end differs by up to 2/255.
+    Bicubic in 8 bits, like transformers' Pillow back-end; its torchvision back-end differs by up to 2/255.
+    Raises GLMImageError if the image has a size or number of channels that is not accepted.
     """
     width, height = reference_size(image.shape[2], image.shape[1], config.shortest_side, config.longest_side)
     resized = resize(to_rgb(image), width // 2, height // 2, Image.Resampling.BICUBIC)
@@ -23,8 +23,9 @@ def encoder_pixels(image: Tensor, config: VisionConfig) -> Tensor:
 
 
 @torch.inference_mode()
-def tokenize(model: SemanticVQ, image: Tensor, device: torch.device | str = "cpu", dtype=torch.float32) -> Plan:
-    """The tokens of images [B, H, W, channels] in 0...1: a plan of B items, of the images' ``reference_size``.
+def tokenize(model: SemanticVQ, image: Tensor, device: torch.device | str = "cpu",
+             dtype: torch.dtype = torch.float32) -> Plan:
+    """The tokens of images [B, H, W, channels] in 0...1: a plan of B items, at the images' ``reference_size``.
 
     device, dtype: those of the activations. Raises GLMImageError as ``encoder_pixels`` does.
     """

@@ -17,7 +17,7 @@ from glm_core.checkpoint import (
     fill,
     fingerprint,
     locate,
-    read_config_alone,
+    read_config_only,
     read_part,
 )
 from glm_core.checkpoint.read import TOKENIZER_TENSOR
@@ -201,9 +201,9 @@ def test_all_missing_tensors_are_counted(released):
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.title)
 def test_config_alone_is_the_config_of_the_part(released, converted, part, tmp_path):
     for path in (locate(released, part), locate(converted, part)):
-        assert read_config_alone(path, part) == read_part(path, part).config
+        assert read_config_only(path, part) == read_part(path, part).config
     save_file(load_file(converted / part.file), tmp_path / "bare.safetensors")
-    assert read_config_alone(tmp_path / "bare.safetensors", part) == {}
+    assert read_config_only(tmp_path / "bare.safetensors", part) == {}
 
 
 def test_locate_prefers_the_file_then_the_formats_in_order_then_the_folder(tmp_path):

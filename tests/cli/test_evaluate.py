@@ -1,4 +1,4 @@
-"""evaluate, by the command line."""
+"""The evaluate command."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_figures_and_sheet_of_a_tiny_checkpoint(model, tmp_path, capsys):
 
 
 @needs_ocr
-def test_all_settings_are_written(model, tmp_path):
+def test_the_json_file_holds_all_settings(model, tmp_path):
     prompts = write_lines(tmp_path / "a.jsonl", SIGN)
     options = {"temperature": 1.5, "top_p": 0.5, "top_k": 100, "look_ahead": 4, "guidance": 2.0, "seed": 3, "limit": 1,
                "without": "preview", "device": "cpu"}
@@ -53,12 +53,13 @@ def test_all_settings_are_written(model, tmp_path):
 
 
 @needs_ocr
-def test_without_a_component_other_pictures_are_drawn(model, tmp_path, capsys):
+def test_each_ablation_draws_other_pictures(model, tmp_path, capsys):
     prompts = write_lines(tmp_path / "a.jsonl", SIGN, {"prompt": "b 'sign'", "texts": ["sign"]})
     pictures = {}
-    for part in (None, *ABLATIONS):
-        assert evaluate(model, prompts, "--sheet", tmp_path / "a.png", *(["--without", part] if part else [])) == 0
-        pictures[part] = (tmp_path / "a.png").read_bytes()
+    for ablation in (None, *ABLATIONS):
+        options = ["--without", ablation] if ablation else []
+        assert evaluate(model, prompts, "--sheet", tmp_path / "a.png", *options) == 0
+        pictures[ablation] = (tmp_path / "a.png").read_bytes()
     assert len(set(pictures.values())) == 4
     assert "plans shape accuracy" in capsys.readouterr().out
 
@@ -79,12 +80,12 @@ def test_drawing_settings_change_the_pictures(model, tmp_path, options):
     (("--model", "nowhere"), "model folder nowhere"),
 ])
 @needs_ocr
-def test_bad_options_end_with_one_line(model, tmp_path, capsys, options, message):
+def test_bad_options_end_with_one_line_and_an_exit_code(model, tmp_path, capsys, options, message):
     assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN), *options) == 1
     assert message in error_line(capsys)
 
 
-def test_a_missing_reader_is_told_before_anything_is_drawn(model, tmp_path, capsys, monkeypatch):
+def test_a_missing_ocr_package_is_reported_before_anything_is_drawn(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ocr, "find_spec", lambda name: None)
     assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN)) == 1
     assert capsys.readouterr().err == "error: evaluate: rapidocr is not installed; pip install rapidocr onnxruntime\n"

@@ -21,6 +21,7 @@ def model(tmp_path_factory):
 
 
 def generate(model, out, *options):
+    """Exit code of ``generate`` for a picture of 96 x 64 pixels in two steps."""
     return run("generate", "--model", model, "--prompt", "a 'sign'", "--width", 96, "--height", 64, "--steps", 2,
                "--out", out, *options)
 
@@ -38,7 +39,7 @@ def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
     assert "a-1.png: 96x64" in printed.out and "plan:" in printed.err and "draw:" in printed.err
 
 
-def test_every_prompt_is_drawn_as_if_it_were_alone(model, tmp_path, capsys):
+def test_each_of_several_prompts_is_drawn_as_if_it_were_the_only_one(model, tmp_path, capsys):
     assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--sheet", tmp_path / "sheet.png") == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split("/")[-1] for line in printed] == [
@@ -50,8 +51,8 @@ def test_every_prompt_is_drawn_as_if_it_were_alone(model, tmp_path, capsys):
     assert Image.open(tmp_path / "sheet.png").width > 2 * 256
 
 
-def test_prompt_j_has_the_seeds_that_follow_those_of_prompt_j_minus_1(model, tmp_path):
-    """Prompt 1 of a command with batches of 2 is what its own command draws with seed + 2: plan and noise."""
+def test_the_seeds_of_a_prompt_follow_those_of_the_prompt_before(model, tmp_path):
+    """In a command with batches of 2, prompt 1 is drawn as a command of its own draws it with seed + 2."""
     assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--batch", 2, "--seed", 5) == 0
     assert run("generate", "--model", model, "--prompt", "another 'sign'", "--width", 96, "--height", 64, "--steps", 2,
                "--seed", 7, "--batch", 2, "--out", tmp_path / "alone.png") == 0
@@ -60,12 +61,12 @@ def test_prompt_j_has_the_seeds_that_follow_those_of_prompt_j_minus_1(model, tmp
         assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
-def test_a_file_of_one_plan_is_refused_for_two_prompts(model, tmp_path, capsys):
+def test_an_option_for_one_plan_is_refused_with_two_prompts(model, tmp_path, capsys):
     assert generate(model, tmp_path / "a.png", "--prompt", "another", "--plan-out", tmp_path / "plan.safetensors") == 1
     assert "--plan-out takes exactly one --prompt (got 2)" in capsys.readouterr().err
 
 
-def test_sides_are_those_the_model_was_trained_for(model, tmp_path):
+def test_the_default_side_is_one_that_the_model_was_trained_for(model, tmp_path):
     assert default_side(model) == 1024
     config = model / "vision_language_encoder" / "config.json"
     copy = shutil.copytree(model, tmp_path / "small")
@@ -79,9 +80,8 @@ def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
     assert generate(model, tmp_path / "a.png", "--seed", 3, "--plan-out", plan, "--latent-out", first) == 0
     noise = torch.randn(1, 16, 8, 12, generator=torch.Generator().manual_seed(3))
     save_file({"noise": noise}, tmp_path / "noise.safetensors")
-    assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--noise-in",
-                    tmp_path / "noise.safetensors",
-                    "--latent-out", second) == 0
+    assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--latent-out", second,
+                    "--noise-in", tmp_path / "noise.safetensors") == 0
     assert torch.equal(load_file(first)["latent"], load_file(second)["latent"])
 
 
@@ -92,7 +92,7 @@ def test_greedy_plans_do_not_depend_on_the_seed(model, tmp_path):
     assert torch.equal(load_file(tmp_path / "1.safetensors")["ids"], load_file(tmp_path / "2.safetensors")["ids"])
 
 
-def test_bfloat16_runs(model, tmp_path):
+def test_pictures_can_be_drawn_in_bfloat16(model, tmp_path):
     assert generate(model, tmp_path / "a.png", "--dtype", "bfloat16") == 0
 
 
@@ -102,7 +102,7 @@ def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
     for name, source in (("folder", model), ("parts", tmp_path / "parts")):
         assert generate(source, tmp_path / "a.png", "--latent-out", tmp_path / f"{name}.safetensors") == 0
     folder, parts = (load_file(tmp_path / f"{name}.safetensors")["latent"] for name in ("folder", "parts"))
-    assert (folder - parts).abs().max() <= 1e-4  # mapped files lie at other addresses; kernels round by alignment
+    assert (folder - parts).abs().max() <= 1e-4  # rounding depends on the alignment of the weights in memory
 
 
 @pytest.mark.parametrize("options, message", [
@@ -148,8 +148,8 @@ def picture(tmp_path_factory):
     return path
 
 
-def test_pictures_to_edit_change_plan_and_latent(model, picture, tmp_path):
-    """One and two pictures, of a size at which the reference fails."""
+def test_reference_images_change_plan_and_latent(model, picture, tmp_path):
+    """With none, one and two images, of a size at which upstream fails."""
     plans, latents = [], []
     for count in range(3):
         files = tmp_path / f"plan{count}.safetensors", tmp_path / f"latent{count}.safetensors"
@@ -162,28 +162,28 @@ def test_pictures_to_edit_change_plan_and_latent(model, picture, tmp_path):
     assert (latents[1] - latents[2]).abs().max() > 1e-2
 
 
-def test_transparent_grey_and_turned_pictures_are_read(model, picture, tmp_path):
+def test_transparent_grey_palette_and_rotated_images_are_read(model, picture, tmp_path):
     image = Image.open(picture)
     for name, variant in (("alpha", image.convert("RGBA")), ("grey", image.convert("L")),
                           ("palette", image.convert("P"))):
         variant.save(tmp_path / f"{name}.png")
         assert generate(model, tmp_path / "a.png", "--image", tmp_path / f"{name}.png") == 0
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    image.save(tmp_path / "turned.jpg", exif=turned)
-    assert read_image(tmp_path / "turned.jpg").shape == (1, 320, 200, 3)
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # orientation: a quarter turn
+    image.save(tmp_path / "rotated.jpg", exif=rotated)
+    assert read_image(tmp_path / "rotated.jpg").shape == (1, 320, 200, 3)
 
 
 @pytest.mark.parametrize("size, message", [((900, 100), "the aspect ratio must be at most 4"),
                                            ((8, 20), "both sides must be at least 16 pixels")])
-def test_pictures_that_the_model_cannot_read_are_named(model, tmp_path, capsys, size, message):
+def test_images_of_sizes_that_the_model_cannot_read_are_refused(model, tmp_path, capsys, size, message):
     Image.new("RGB", size).save(tmp_path / "bad.png")
     assert generate(model, tmp_path / "a.png", "--image", tmp_path / "bad.png") == 1
     error = capsys.readouterr().err
     assert message in error and f"got {size[0]}x{size[1]}" in error
 
 
-def test_files_that_are_no_pictures_are_named(model, tmp_path, capsys):
+def test_files_that_are_not_images_are_refused(model, tmp_path, capsys):
     (tmp_path / "text.png").write_text("hello")
     for name, message in (("text.png", "Pillow cannot read this file as an image"), ("missing.png", "no such file")):
         assert generate(model, tmp_path / "a.png", "--image", tmp_path / name) == 1

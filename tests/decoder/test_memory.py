@@ -5,7 +5,7 @@ import torch
 
 from glm_core import ops
 from glm_core.decoder import DiTConfig, GLMImageDiT
-from glm_core.decoder.dit import STREAMS_IN_MEMORY
+from glm_core.decoder.dit import PEAK_ACTIVATIONS
 from tests.support.live_bytes import LiveBytes
 
 RELEASED = DiTConfig(num_layers=2, num_attention_heads=32, attention_head_dim=128, text_embed_dim=1472,
@@ -39,7 +39,7 @@ def test_the_estimate_is_close_to_what_is_alive_at_once(batch, side, references)
     with torch.no_grad(), LiveBytes(known) as live:
         dit(x, torch.empty(batch, device="meta"), context, prior, references=keys_values)
     stream = batch * tokens * RELEASED.inner * dtype.itemsize
-    assert live.peak == pytest.approx(STREAMS_IN_MEMORY * stream, rel=0.15)
+    assert live.peak == pytest.approx(PEAK_ACTIVATIONS * stream, rel=0.15)
 
 
 def test_it_counts_what_is_alive_at_once():

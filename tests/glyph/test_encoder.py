@@ -5,7 +5,7 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from glm_core.glyph import GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens
 from glm_core.glyph.encoder import position_buckets
-from glm_core.glyph.tokens import LONGEST, byt5_ids
+from glm_core.glyph.tokens import MAX_IDS, byt5_ids
 from tests.support.tiny import Tiny, random_module
 
 
@@ -24,7 +24,7 @@ def test_control_texts_are_spelled_out():
 
 
 def test_long_texts_are_cut_to_2048_ids():
-    assert len(byt5_ids("x" * 5000)) == LONGEST and byt5_ids("x" * 5000)[-1] == 1
+    assert len(byt5_ids("x" * 5000)) == MAX_IDS and byt5_ids("x" * 5000)[-1] == 1
 
 
 @pytest.mark.parametrize("texts, expected", [(["OPEN", "NO"], [[0, 82, 83, 72, 81, 1], [0, 81, 82, 1]]),

@@ -36,7 +36,7 @@ def test_a_plan_can_be_trained_on(planner, tokenizer):
     torch.nn.functional.cross_entropy(logits, plan.ids.flatten()).backward()
 
 
-def test_batch_items_are_single_runs_with_the_following_seeds(planner, tokenizer):
+def test_item_i_of_a_batch_is_the_plan_of_seed_plus_i(planner, tokenizer):
     together = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=4, seed=21)
     for i in range(4):
         alone = plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=21 + i)
@@ -44,8 +44,8 @@ def test_batch_items_are_single_runs_with_the_following_seeds(planner, tokenizer
     assert len({tuple(item.flatten().tolist()) for item in together.ids}) == 4
 
 
-def test_two_runs_on_one_model_do_not_disturb_each_other(planner, tokenizer):
-    """Upstream keeps its decode positions on the model and mixes interleaved runs up."""
+def test_two_interleaved_sessions_on_one_model_do_not_disturb_each_other(planner, tokenizer):
+    """Upstream keeps its decode positions on the model, so interleaved plans are mixed up there."""
     expected = [plan_prompt(planner, tokenizer, prompt, 64, 64, seed=1) for prompt in (PROMPT, "x")]
 
     def interleave(i, tokens):
@@ -56,8 +56,8 @@ def test_two_runs_on_one_model_do_not_disturb_each_other(planner, tokenizer):
                        expected[0].ids)
 
 
-def test_no_token_is_computed_too_many(planner, tokenizer):
-    """One forward for the prompt and one for every token but the last."""
+def test_no_forward_pass_is_wasted(planner, tokenizer):
+    """One pass for the prompt and one for every token but the last."""
     calls = []
     hook = planner.register_forward_hook(lambda *_: calls.append(1))
     plan = plan_prompt(planner, tokenizer, PROMPT, 64, 32)
@@ -65,8 +65,8 @@ def test_no_token_is_computed_too_many(planner, tokenizer):
     assert len(calls) == plan.ids[0].numel() + plan.coarse[0].numel()
 
 
-class Started(TorchDispatchMode):
-    """Counts operations that compute something."""
+class OperationCounter(TorchDispatchMode):
+    """Counts operations that compute something; views do not."""
 
     views = {"split_with_sizes", "transpose", "slice", "unflatten", "reshape", "flatten", "chunk"}
 
@@ -81,22 +81,23 @@ class Started(TorchDispatchMode):
 
 @pytest.mark.parametrize("fused", [True, False])
 @torch.inference_mode()
-def test_a_token_starts_no_more_operations_a_layer_than_it_must(planner, tokenizer, fused):
-    """4 products, 4 norms, 2 sums, 2 for the gate, 3 for the rotation, 2 for the cache, attention; apart, q, k and v
-    take 3 more.
+def test_a_token_needs_no_more_operations_per_layer_than_necessary(planner, tokenizer, fused):
+    """4 products, 4 norms, 2 sums, 2 for the gate, 3 for the rotation, 2 for the cache, 1 for attention.
+
+    Separate q, k and v take 3 more.
     """
     planner = fuse(planner) if fused else planner
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 64, 64)
     session = DecodeSession.start(planner, layout, 1, "cpu", torch.float32)
     session.prefill(layout.prompt_ids)
     ids = torch.tensor([[5]])
-    with Started() as started:
+    with OperationCounter() as counter:
         session.decode(ids, layout.prompt_ids.shape[1])
     embedding, norm, head = 1, 1, 1
-    assert started.count - embedding - norm - head == (18 if fused else 21) * planner.config.num_hidden_layers
+    assert counter.count - embedding - norm - head == (18 if fused else 21) * planner.config.num_hidden_layers
 
 
-def test_what_the_callback_raises_ends_the_run_within_a_token(planner, tokenizer):
+def test_an_exception_in_the_callback_ends_decoding_at_that_token(planner, tokenizer):
     seen = []
 
     def stop(i, tokens):
@@ -110,37 +111,36 @@ def test_what_the_callback_raises_ends_the_run_within_a_token(planner, tokenizer
 
 
 def test_sampling_settings_reach_the_tokens(planner, tokenizer):
-    greedy = plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=1)
-    assert torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1),
-                                               seed=2).ids)
-    assert not torch.equal(greedy.ids, plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1).ids)
+    greedy, other_seed = (plan_prompt(planner, tokenizer, PROMPT, 64, 64, sampling=Sampling(top_k=1), seed=seed)
+                          for seed in (1, 2))
+    sampled = plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1)
+    assert torch.equal(greedy.ids, other_seed.ids)
+    assert not torch.equal(greedy.ids, sampled.ids)
 
 
-def test_bad_size_is_refused_before_any_work(planner, tokenizer):
+def test_a_bad_size_is_refused_before_any_token_is_drawn(planner, tokenizer):
     with pytest.raises(GLMImageError, match=r"width must be a multiple of 32 .* \(got 100\)"):
         plan_prompt(planner, tokenizer, PROMPT, 100, 64, on_token=lambda *_: pytest.fail("a token was drawn"))
 
 
 @pytest.mark.parametrize("lookahead", [2, 5, 64])
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=1)])
-def test_looking_ahead_writes_the_same_tokens(planner, tokenizer, lookahead, sampling):
+def test_lookahead_writes_the_same_tokens(planner, tokenizer, lookahead, sampling):
     seen = []
     plain = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4)
-    looked = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4, lookahead=lookahead,
-                         on_token=lambda i, tokens: seen.append(i))
-    assert torch.equal(plain.ids, looked.ids) and torch.equal(plain.coarse, looked.coarse)
+    ahead = plan_prompt(planner, tokenizer, PROMPT, 64, 64, batch=2, sampling=sampling, seed=4, lookahead=lookahead,
+                        on_token=lambda i, tokens: seen.append(i))
+    assert torch.equal(plain.ids, ahead.ids) and torch.equal(plain.coarse, ahead.coarse)
     assert seen == list(range(plain.ids[0].numel() + plain.coarse[0].numel()))
 
 
-def test_looking_ahead_at_an_edit_writes_the_same_tokens(planner, tokenizer):
-    reference = Plan(torch.randint(0, planner.config.codebook_size, (1, 3, 2),
-                                   generator=torch.Generator().manual_seed(0)))
-    plain, looked = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, lookahead=n)
-                     for n in (1, 7))
-    assert torch.equal(plain.ids, looked.ids)
+def test_lookahead_writes_the_same_tokens_of_an_edit(planner, tokenizer, reference):
+    plain, ahead = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4, lookahead=n)
+                    for n in (1, 7))
+    assert torch.equal(plain.ids, ahead.ids)
 
 
-def test_drafts_repeat_the_left_neighbour_and_in_the_first_column_the_one_above():
+def test_drafts_repeat_the_left_neighbour_or_in_the_first_column_the_token_above():
     assert draft_sources([(2, 2), (2, 3)]) == [0, 0, 0, 2, 1, 4, 5, 4, 7, 8]
 
 

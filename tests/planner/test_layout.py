@@ -11,6 +11,7 @@ PROMPT = "two cats on a red sofa"
 
 
 def image_tokens(batch: int = 1, first: int = 0) -> Plan:
+    """Tokens [batch, 3, 2] that count up from ``first``."""
     return Plan(first + torch.arange(6 * batch).view(batch, 3, 2))
 
 
@@ -27,14 +28,14 @@ def test_without_a_coarse_grid_the_target_alone_is_written(planner, tokenizer):
     assert lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, coarse=False).grids == [(2, 3)]
 
 
-def test_references_stand_before_the_prompt_between_start_and_end(planner, tokenizer):
+def test_references_come_before_the_prompt_between_start_and_end(planner, tokenizer):
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [image_tokens(), image_tokens(first=6)])
     start, end = planner.config.image_start_token_id, planner.config.image_end_token_id
     assert layout.prompt_ids[0, :16].tolist() == [start, *range(6), end, start, *range(6, 12), end]
     assert layout.segments[:6] == [1, (3, 2), 1] * 2 and layout.grids == [(2, 3)]
 
 
-def test_one_reference_is_shared_by_a_batch_of_another(planner, tokenizer):
+def test_a_single_reference_is_shared_by_all_items_of_a_batch(planner, tokenizer):
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [image_tokens(2), image_tokens()])
     assert layout.prompt_ids.shape[0] == 2 and torch.equal(layout.prompt_ids[0, 8:], layout.prompt_ids[1, 8:])
 
@@ -50,7 +51,7 @@ def test_tokens_outside_the_codebook_are_refused(planner, tokenizer):
         lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [tokens])
 
 
-def test_a_size_that_the_model_was_not_trained_for_is_remarked_on(planner, caplog):
+def test_a_size_that_the_model_was_not_trained_for_is_logged(planner, caplog):
     caplog.set_level(logging.INFO)
     warn_of_untrained_size(planner.config, *(planner.config.trained_sides[0],) * 2)
     assert not caplog.messages

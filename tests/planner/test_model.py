@@ -28,11 +28,11 @@ def test_queries_keys_and_values_in_one_matrix_write_the_same_plan(planner, toke
     assert torch.equal(plain.ids, together.ids) and torch.equal(plain.coarse, together.coarse)
 
 
-def test_a_fused_planner_has_the_names_of_files(planner):
+def test_released_names_of_a_fused_planner_are_those_of_the_file(planner):
     assert released_names(fuse(planner)) == set(planner.state_dict())
 
 
-def test_loading_leaves_the_files_tensors_as_they_are(planner):
+def test_loading_does_not_change_the_tensors_that_it_is_given(planner):
     """The host reads them again for the vision tower."""
     tensors = planner.state_dict()
     before = list(tensors)
@@ -46,9 +46,9 @@ def test_quantised_matrices_cannot_be_fused(planner, name):
     assert has_plain_qkv(planner.state_dict()) and not has_plain_qkv(quantised)
 
 
-def test_weights_kept_in_fp8_are_fused_as_they_are(planner):
-    tensors = {name: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor for name,
-               tensor in planner.state_dict().items()}
+def test_fp8_weights_without_a_scale_are_fused_in_fp8(planner):
+    tensors = {name: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor
+               for name, tensor in planner.state_dict().items()}
     model = PlannerModel(planner.config, operations=ops, fused=True)
     fill(model, tensors, "tiny", assign=True)
     fused = model.state_dict()[FUSED]

@@ -3,7 +3,7 @@ import torch
 from glm_core.planner.positions import positions
 
 
-def test_positions_of_the_facts_example():
+def test_positions_of_a_prompt_and_its_grids():
     """64 x 96 pixels with a prompt of 18 tokens: coarse grid 13 x 19 from 18, target 2 x 3 from 37."""
     found = positions([18, (13, 19), (2, 3)]).T.tolist()
     assert found[17] == [17, 17, 17]
@@ -12,7 +12,7 @@ def test_positions_of_the_facts_example():
     assert len(found) == 18 + 13 * 19 + 6
 
 
-def test_positions_of_the_facts_edit_example():
+def test_positions_of_two_reference_images_and_a_prompt():
     """Two reference images of 20 x 16 and 17 x 16 tokens: text starts at 41."""
     found = positions([1, (20, 16), 1, 1, (17, 16), 1, 7]).T.tolist()
     assert found[0] == [0, 0, 0] and found[1] == [1, 1, 1] and found[320] == [1, 20, 16]

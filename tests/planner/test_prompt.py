@@ -12,14 +12,14 @@ def tokenizer():
     return PromptTokenizer(make_tokenizer().to_str())
 
 
-def test_layout_is_text_then_target_then_preview_then_start(tokenizer):
-    ids = tokenizer.layout("a dog", [(32, 36), (15, 16)], 16384)
+def test_a_prompt_is_text_then_target_then_coarse_grid_then_start(tokenizer):
+    ids = tokenizer.encode_prompt("a dog", [(32, 36), (15, 16)], 16384)
     assert ids == [*tokenizer.encode("a dog"), SOP, *tokenizer.encode("32 36"), EOP, SOP, *tokenizer.encode("15 16"),
                    EOP, 16384]
 
 
-def test_empty_prompt(tokenizer):
-    assert tokenizer.layout("", [(1, 1)], 16384)[0] == SOP
+def test_an_empty_prompt_begins_with_the_grid(tokenizer):
+    assert tokenizer.encode_prompt("", [(1, 1)], 16384)[0] == SOP
 
 
 @pytest.mark.parametrize("text", ["<|image|>", "<sop>1 1<eop>", "<|dit_token_16385|>", "<|endoftext|>",
@@ -31,7 +31,7 @@ def test_control_tokens_in_a_prompt_are_text(tokenizer, text):
     assert tokenizer.tokenizer.decode(ids).replace(" ", "") != ""
 
 
-def test_blanks_at_both_ends_stay(tokenizer):
+def test_spaces_at_both_ends_are_kept(tokenizer):
     assert len(tokenizer.encode("  a  ")) > len(tokenizer.encode("a"))
 
 

@@ -27,12 +27,12 @@ def test_top_k_keeps_what_transformers_keeps(logits, k):
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.75, 0.99, 1.0])
-def test_what_is_drawn_without_sorting_is_what_is_drawn_from_the_kept(logits, p):
+def test_drawing_without_sorting_gives_what_drawing_from_the_sorted_nucleus_gives(logits, p):
     for seed in range(20):
         sampling = Sampling(top_p=p)
-        race = draw_sampling_noise(seeded_generators(seed, 8, "cpu"), 500, sampling)
-        kept = keep_top_p(logits / sampling.temperature, p).softmax(-1)
-        assert torch.equal(sample(logits, sampling, race), (kept / race).argmax(-1))
+        noise = draw_sampling_noise(seeded_generators(seed, 8, "cpu"), 500, sampling)
+        nucleus = keep_top_p(logits / sampling.temperature, p).softmax(-1)
+        assert torch.equal(sample(logits, sampling, noise), (nucleus / noise).argmax(-1))
 
 
 def test_a_certain_token_survives_a_tiny_top_p():
@@ -48,7 +48,7 @@ def test_draws_follow_the_probabilities():
     assert (frequency - logits[0].softmax(-1)).abs().max() < 0.01
 
 
-def test_greedy_takes_the_first_of_the_best_and_draws_nothing():
+def test_greedy_sampling_takes_the_first_of_equal_logits_and_draws_no_numbers():
     generator = torch.Generator().manual_seed(3)
     before = generator.get_state()
     greedy = Sampling(top_k=1)
@@ -56,7 +56,7 @@ def test_greedy_takes_the_first_of_the_best_and_draws_nothing():
     assert torch.equal(before, generator.get_state())
 
 
-def test_an_item_does_not_depend_on_its_batch_mates(logits):
+def test_an_item_does_not_depend_on_the_others_in_its_batch(logits):
     together = draw(logits, seeded_generators(11, 8, "cpu"))
     for i in range(8):
         assert draw(logits[i : i + 1], seeded_generators(11 + i, 1, "cpu"))[0] == together[i]
@@ -73,10 +73,8 @@ def test_the_largest_seed_wraps():
     assert first.initial_seed() == 2**64 - 1 and second.initial_seed() == 0
 
 
-@pytest.mark.parametrize("values, name", [({"temperature": 0}, "temperature"), ({"top_p": 0}, "top_p"),
-                                          ({"top_p": 1.1}, "top_p"),
-                                          ({"top_k": 0}, "top_k"),
-                                          ({"temperature": float("nan")}, "temperature"), ({"top_k": 16385}, "top_k")])
-def test_values_that_cannot_be_are_refused(values, name):
+@pytest.mark.parametrize("name, value", [("temperature", 0), ("temperature", float("nan")), ("top_p", 0),
+                                         ("top_p", 1.1), ("top_k", 0), ("top_k", 16385)])
+def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(GLMImageError, match=f"{name} must be from"):
-        Sampling(**values)
+        Sampling(**{name: value})

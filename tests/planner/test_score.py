@@ -13,7 +13,7 @@ PROMPT = "two cats on a red sofa"
 
 @torch.inference_mode()
 def log_probs_while_decoding(planner: PlannerModel, layout, plan: Plan) -> torch.Tensor:
-    """What ``score`` computes in one pass, token by token over the cache."""
+    """What ``score`` computes in one pass, but token by token with a cache."""
     session = DecodeSession.start(planner, layout, plan.batch, "cpu", torch.float32)
     tokens, first = written_tokens(plan), layout.prompt_ids.shape[1]
     logits, found = session.prefill(layout.prompt_ids).expand(plan.batch, -1), []
@@ -44,7 +44,7 @@ def test_an_edit_is_scored_with_its_references(planner, tokenizer):
     assert (score(planner, layout, plan) - log_probs_while_decoding(planner, layout, plan)).abs().max() <= 1e-4
 
 
-def test_a_score_has_a_gradient(planner, tokenizer):
+def test_a_score_is_differentiable(planner, tokenizer):
     plan = plan_prompt(planner, tokenizer, PROMPT, 64, 64)
     score(planner, lay_out_prompt(tokenizer, planner.config, PROMPT, 64, 64), plan).sum().backward()
     gradient = planner.lm_head.weight.grad

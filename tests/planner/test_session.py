@@ -1,7 +1,7 @@
-"""A pass that is recorded once and replayed, with an ATen trace in the place of a CUDA graph.
+"""A pass that is recorded once and replayed, with an ATen trace instead of a CUDA graph.
 
-Both keep operations and the tensors they work on, and forget all else: a position or a number that Python put in would
-stay what it was when the pass was recorded.
+Both keep only operations and the tensors they work on. A position or number that Python passed in would keep the value
+that it had when the pass was recorded.
 """
 
 import copy
@@ -12,7 +12,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from glm_core.planner import Sampling, plan_prompt
 from glm_core.planner.session import record_cuda_graph, record_cuda_graph_if_possible
-from glm_core.plans import Plan
 
 PROMPT = "two cats on a red sofa"
 
@@ -32,27 +31,25 @@ def test_a_replayed_pass_writes_the_same_tokens(planner, tokenizer, sampling):
     assert len(calls) == 2  # the prompt and the recording
 
 
-def test_an_edit_too(planner, tokenizer):
-    reference = Plan(torch.randint(0, planner.config.codebook_size, (1, 3, 2),
-                                   generator=torch.Generator().manual_seed(0)))
-    plain, recorded = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[reference], seed=4,
-                                   recorder=recorder)
+def test_a_replayed_pass_writes_the_same_tokens_of_an_edit(planner, tokenizer, reference):
+    options = {"references": [reference], "seed": 4}
+    plain, recorded = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, recorder=recorder, **options)
                        for recorder in (None, trace))
     assert torch.equal(plain.ids, recorded.ids)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there it can be recorded")
-def test_what_cannot_be_recorded_runs_as_it_is(planner, tokenizer, caplog):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can record the pass")
+def test_a_pass_that_cannot_be_recorded_runs_unrecorded(planner, tokenizer, caplog):
     plain, failed = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, seed=4, recorder=recorder)
                      for recorder in (None, record_cuda_graph_if_possible))
     assert torch.equal(plain.ids, failed.ids) and torch.equal(plain.coarse, failed.coarse)
     assert "not recorded" in caplog.text
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_cuda_graph_writes_the_same_greedy_plan(planner, tokenizer):
     model = copy.deepcopy(planner).cuda()
-    plain, recorded = (plan_prompt(model, tokenizer, PROMPT, 96, 64, sampling=Sampling(top_k=1), device="cuda",
-                                   recorder=recorder)
+    options = {"sampling": Sampling(top_k=1), "device": "cuda"}
+    plain, recorded = (plan_prompt(model, tokenizer, PROMPT, 96, 64, recorder=recorder, **options)
                        for recorder in (None, record_cuda_graph))
     assert torch.equal(plain.ids, recorded.ids) and torch.equal(plain.coarse, recorded.coarse)

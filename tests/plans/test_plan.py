@@ -29,10 +29,9 @@ def test_saving_keeps_everything(plan, parts, tmp_path):
 
 
 def write_old_file(path, **metadata: str):
-    """As 0.1 wrote plans: one prompt, seed and source for all items."""
-    save_file({"ids": torch.zeros(2, 2, 3, dtype=torch.int64), "preview": torch.zeros(2, 2, 2, dtype=torch.int64)},
-              path,
-              metadata={"prompt": "", **metadata})
+    """A plan file as version 0.1 wrote it, with one prompt, seed and source for all items."""
+    tensors = {"ids": torch.zeros(2, 2, 3, dtype=torch.int64), "preview": torch.zeros(2, 2, 2, dtype=torch.int64)}
+    save_file(tensors, path, metadata={"prompt": "", **metadata})
 
 
 def test_files_of_0_1_still_load(tmp_path):
@@ -55,7 +54,7 @@ def test_origins_that_cannot_be_read_are_refused(origins, tmp_path):
         Plan.load(path)
 
 
-def test_tensors_are_normal_ones(tmp_path):
+def test_tensors_of_a_plan_are_not_inference_tensors():
     with torch.inference_mode():
         plan = Plan(torch.zeros(1, 2, 3, dtype=torch.int64), torch.zeros(1, 2, 2, dtype=torch.int64),
                     log_probs=torch.zeros(1, 10))
@@ -70,7 +69,7 @@ def test_moving_a_plan_keeps_all_of_it(plan):
     assert moved.origins == plan.origins
 
 
-def test_an_edit_says_of_what_and_drops_what_no_longer_holds(plan):
+def test_an_edited_plan_names_its_source_and_drops_what_no_longer_holds(plan):
     cropped = plan.edited("crop", plan.ids[:, :1])
     assert cropped.coarse is None and cropped.log_probs is None
     assert cropped.origins == tuple(Edited("crop", (origin,)) for origin in plan.origins)
@@ -122,7 +121,7 @@ def test_parts_of_another_batch_are_refused(plan, parts, message):
         Plan(plan.ids, **parts)
 
 
-def test_files_that_are_no_plans_are_refused(tmp_path):
+def test_files_that_are_not_plans_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
     (tmp_path / "folder.safetensors").mkdir()

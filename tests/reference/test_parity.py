@@ -4,7 +4,7 @@ import torch
 
 from glm_core.decoder import network_timestep, resolution_shift, sample_latent
 from glm_core.geometry import plan_grids
-from glm_core.glyph import NATURAL, REFERENCE, quoted_texts
+from glm_core.glyph import DIFFUSERS, NATURAL, quoted_texts
 from glm_core.pipeline import decode_pixels, encode_glyphs
 from glm_core.planner import Sampling, plan_prompt
 from glm_core.planner.model import KVCache, rotary_table
@@ -32,7 +32,7 @@ def upstream_plan(both) -> Plan:
 
 
 def test_prompt_ids_are_upstreams(both):
-    ids = both.ours.tokenizer.layout(both.case.prompt, list(grids(both.case)), 16384)
+    ids = both.ours.tokenizer.encode_prompt(both.case.prompt, list(grids(both.case)), 16384)
     assert ids == both.upstream.prompt_ids[0].tolist()
 
 
@@ -67,7 +67,7 @@ def test_glyph_embeddings(both):
 
 def test_quoted_texts_are_upstreams(both):
     expected = both.pipe.get_glyph_texts([both.case.prompt])[0] or [""]
-    assert quoted_texts(both.case.prompt, REFERENCE) == quoted_texts(both.case.prompt, NATURAL) == expected
+    assert quoted_texts(both.case.prompt, DIFFUSERS) == quoted_texts(both.case.prompt, NATURAL) == expected
 
 
 @torch.inference_mode()

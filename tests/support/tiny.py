@@ -20,9 +20,10 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 from glm_core import ops
-from glm_core.checkpoint.write import MODEL_INDEX, write_json
+from glm_core.checkpoint import PLANNER
+from glm_core.checkpoint.write import MODEL_INDEX, released_name, write_json
 from glm_core.decoder import LATENTS_MEAN, LATENTS_STD, AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
-from glm_core.geometry import COARSE_TOKENS, LONGEST, SHORTEST
+from glm_core.geometry import COARSE_TOKENS, LONGEST_SIDE, SHORTEST_SIDE
 from glm_core.glyph import GlyphConfig, GlyphEncoder
 from glm_core.planner import PlannerConfig, PlannerModel, PromptTokenizer
 from glm_core.vision import SemanticVQ, VisionConfig
@@ -79,8 +80,8 @@ class Tiny:
     seed: int = 0
     vocabulary: Vocabulary = RELEASED
     coarse_tokens: int = COARSE_TOKENS
-    shortest_side: int = SHORTEST
-    longest_side: int = LONGEST
+    shortest_side: int = SHORTEST_SIDE
+    longest_side: int = LONGEST_SIDE
     planner_layers: int = 2
     planner_hidden: int = 64
     planner_heads: int = 4
@@ -141,7 +142,7 @@ class Tiny:
             "in_channels": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-6, "attention_bias": True,
             "spatial_merge_size": 1,
         }
-        if (self.shortest_side, self.longest_side) != (SHORTEST, LONGEST):
+        if (self.shortest_side, self.longest_side) != (SHORTEST_SIDE, LONGEST_SIDE):
             config |= {"shortest_side": self.shortest_side, "longest_side": self.longest_side}
         return config
 
@@ -304,8 +305,7 @@ def write_weights(folder: Path, tiny: Tiny) -> None:
     vision = SemanticVQ(VisionConfig.from_json(tiny.planner(), "tiny"), operations=ops)
     tensors = random_part(planner, generator) | random_part(vision, generator)
     tensors |= {name: random_tensor(name, shape, generator) for name, shape in unused_vision(tiny).items()}
-    outside = "lm_head.weight"
-    tensors = {name if name == outside else f"model.{name}": tensor for name, tensor in tensors.items()}
+    tensors = {released_name(name, PLANNER): tensor for name, tensor in tensors.items()}
     write_shards(folder / "vision_language_encoder", tensors, "model", 3)
     dit = GLMImageDiT(DiTConfig.from_json(tiny.dit(), "tiny"), operations=ops)
     write_shards(folder / "transformer", random_part(dit, generator), "diffusion_pytorch_model", 2)

@@ -1,4 +1,4 @@
-"""Large matrices in few bits, stored and tagged as ComfyUI's quantised layers read them.
+"""Quantised formats: large matrices in few bits, stored and tagged as ComfyUI's quantised layers read them.
 
 ComfyUI's side is in comfy/quant_ops.py and comfy/ops.py. A new format is one module here and its value in FORMATS.
 """
@@ -23,7 +23,7 @@ from .nvfp4 import NVFP4
 FORMATS = {entry.name: entry for entry in (FP8, INT8, NVFP4)}
 BY_COMFY_NAME = {entry.comfy_name: entry for entry in FORMATS.values()}
 MARK_VALUES = {"format", "full_precision_matrix_mult"}  # the second is about how a matrix is multiplied
-# most of the weights; embeddings, norms, heads, modulations and biases stay as they are
+# most of the weights; embeddings, norms, heads, modulations and biases are not quantised
 LARGE_MATRICES = {
     PLANNER: re.compile(r"language_model\.layers\.\d+\.(self_attn|mlp)\.\w+\.weight"),
     DIFFUSION: re.compile(r"transformer_blocks\.\d+\.(attn1|ff)\.[\w.]+\.weight"),
@@ -35,21 +35,21 @@ __all__ = ["FORMATS", "LARGE_MATRICES", "Format", "add_tags", "belongs_to_format
 
 
 def quantise(tensors: dict[str, Tensor], part: Part, name: str, source: str) -> dict[str, Tensor]:
-    """The tensors of a part in LARGE_MATRICES, its large matrices in the format ``name`` of FORMATS.
+    """A part's tensors with its LARGE_MATRICES in the format ``name``, a key of FORMATS.
 
-    Raises GLMImageError where a matrix does not suit the format.
+    Raises GLMImageError if a matrix does not suit the format.
     """
     quantised = {}
     for key, tensor in tensors.items():
         if LARGE_MATRICES[part].fullmatch(key):
-            quantised |= quantise_matrix(key, tensor, FORMATS[name], source)
+            quantised |= quantised_layer(key, tensor, FORMATS[name], source)
         else:
             quantised[key] = tensor
     return quantised
 
 
-def quantise_matrix(key: str, matrix: Tensor, chosen: Format, source: str) -> dict[str, Tensor]:
-    """The tensors of one layer, its tag among them, by their names in the file."""
+def quantised_layer(key: str, matrix: Tensor, chosen: Format, source: str) -> dict[str, Tensor]:
+    """The tensors of one layer, including its tag, by their names in the file. key: the matrix's name there."""
     multiple = chosen.side_multiple
     if any(side % multiple for side in matrix.shape):
         raise GLMImageError(f"{source}: the sides of {key} must be multiples of {multiple} for {chosen.name} "
@@ -60,9 +60,9 @@ def quantise_matrix(key: str, matrix: Tensor, chosen: Format, source: str) -> di
 
 
 def dequantise(tensors: dict[str, Tensor], name: str, source: str) -> Tensor:
-    """The tensor ``name``, restored to float32 where it is quantised or in fp8.
+    """The tensor ``name``, restored to float32 if it is quantised or in fp8.
 
-    Raises GLMImageError where its mark is none of FORMATS, or where a tensor of its layer is missing.
+    Raises GLMImageError if its mark is not one of FORMATS, or if a tensor of its layer is missing.
     """
     layer = name.removesuffix(WEIGHT)
     if name != layer + WEIGHT or layer + TAG not in tensors:
@@ -97,6 +97,7 @@ def belongs_to_format(name: str, layers: Container[str]) -> bool:
 
 
 def tensors_of_layer(tensors: dict[str, Tensor], layer: str, names: tuple[str, ...], source: str) -> dict[str, Tensor]:
+    """A layer's tensors by their ``names`` in it. Raises GLMImageError if one is missing."""
     missing = [layer + name for name in names if layer + name not in tensors]
     if missing:
         raise GLMImageError(f"{source}: missing tensors: {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""What a quantised format is, and what several of them share."""
+"""What a quantised format consists of, and what several formats share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ SMALLEST_SCALE = torch.finfo(torch.float32).tiny  # for a matrix of zeros
 class Format:
     """One way to store a matrix in few bits.
 
-    name: for ``convert --quantise`` and in file names.
-    comfy_name: ComfyUI's own name (comfy/quant_ops.py, QUANT_ALGOS).
-    summary: size and use, for the help of ``convert``.
+    name: in ``convert --quantise`` and in file names.
+    comfy_name: ComfyUI's name for it (comfy/quant_ops.py, QUANT_ALGOS).
+    summary: size and use, for the help text of ``convert``.
     write: float32 matrix [rows, columns] → the tensors of a ComfyUI layer, by their names in the layer.
     read: these tensors → float32 [rows, columns].
-    tensors: the names that ``write`` gives and ``read`` takes.
+    tensors: the names of these tensors.
     dtype: of the stored weight.
     side_multiple: rows and columns must be multiples of this.
     """
@@ -35,5 +35,5 @@ class Format:
 
 
 def read_scaled(layer: dict[str, Tensor]) -> Tensor:
-    """``read`` of a format whose numbers are multiplied by one scale, or by one for each row."""
+    """``read`` of a format whose numbers are multiplied by one scale for the whole matrix or one per row."""
     return layer[WEIGHT].float() * layer[SCALE].float().reshape(-1, 1)

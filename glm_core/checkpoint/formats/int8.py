@@ -1,4 +1,4 @@
-"""8-bit integers with one float32 scale for each row."""
+"""8-bit integers with one float32 scale per row."""
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ INT8_MAX = 127
 
 
 def write_int8(matrix: Tensor) -> dict[str, Tensor]:
+    """weight: int8 [rows, columns]; weight_scale: float32 [rows, 1]."""
     scale = (matrix.abs().amax(1, keepdim=True) / INT8_MAX).clamp(min=SMALLEST_SCALE)
     return {WEIGHT: (matrix / scale).round().to(torch.int8), SCALE: scale}
 

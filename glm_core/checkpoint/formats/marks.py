@@ -40,7 +40,7 @@ def add_tags(tensors: dict[str, Tensor], metadata: dict[str, str], released_name
     """Bring the marks of a file to the form of tensors TAG, in place.
 
     tensors: by released name. released_name: of a name in the file, see ``released_name_of``.
-    Raises GLMImageError where marks cannot be read, or where one names a layer that is not there.
+    Raises GLMImageError if marks cannot be read, or if one names a layer that is not there.
     """
     if SCALED_FP8 in tensors:
         tag_scaled_fp8(tensors)
@@ -90,7 +90,7 @@ def read_tags(tensors: dict[str, Tensor], source: str) -> dict[str, dict[str, An
 
 
 def check_marks(tensors: dict[str, Tensor], config: dict | None, source: str) -> None:
-    """Raise GLMImageError, naming what was found, where weights are quantised without a mark that ComfyUI knows."""
+    """Raise GLMImageError, naming what was found, if weights are quantised without a mark that ComfyUI knows."""
     tags = read_tags(tensors, source)
     scheme = stated_scheme(config) or unmarked_scheme(tensors, tags) or mismatched_scheme(tensors, tags)
     if scheme:
@@ -99,7 +99,7 @@ def check_marks(tensors: dict[str, Tensor], config: dict | None, source: str) ->
 
 
 def stated_scheme(config: dict | None) -> str | None:
-    """What a config says of quantised weights; None where it says nothing."""
+    """What a config says of quantised weights; None if it says nothing."""
     for values in (config or {}, (config or {}).get("text_config")):
         stated = values.get(QUANTISATION_CONFIG) if isinstance(values, dict) else None
         if stated:
@@ -109,7 +109,7 @@ def stated_scheme(config: dict | None) -> str | None:
 
 
 def unmarked_scheme(tensors: dict[str, Tensor], tags: dict[str, dict]) -> str | None:
-    """The first tensor that is quantised, or belongs to a quantised layer, without a mark; None where there is none."""
+    """The first tensor that is quantised, or belongs to a quantised layer, without a mark; None if there is none."""
     for layer in tags:
         if layer + WEIGHT not in tensors:
             return f"{layer}{TAG} without {layer}{WEIGHT}"
@@ -124,7 +124,7 @@ def unmarked_scheme(tensors: dict[str, Tensor], tags: dict[str, dict]) -> str | 
 
 
 def mismatched_scheme(tensors: dict[str, Tensor], tags: dict[str, dict]) -> str | None:
-    """The first marked layer whose tensors are not those of its format; None where all are."""
+    """The first marked layer whose tensors are not those of its format; None if all are."""
     for layer, mark in tags.items():
         weight, scale = tensors[layer + WEIGHT], tensors.get(layer + SCALE)
         if weight.element_size() != 1 or weight.ndim != 2:

@@ -9,24 +9,26 @@ from .fp8 import E4M3, E4M3_MAX
 
 TENSOR_SCALE = "weight_scale_2"
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])  # values of the lower three bits; the fourth is the sign
-GROUP = 16
-# matrix units read scales in tiles of 128 rows x 4 columns, where row 32 * high + low stands at 4 * low + high
+E2M1_MAX = E2M1[-1]
+GROUP = 16  # numbers of a row that share a scale
+# matrix units read scales in tiles of 128 rows x 4 columns, in which row 32 * high + low is at 4 * low + high
 # (cuBLAS documentation, "1D Block Scaling Factors Layout")
 HIGH, LOW, ACROSS = 4, 32, 4
 TILE_ROWS = HIGH * LOW
 
 
 def write_nvfp4(matrix: Tensor) -> dict[str, Tensor]:
-    """weight: uint8 [rows, columns / 2], two numbers a byte; weight_scale: fp8, see ``to_tiles``."""
+    """weight: uint8 [rows, columns / 2], two numbers per byte; weight_scale: see ``to_tiles``; weight_scale_2: []."""
     groups = rearrange(matrix, "row (group number) -> row group number", number=GROUP)
-    tensor_scale = (matrix.abs().amax() / (E4M3_MAX * E2M1[-1])).clamp(min=SMALLEST_SCALE)
-    scales = (groups.abs().amax(2) / E2M1[-1] / tensor_scale).to(E4M3)
+    tensor_scale = (matrix.abs().amax() / (E4M3_MAX * E2M1_MAX)).clamp(min=SMALLEST_SCALE)
+    scales = (groups.abs().amax(2) / E2M1_MAX / tensor_scale).to(E4M3)
     full_scales = (scales.float() * tensor_scale).clamp(min=SMALLEST_SCALE)
     numbers = rearrange(groups / full_scales[..., None], "row group number -> row (group number)")
     return {WEIGHT: pack(to_e2m1(numbers)), SCALE: to_tiles(scales), TENSOR_SCALE: tensor_scale}
 
 
 def read_nvfp4(layer: dict[str, Tensor]) -> Tensor:
+    """What ``write_nvfp4`` gave → float32 [rows, columns]."""
     numbers = from_e2m1(unpack(layer[WEIGHT]))
     groups = rearrange(numbers, "row (group number) -> row group number", number=GROUP)
     scales = from_tiles(layer[SCALE].view(E4M3).float(), *groups.shape[:2])
@@ -35,14 +37,15 @@ def read_nvfp4(layer: dict[str, Tensor]) -> Tensor:
 
 
 def to_e2m1(numbers: Tensor) -> Tensor:
-    """The nearest E2M1 number of each: uint8 of the same shape, 0...15."""
+    """The bits of the E2M1 number nearest to each: uint8 of the same shape, 0...15."""
     halfway = (E2M1[1:] + E2M1[:-1]) / 2
-    size = torch.bucketize(numbers.abs(), halfway).byte()
+    magnitude = torch.bucketize(numbers.abs(), halfway).byte()
     sign = (numbers < 0).byte()
-    return size | sign << 3
+    return magnitude | sign << 3
 
 
 def from_e2m1(bits: Tensor) -> Tensor:
+    """Inverse of ``to_e2m1``: float32 of the same shape."""
     return torch.cat((E2M1, -E2M1))[bits.long()]
 
 
@@ -58,7 +61,7 @@ def unpack(packed: Tensor) -> Tensor:
 
 
 def to_tiles(scales: Tensor) -> Tensor:
-    """Scales [rows, columns], padded with zeros to whole tiles, whose numbers then follow each other in memory."""
+    """Scales [rows, columns], padded with zeros to whole tiles and reordered tile by tile; [padded rows, columns]."""
     rows, columns = scales.shape
     padded = torch.zeros(round_up(rows, TILE_ROWS), round_up(columns, ACROSS), dtype=scales.dtype)
     padded[:rows, :columns] = scales

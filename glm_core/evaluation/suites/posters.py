@@ -61,7 +61,7 @@ def tasks(path: Path, limit: int | None = None) -> list[PosterTask]:
 
     A line is an object with "prompt", a text; "texts", a list of texts; optionally "shapes", a list of objects
     {"kind", "colour", "zone": [row, column]}; and optionally "images", a list of file names relative to the JSONL file.
-    Raises GLMImageError, naming the file and the line, when a line is anything else.
+    Raises GLMImageError, naming the file and the line, if a line is anything else.
     """
     return [parse_poster_task(values, source, path.parent) for source, values in read_lines(path)][:limit]
 
@@ -112,7 +112,7 @@ def reward(task: PosterTask, picture: Image.Image, reader: Reader) -> float:
 
 
 def summary(results: Sequence[PosterResult]) -> dict[str, Any]:
-    """Counts, and figures in 0...1 over the words and shapes of all pictures; None where none were wanted."""
+    """Counts, and figures in 0...1 over the words and shapes of all pictures; None if none were wanted."""
     words = [word for result in results for word in result.words]
     shapes = [shape for result in results for shape in result.shapes]
     return {

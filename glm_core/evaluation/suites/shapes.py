@@ -112,7 +112,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kind_of(region: Region) -> str | None:
-    """The kind of shape that the region overlaps with most; None where it resembles none."""
+    """The kind of shape that the region overlaps with most; None if it resembles none."""
     filled = shrink(region.mask, STENCIL, STENCIL)
     overlaps = {kind: overlap(filled, stencil(kind)) for kind in SHAPES}
     best = max(overlaps, key=lambda kind: overlaps[kind])
@@ -129,7 +129,7 @@ def kinds_in_zones(mask: np.ndarray) -> dict[tuple[str, str], str | None]:
 
 
 def seen_kinds(pixels: np.ndarray, wanted: Sequence[Item]) -> list[str | None]:
-    """For every wanted shape the kind of shape in its zone and colour, None where there is none.
+    """For every wanted shape the kind of shape in its zone and colour, None if there is none.
 
     pixels: uint8 [H, W, 3].
     """

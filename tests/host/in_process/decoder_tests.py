@@ -8,7 +8,7 @@ import comfy.model_management
 import torch
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
 
-from glm_core.host.diffusion import STREAMS_IN_MEMORY, load_diffusion_model
+from glm_core.host.diffusion import PEAK_ACTIVATIONS, load_diffusion_model
 from glm_core.host.references import Reference, storage_device
 
 SHAPE = [1, 16, 128, 128]  # of a latent whose memory is estimated
@@ -46,7 +46,7 @@ def test_the_estimate_of_references_is_what_is_stored(files):
 
 def test_the_estimate_of_a_picture_is_what_the_network_holds(files):
     model = load_diffusion_model(files.diffusion_model).model
-    held = STREAMS_IN_MEMORY * model.diffusion_model.embed(torch.zeros(SHAPE), None)[0].nbytes
+    held = PEAK_ACTIVATIONS * model.diffusion_model.embed(torch.zeros(SHAPE), None)[0].nbytes
     assert math.isclose(estimate(model, []), held, rel_tol=1e-6), (estimate(model, []), held)
 
 

@@ -18,6 +18,7 @@ LENGTH_BYTES = 8  # at the start of a safetensors file: the length of its header
 DTYPES = {"BOOL", "U8", "I8", "I16", "U16", "I32", "U32", "I64", "U64", "F16", "BF16", "F32", "F64", "F8_E4M3",
           "F8_E5M2", "F8_E8M0", "C64"}
 LONGEST_QUOTE = 120  # characters of a bad value in a message
+LONGEST_REASON = 300  # characters of another library's message
 
 
 def check_file(path: str | os.PathLike, source: str) -> Path:
@@ -77,8 +78,16 @@ def read_json(path: Path) -> dict:
 
 def quote(value: Any) -> str:
     """A value for a message, cut if it is long."""
-    text = repr(value)
-    return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"
+    return shorten(repr(value), LONGEST_QUOTE)
+
+
+def reason(error: Exception) -> str:
+    """What another library says of a file, on one line and cut if it is long."""
+    return shorten(" ".join(str(error).split()) or type(error).__name__, LONGEST_REASON)
+
+
+def shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def read_metadata(path: str | os.PathLike, source: str) -> dict[str, str]:
@@ -91,7 +100,7 @@ def read_metadata(path: str | os.PathLike, source: str) -> dict[str, str]:
         with safe_open(path, framework="pt") as opened:
             return opened.metadata() or {}
     except SafetensorError as error:
-        raise GLMImageError(f"{source}: not a valid safetensors file ({error})") from error
+        raise GLMImageError(f"{source}: not a valid safetensors file ({reason(error)})") from error
 
 
 def read_tensors(path: str | os.PathLike, source: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import GLMImageError
-from .files import check_file, quote
+from .files import check_file, reason
 
 MOST_PIXELS = 2**27  # 134 million; a small file may claim any number
 
@@ -23,14 +23,14 @@ def read_image(path: Path) -> Tensor:
     check_file(path, f"image {path}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MOST_PIXELS decides
+            warnings.simplefilter("ignore")  # of many pixels, where MOST_PIXELS decides, and of broken EXIF data
             with Image.open(path) as opened:
                 check_pixels(opened, path)
                 image = ImageOps.exif_transpose(opened).convert("RGB")
     except GLMImageError:
         raise
     except Exception as error:  # its decoders raise nearly every kind on a broken file
-        raise GLMImageError(f"{path}: Pillow cannot read this file as an image ({quote(error)})") from error
+        raise GLMImageError(f"{path}: Pillow cannot read this file as an image ({reason(error)})") from error
     return torch.from_numpy(np.array(image)).float()[None] / 255
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import GLMImageError
-from ..files import parse_json, read_json, read_text
+from ..files import parse_json, read_json, read_text, reason
 from ..files import read_metadata as read_file_metadata
 from .files import part_files
 from .formats import add_tags, check_marks
@@ -160,7 +160,7 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: boo
     try:
         keys = module.load_state_dict(tensors, strict=False, assign=assign)
     except (RuntimeError, ValueError) as error:  # the second by ComfyUI's quantised layers
-        raise GLMImageError(f"{source}: {' '.join(str(error).split())}") from error
+        raise GLMImageError(f"{source}: {reason(error)}") from error
     if keys.missing_keys:
         raise GLMImageError(f"{source}: missing tensors: {named(keys.missing_keys)}")
     check_surplus(module, keys.unexpected_keys, source)

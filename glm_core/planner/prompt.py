@@ -6,7 +6,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ..errors import GLMImageError
-from ..files import parse_json, quote
+from ..files import parse_json, reason
 from ..geometry import Grid
 
 
@@ -27,7 +27,7 @@ class PromptTokenizer:
         try:
             self.tokenizer = Tokenizer.from_str(json.dumps(bare))
         except Exception as error:  # the library raises no other kind
-            raise GLMImageError(f"tokenizer.json cannot be read ({quote(error)})") from error
+            raise GLMImageError(f"tokenizer.json cannot be read ({reason(error)})") from error
 
     @staticmethod
     def _control(controls: dict[str, int], name: str) -> int:

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .files import locate
-from .formats import LARGE_MATRICES, dequantise_all, quantise
+from .formats import LARGE_MATRICES, quantise
 from .parts import PARTS, Part
 from .read import CONFIG_METADATA, TOKENIZER_TENSOR, Weights, read_part
 from .text import text_to_tensor
@@ -33,8 +33,7 @@ def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> I
 
 def file_tensors(weights: Weights, part: Part, part_format: str | None) -> dict[str, Tensor]:
     """All tensors of a converted file: the part's own, quantised if ``part_format`` is given, and its tokenizer."""
-    stored = dequantise_all(weights.tensors, weights.source) if part_format else weights.tensors
-    tensors = {name: tensor.contiguous() for name, tensor in stored.items()}
+    tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
     if weights.tokenizer_json is not None:
         tensors[TOKENIZER_TENSOR] = text_to_tensor(weights.tokenizer_json)
     return quantise(tensors, part, part_format, weights.source) if part_format else tensors

@@ -48,9 +48,9 @@ def parse_task(values: dict, source: str, folder: Path) -> Task:
     """
     prompt, texts, images = values["prompt"], values["texts"], values.get("images", [])
     if not is_text(prompt):
-        raise invalid(f"{source}: prompt", "a text", prompt)
+        raise invalid(f"{source}: prompt", "a string", prompt)
     if not isinstance(texts, list) or not all(is_text(text) and normalise(text) for text in texts):
-        raise invalid(f"{source}: texts", "a list of texts with letters or digits", texts)
+        raise invalid(f"{source}: texts", "a list of strings with letters or digits", texts)
     if not isinstance(images, list) or not all(is_text(name) and "\0" not in name for name in images):
         raise invalid(f"{source}: images", "a list of file names", images)
     return Task(prompt, tuple(texts), tuple(folder / name for name in images))

@@ -33,7 +33,7 @@ def read_weights(path: str, part: Part) -> Weights:
     for layer, mark in read_tags(weights.tensors, weights.source).items():
         if mark["format"] not in known:
             raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows: "
-                                f"{', '.join(known)} (got {mark['format']})")
+                                f"{', '.join(known)} (got {mark['format']}); a newer one may know it")
         stored, expected = weights.tensors[f"{layer}weight"].dtype, known[mark["format"]]["storage_t"]
         if stored != expected:
             raise GLMImageError(f"{weights.source}: {layer}weight must be {expected} for {mark['format']} "

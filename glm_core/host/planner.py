@@ -133,7 +133,7 @@ class HostPlanner:
         """The token grids of pictures [B, H, W, channels]. Raises GLMImageError if the file has no vision tower."""
         if self.vision is None:
             raise GLMImageError(f"{self.source}: reference images need a planner file with the vision tower "
-                                f"({VISION.signature}); this one has none")
+                                f"(the tensor {VISION.signature} is missing)")
         width = self.vision.model.config.embed_dim + MOST_IMAGE_TOKENS
         codebook = self.config.codebook_size * width * torch.float32.itemsize
         comfy.model_management.load_models_gpu([self.vision], memory_required=2 * codebook)

@@ -6,9 +6,6 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..errors import GLMImageError
-from ..files import parse_value, quote
-
 
 @dataclass(frozen=True)
 class Drawn:
@@ -22,7 +19,7 @@ class Drawn:
     prompt: str
     seed: int
     size: tuple[int, int]
-    sampling: dict[str, float] = field(default_factory=dict)
+    sampling: dict[str, float] = field(default_factory=dict, hash=False)
     planner: str = ""
 
 
@@ -57,13 +54,9 @@ def to_dict(origin: Origin) -> dict[str, Any]:
     return {"kind": NAMES[type(origin)], **asdict(origin)}
 
 
-def from_json(text: str, source: str) -> tuple[Origin, ...]:
-    """Inverse of ``to_json``. Raises GLMImageError, naming ``source``, on any other text."""
-    values = parse_value(text, f"{source}: its origins")
-    try:
-        return tuple(from_dict(origin) for origin in values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GLMImageError(f"{source}: its origins cannot be read ({quote(error)})") from error
+def from_json(text: str) -> tuple[Origin, ...]:
+    """Inverse of ``to_json``."""
+    return tuple(from_dict(values) for values in json.loads(text))
 
 
 def from_dict(values: dict[str, Any]) -> Origin:

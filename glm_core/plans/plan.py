@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sized
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,16 +49,17 @@ class Plan:
     def __post_init__(self) -> None:
         check_grid("ids", self.ids)
         if self.coarse is not None:
-            check_grid("coarse grid", self.coarse)
-        for name, items in (("coarse grid", self.coarse), ("log-probabilities", self.log_probs),
+            check_grid("preview grid", self.coarse)
+        if self.log_probs is not None:
+            check_log_probs(self.log_probs)
+        for name, items in (("preview grid", self.coarse), ("log_probs", self.log_probs),
                             ("origins", self.origins or None)):
-            if items is not None and (length := count_items(items)) != self.batch:
-                raise GLMImageError(f"plan: {name} and ids must be of the same batch "
-                                    f"(got {length} and {self.batch})")
-        if self.log_probs is not None and (self.log_probs.shape[1:] != (self.tokens,)
-                                           or not self.log_probs.is_floating_point()):
-            raise GLMImageError(f"plan: there must be {self.tokens} log-probabilities an item "
-                                f"(got {self.log_probs.dtype} {list(self.log_probs.shape[1:])})")
+            if items is not None and len(items) != self.batch:
+                raise GLMImageError(f"plan: {name} and ids must have the same batch size "
+                                    f"(got {len(items)} and {self.batch})")
+        if self.log_probs is not None and self.log_probs.shape[1:] != (self.tokens,):
+            raise GLMImageError(f"plan: log_probs must have {self.tokens} values per item "
+                                f"(got {list(self.log_probs.shape[1:])})")
         for name in ("ids", "coarse", "log_probs"):
             object.__setattr__(self, name, normal_tensor(getattr(self, name)))
 
@@ -126,23 +126,22 @@ class Plan:
         source = f"plan file {path}"
         tensors, metadata = read_tensors(path, source)
         if "ids" not in tensors:
-            raise GLMImageError(f"{source}: it must hold 'ids', int64 [B, h, w] (got the tensors "
+            raise GLMImageError(f"{source}: must contain 'ids', int64 [B, h, w] (got the tensors "
                                 f"{quote(sorted(tensors))})")
         plan = cls(tensors["ids"], tensors.get(COARSE_TENSOR), log_probs=tensors.get("log_probs"))
         check_size(plan.width, plan.height)
-        stored = "origins" in metadata
-        origins = from_json(metadata["origins"], source) if stored else old_origins(metadata, plan, source)
-        return replace(plan, origins=origins)
-
-
-def count_items(items: Sized | Tensor) -> int:
-    """Length of the first side; 0 of a tensor without sides."""
-    return len(items) if not isinstance(items, Tensor) or items.ndim else 0
+        return replace(plan, origins=read_origins(metadata, plan, source))
 
 
 def check_grid(name: str, grid: Tensor) -> None:
     if grid.ndim != 3 or grid.dtype != torch.int64 or 0 in grid.shape:
         raise GLMImageError(f"plan: {name} must be int64 [B, h, w] (got {grid.dtype} {list(grid.shape)})")
+
+
+def check_log_probs(log_probs: Tensor) -> None:
+    if log_probs.ndim != 2 or log_probs.dtype != torch.float32:
+        raise GLMImageError("plan: log_probs must be float32 [B, n] "
+                            f"(got {log_probs.dtype} {list(log_probs.shape)})")
 
 
 def normal_tensor(tensor: Tensor | None) -> Tensor | None:
@@ -153,21 +152,23 @@ def normal_tensor(tensor: Tensor | None) -> Tensor | None:
         return tensor.clone()
 
 
-def old_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Origin, ...]:
-    """Origins from a file of version 0.1, which has one prompt, one seed and one source size for all items.
-
-    Raises GLMImageError if these are not numbers.
-    """
+def read_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Origin, ...]:
+    """What a file's metadata say of the plan's items. Raises GLMImageError, naming ``source``, on bad metadata."""
     try:
-        if "source" in metadata:
-            width, height = map(int, metadata["source"].split("x"))
-            return (Read((width, height)),) * plan.batch
-        first = int(metadata["seed"]) if "seed" in metadata else None
-    except ValueError as error:
-        raise GLMImageError(f"{source}: its metadata must be of a plan (got {quote(metadata)})") from error
-    if first is None:
-        return ()
-    return tuple(Drawn(metadata.get("prompt", ""), first + i, (plan.width, plan.height)) for i in range(plan.batch))
+        return from_json(metadata["origins"]) if "origins" in metadata else old_origins(metadata, plan)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise GLMImageError(f"{source}: its origins cannot be read ({quote(error)})") from error
+
+
+def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:
+    """Origins from a file of version 0.1, which has one prompt, one seed and one source size for all items."""
+    if "source" in metadata:
+        width, height = map(int, metadata["source"].split("x"))
+        return (Read((width, height)),) * plan.batch
+    if "seed" in metadata:
+        first = int(metadata["seed"])
+        return tuple(Drawn(metadata.get("prompt", ""), first + i, (plan.width, plan.height)) for i in range(plan.batch))
+    return ()
 
 
 def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
@@ -179,6 +180,6 @@ def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
     if (latent_height, latent_width) != expected:
         plan_size, latent_size = (f"{w * LATENT_PIXELS}x{h * LATENT_PIXELS}" for h, w in
                                   (expected, (latent_height, latent_width)))
-        raise GLMImageError(f"plan: it is for {plan_size} pixels, but the latent is {latent_size}; "
-                            "give the latent the plan's size")
+        raise GLMImageError(f"plan and latent must have the same size (got {plan_size} and {latent_size} pixels); "
+                            "take the latent's size from the plan")
     return ids.repeat_interleave(TOKEN_LATENTS, 1).repeat_interleave(TOKEN_LATENTS, 2)[:, None]

@@ -1,26 +1,44 @@
 """Images as float tensors [B, H, W, channels] in 0...1."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import GLMImageError
+from .files import check_file, reason
+
+MOST_PIXELS = 2**27  # 134 million; a small file may claim any number
 
 
 def read_image(path: Path) -> Tensor:
     """The file's image, float32 [1, H, W, 3] in 0...1, rotated as its EXIF data say.
 
-    Raises GLMImageError if Pillow cannot read the file as an image, and OSError if there is no such file.
+    Raises GLMImageError if Pillow cannot read the file as an image, or if it has more than MOST_PIXELS.
     """
+    check_file(path, f"image {path}")
     try:
-        image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    except UnidentifiedImageError as error:
-        raise GLMImageError(f"{path}: Pillow cannot read this file as an image") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of many pixels, where MOST_PIXELS decides, and of broken EXIF data
+            with Image.open(path) as opened:
+                check_pixels(opened, path)
+                image = ImageOps.exif_transpose(opened).convert("RGB")
+    except GLMImageError:
+        raise
+    except Exception as error:  # its decoders raise nearly every kind on a broken file
+        raise GLMImageError(f"{path}: Pillow cannot read this file as an image ({reason(error)})") from error
     return torch.from_numpy(np.array(image)).float()[None] / 255
+
+
+def check_pixels(image: Image.Image, path: Path) -> None:
+    """Raise GLMImageError, before anything is decoded, if the image is larger than any camera's."""
+    if image.width * image.height > MOST_PIXELS:
+        raise GLMImageError(f"{path}: an image must have at most {MOST_PIXELS} pixels "
+                            f"(got {image.width}x{image.height})")
 
 
 def to_rgb(image: Tensor) -> Tensor:

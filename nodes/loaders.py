@@ -1,6 +1,5 @@
 """Files → the four parts of the model."""
 
-import os
 from pathlib import Path
 
 import folder_paths
@@ -8,7 +7,7 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE, Part, locate
+from ..glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE, Part, find_released_folders, locate
 from ..glm_core.glyph import NATURAL, QUOTE_RULES
 from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder, load_lora
 from .types import CATEGORY, Planner
@@ -48,9 +47,7 @@ def released_folders() -> dict[str, Path]:
     """Folders in models/diffusers that contain a GLM-Image, by their relative names, and that of the embedded model."""
     found = {}
     for root in folder_paths.get_folder_paths(RELEASED_FOLDERS):
-        for folder, inside, _ in os.walk(root, followlinks=True):
-            if PLANNER.folder in inside:
-                found[Path(folder).relative_to(root).as_posix()] = Path(folder)
+        found |= find_released_folders(Path(root))
     return found | {DEMO: EMBEDDED}
 
 

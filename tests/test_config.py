@@ -165,3 +165,40 @@ def test_configs_of_the_embedded_and_the_tiny_checkpoint_are_accepted(part):
     CONFIGS[part].from_json(as_file(tiny[part]), "tiny")
     embedded = json.loads((EMBEDDED / part.folder / "config.json").read_text(encoding="utf-8"))
     CONFIGS[part].from_json(embedded, "embedded")
+
+
+@pytest.mark.parametrize("value, found", [
+    ([], r"must be an object \(got \[\]\)"), ("x", r"must be an object \(got 'x'\)"),
+    (3, r"must be an object \(got 3\)")])
+@pytest.mark.parametrize("part, name", [
+    (PLANNER, "text_config"), (PLANNER, "vq_config"), (VISION, "vq_config"), (VISION, "vision_config")])
+def test_sections_that_are_no_objects_are_named(part, name, value, found):
+    with pytest.raises(GLMImageError, match=f"^x: {name} {found}"):
+        CONFIGS[part].from_json(RELEASED[part] | {name: value}, "x")
+
+
+@pytest.mark.parametrize("part, name", [(PLANNER, "text_config"), (VISION, "vision_config")])
+def test_a_section_that_is_null_counts_as_empty(part, name):
+    with pytest.raises(GLMImageError, match="^x: the configuration lacks hidden_size"):
+        CONFIGS[part].from_json(RELEASED[part] | {name: None}, "x")
+
+
+@pytest.mark.parametrize("part, changes, found", [
+    (PLANNER, {"image_end_token_id": 168064}, r"image_end_token_id must be at most 168063 \(got 168064\)"),
+    (PLANNER, {"preview_tokens": 10**9}, r"preview_tokens must be at most 4096 \(got 1000000000\)"),
+    (PLANNER, {"vq_config": {"num_embeddings": 20000}}, r"codebook_size must be at most 16512 \(got 20000\)"),
+    (VISION, {"vision_config": RELEASED_PLANNER["vision_config"] | {"image_size": 10**6}},
+     "image_size must be at most"),
+    (VISION, {"vision_config": RELEASED_PLANNER["vision_config"] | {"num_heads": 7}},
+     "hidden_size must be a multiple of num_heads"),
+    (DIFFUSION, {"num_layers": 10**30}, "num_layers must be at most"),
+    (DIFFUSION, {"latents_mean": [0.0] * 4}, r"latents_mean must have a number for each of 16 channels \(got 4\)"),
+    (DIFFUSION, {"latents_std": [1.0] * 15 + [0.0]}, r"latents_std must be above 0 \(got 0.0\)"),
+    (VAE, {"norm_num_groups": 48}, r"block_out_channels must be multiples of norm_num_groups 48 \(got 128\)"),
+    (VAE, {"block_out_channels": []}, r"block_out_channels must be a list of 1 to 256 numbers \(got \[\]\)"),
+    (GLYPH, {"relative_attention_num_buckets": 512}, "relative_attention_num_buckets must be from 4 to 128"),
+    (GLYPH, {"layer_norm_epsilon": 10**400}, "layer_norm_epsilon must be at most"),
+])
+def test_values_that_do_not_fit_each_other_are_named(part, changes, found):
+    with pytest.raises(GLMImageError, match=f"^x: {found}"):
+        CONFIGS[part].from_json(RELEASED[part] | changes, "x")

@@ -16,12 +16,12 @@ OPTIONAL = {  # package → the files that may import it
     "rapidocr": {"glm_core/evaluation/ocr.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
-COMMON = {"errors", "config", "geometry", "images", "ops", "plans"}
+COMMON = {"errors", "config", "files", "geometry", "images", "ops", "plans"}
 MIDDLE = {"planner", "vision", "glyph", "decoder", "checkpoint"}
 MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
-    "errors": set(), "ops": set(),
-    "config": {"errors"}, "geometry": {"errors"}, "images": {"errors"},
-    "plans": {"errors", "config", "geometry"},
+    "errors": set(), "ops": set(), "files": {"errors"},
+    "config": {"errors", "files"}, "geometry": {"errors"}, "images": {"errors", "files"},
+    "plans": {"errors", "config", "files", "geometry"},
     "posters": {"geometry"},
     **dict.fromkeys(MIDDLE, COMMON),
     "host": COMMON | MIDDLE,

@@ -2,13 +2,16 @@
 
 from .convert import convert_folder
 from .files import locate
-from .formats import FORMATS, dequantise, format_names
+from .folders import find_released_folders
+from .formats import FORMATS, belongs_to_format, dequantise, dequantise_all, read_tags
 from .lora import DIFFUSION_STYLES, PLANNER_STYLES, KeyStyles, Lora, read_lora
 from .parts import DIFFUSION, EMBEDDED, GLYPH, PARTS, PLANNER, VAE, VISION, Part
-from .read import Weights, fill, fingerprint, read_config_only, read_part
+from .read import Weights, check_surplus, fill, fingerprint, read_config_only, read_part
+from .text import text_to_tensor
 
 __all__ = [
     "DIFFUSION", "DIFFUSION_STYLES", "EMBEDDED", "FORMATS", "GLYPH", "PARTS", "PLANNER", "PLANNER_STYLES", "VAE",
-    "VISION", "KeyStyles", "Lora", "Part", "Weights", "convert_folder", "dequantise", "fill", "fingerprint",
-    "format_names", "locate", "read_config_only", "read_lora", "read_part",
+    "VISION", "KeyStyles", "Lora", "Part", "Weights", "belongs_to_format", "check_surplus", "convert_folder",
+    "dequantise", "dequantise_all", "fill", "find_released_folders", "fingerprint", "locate", "read_config_only",
+    "read_lora", "read_part", "read_tags", "text_to_tensor",
 ]

@@ -19,6 +19,11 @@ class Part:
     file: str
     signature: str
 
+    @property
+    def config_tensor(self) -> str:
+        """Name of the tensor that holds the part's config as text, in files that ComfyUI's own nodes saved."""
+        return f"{self.folder}_config_json"
+
     def quantised_file(self, format_name: str) -> str:
         """The name that ``convert --quantise FORMAT_NAME`` gives ``file``."""
         return self.file.replace(".safetensors", f"_{format_name}.safetensors")

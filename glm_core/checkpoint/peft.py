@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..config import check_type, read_config
 from ..errors import GLMImageError
+from ..files import parse_json, read_json
 from .adapters import ALPHA, Adapter, shown
-from .text import parse_json, read_json
 
 METADATA = "lora_adapter_metadata"  # diffusers' key: PEFT's config, its keys perhaps after "transformer."
 CONFIG_FILE = "adapter_config.json"

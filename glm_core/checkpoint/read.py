@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import GLMImageError
+from ..files import parse_json, read_json, read_text, reason
+from ..files import read_metadata as read_file_metadata
 from .files import part_files
+from .formats import add_tags, check_marks
+from .formats.marks import METADATA as QUANTISATION_METADATA
+from .formats.marks import QUANTISATION_CONFIG
 from .infer_config import config_from_shapes
-from .parts import DIFFUSION, PARTS, PLANNER, VAE, Part
-from .text import parse_json, read_json, tensor_to_text
+from .names import released_name_of
+from .parts import DIFFUSION, PLANNER, VAE, Part
+from .sizes import check_sizes
+from .text import tensor_to_text
 
 TOKENIZER_TENSOR = "tokenizer_json"  # uint8, the text of tokenizer.json; ComfyUI stores its own "spiece_model" likewise
 CONFIG_METADATA = "config"
 LATENT_STATISTICS = "latents_mean", "latents_std"
 FINGERPRINT_NUMBERS = 8  # of each tensor
-T5_ALIASES = {"encoder.embed_tokens.weight": "shared.weight"}  # files store the shared embedding under either name
 
 LoadFile = Callable[[str], dict[str, Tensor]]  # path of a safetensors file → its tensors
 
@@ -49,15 +54,20 @@ def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
     """Read one part from its released folder or from a single safetensors file.
 
     load: reads the tensors of one file; a host passes its own loader. Raises GLMImageError if a file or shard is
-    missing or incomplete, if the file holds another part, or if the planner comes without a tokenizer.
+    missing or incomplete, if the file holds another part, if weights are quantised in an unknown form, if config and
+    tensors contradict each other, or if the planner comes without a tokenizer.
     """
     source = f"{part.title} {path}"
     files = part_files(path, source)
     metadata = read_metadata(files, part)
-    tensors = strip_prefix(read_tensors(files, load), part, source)
-    stored_tokenizer = tensors.pop(TOKENIZER_TENSOR, None)
-    config = stored_config(path, part, metadata) or config_from_shapes(part, tensors, source)
-    tokenizer_json = read_tokenizer(path, stored_tokenizer) if part is PLANNER else None
+    stored = read_tensors(files, load)
+    text = {name: take_text(stored, name, source) for name in (TOKENIZER_TENSOR, part.config_tensor)}
+    tensors = part_tensors(stored, part, metadata, source)
+    config = stored_config(path, part, metadata, text[part.config_tensor])
+    check_marks(tensors, separate_quantisation(path) | (config or {}), source)
+    config = config or config_from_shapes(part, tensors, source)
+    check_sizes(part, config, tensors, source)
+    tokenizer_json = read_tokenizer(path, text[TOKENIZER_TENSOR]) if part is PLANNER else None
     return Weights(tensors, config, source, metadata, tokenizer_json)
 
 
@@ -71,12 +81,7 @@ def read_metadata(files: list[Path], part: Part) -> dict[str, str]:
     """The metadata of all files together. Raises GLMImageError if a file is incomplete."""
     metadata = {}
     for file in files:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                metadata |= opened.metadata() or {}
-        except SafetensorError as error:
-            raise GLMImageError(
-                f"{part.title} {file}: not a complete safetensors file ({error}); download it again") from error
+        metadata |= read_file_metadata(file, f"{part.title} {file}")
     return metadata
 
 
@@ -87,48 +92,40 @@ def read_tensors(files: list[Path], load: LoadFile) -> dict[str, Tensor]:
     return tensors
 
 
-def strip_prefix(tensors: dict[str, Tensor], part: Part, source: str) -> dict[str, Tensor]:
-    """Tensors by released name, without an outer prefix such as ``model.diffusion_model.`` or ``transformer.``.
-
-    Raises GLMImageError if the part's signature is not among them.
-    """
-    prefix = find_prefix(tensors, part)
-    if prefix is None:
-        raise GLMImageError(f"{source}: not a GLM-Image {part.title}: {describe_other(tensors, part)}")
-    outer = prefix.removesuffix("model.")  # the planner's lm_head stands beside its "model.", not inside
-    stripped = {}
-    for name, tensor in tensors.items():
-        bare = name.removeprefix(prefix if name.startswith(prefix) else outer)
-        stripped[T5_ALIASES.get(bare, bare)] = tensor
-    return stripped
+def take_text(tensors: dict[str, Tensor], name: str, source: str) -> str | None:
+    """Remove the text that is stored as the tensor ``name``, under whatever prefix; None if there is none."""
+    found = [key for key in tensors if key == name or key.endswith("." + name)]
+    texts = [tensor_to_text(tensors.pop(key), f"{source}: {key}") for key in found]
+    return texts[0] if texts else None
 
 
-def find_prefix(tensors: dict[str, Tensor], part: Part) -> str | None:
-    """The prefix before the part's signature in the tensors' names; None if no name ends with the signature."""
-    matches = [name for name in tensors if name == part.signature or name.endswith("." + part.signature)]
-    return min(matches, key=len).removesuffix(part.signature) if matches else None
+def part_tensors(stored: dict[str, Tensor], part: Part, metadata: dict[str, str], source: str) -> dict[str, Tensor]:
+    """The part's own tensors by released name, with the marks of quantised layers in ComfyUI's present form."""
+    released_name = released_name_of(stored, part, source)
+    tensors = {bare: tensor for name, tensor in stored.items() if (bare := released_name(name)) is not None}
+    add_tags(tensors, metadata, released_name, source)
+    metadata.pop(QUANTISATION_METADATA, None)
+    return tensors
 
 
-def describe_other(tensors: dict[str, Tensor], part: Part) -> str:
-    """What a file without ``part`` holds instead, for a message."""
-    for other in PARTS:
-        if find_prefix(tensors, other) is not None:
-            return f"it holds the {other.title}"
-    return f"it has no tensor {part.signature}"
-
-
-def stored_config(path: Path, part: Part, metadata: dict[str, str]) -> dict | None:
-    """The config in a file's metadata, or config.json of a folder; None if there is none.
+def stored_config(path: Path, part: Part, metadata: dict[str, str], text: str | None = None) -> dict | None:
+    """The config in a file (``text`` or its metadata), or config.json of a folder; None if there is none.
 
     In a released folder the VAE's latent statistics are added to the diffusion model's config.
     """
     if path.is_file():
-        stored = metadata.get(CONFIG_METADATA)
-        return None if stored is None else parse_json(stored, f"{part.title} {path}: its config")
-    if not (path / "config.json").is_file():
+        text = metadata.get(CONFIG_METADATA, text)
+        return None if text is None else parse_json(text, f"{part.title} {path}: its config")
+    if not (path / "config.json").exists():
         return None
     config = read_json(path / "config.json")
     return config | latent_statistics(path.parent) if part is DIFFUSION else config
+
+
+def separate_quantisation(path: Path) -> dict:
+    """SDNQ's quantization_config.json of a folder, as the entry of a config that others have."""
+    separate = path / f"{QUANTISATION_CONFIG}.json"
+    return {QUANTISATION_CONFIG: read_json(separate) or {"quant_method": "unknown"}} if separate.is_file() else {}
 
 
 def latent_statistics(model: Path) -> dict:
@@ -138,18 +135,18 @@ def latent_statistics(model: Path) -> dict:
     return {key: config[key] for key in LATENT_STATISTICS if key in config}
 
 
-def read_tokenizer(path: Path, stored: Tensor | None) -> str:
+def read_tokenizer(path: Path, stored: str | None) -> str:
     """The text of tokenizer.json: ``stored`` in the file, beside it, or in the released folder.
 
     Raises GLMImageError if there is none.
     """
     if stored is not None:
-        return tensor_to_text(stored)
+        return stored
     folder = path.parent if path.is_file() else path
     candidates = [folder / "tokenizer.json", folder.parent / "processor" / "tokenizer.json"]
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate.read_text(encoding="utf-8")
+        if candidate.exists():
+            return read_text(candidate, str(candidate))
     places = " or ".join(map(str, candidates))
     raise GLMImageError(f"{PLANNER.title} {path}: no tokenizer inside the file, nor at {places}; "
                         "'python -m glm_core convert' writes files that include it")
@@ -158,15 +155,39 @@ def read_tokenizer(path: Path, stored: Tensor | None) -> str:
 def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: bool = False) -> None:
     """Load the tensors that ``module`` has, and ignore the others. assign: as in ``load_state_dict``.
 
-    Raises GLMImageError if a tensor is missing or has another shape.
+    Raises GLMImageError if a tensor is missing or has another shape, and as ``check_surplus`` does.
     """
     try:
-        missing = module.load_state_dict(tensors, strict=False, assign=assign).missing_keys
-    except RuntimeError as error:
-        raise GLMImageError(f"{source}: {' '.join(str(error).split())}") from error
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise GLMImageError(f"{source}: missing tensors: {missing[0]}{others}")
+        keys = module.load_state_dict(tensors, strict=False, assign=assign)
+    except (RuntimeError, ValueError) as error:  # the second by ComfyUI's quantised layers
+        raise GLMImageError(f"{source}: {reason(error)}") from error
+    if keys.missing_keys:
+        raise GLMImageError(f"{source}: missing tensors: {named(keys.missing_keys)}")
+    check_surplus(module, keys.unexpected_keys, source)
+
+
+def check_surplus(module: nn.Module, names: Iterable[str], source: str) -> None:
+    """Raise GLMImageError if ``names``, of tensors that ``module`` does not have, are of its layers or further blocks.
+
+    Leaving them out would change the result: they are scales of a quantised layer, or the config has too few blocks.
+    """
+    surplus = [name for name in names if is_surplus(module, name)]
+    if surplus:
+        raise GLMImageError(f"{source}: these tensors do not belong to a model of this config: {named(surplus)}")
+
+
+def is_surplus(module: nn.Module, name: str) -> bool:
+    inside = module
+    for step in name.split("."):
+        children = dict(inside.named_children())
+        if step not in children:
+            return isinstance(inside, nn.ModuleList) or not children
+        inside = children[step]
+    return True
+
+
+def named(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def fingerprint(tensors: dict[str, Tensor]) -> str:

@@ -1,28 +1,10 @@
-"""JSON files, and text stored as a uint8 tensor in a safetensors file."""
-
-import json
-from pathlib import Path
+"""Text stored as a uint8 tensor in a safetensors file."""
 
 import torch
 from torch import Tensor
 
 from ..errors import GLMImageError
-
-
-def parse_json(text: str, source: str) -> dict:
-    """The JSON object in ``text``. Raises GLMImageError if it holds anything else."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise GLMImageError(f"{source}: not valid JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise GLMImageError(f"{source}: must be a JSON object (got {type(value).__name__})")
-    return value
-
-
-def read_json(path: Path) -> dict:
-    """The JSON object in a file. Raises GLMImageError if it holds anything else."""
-    return parse_json(path.read_text(encoding="utf-8"), str(path))
+from ..files import decode
 
 
 def text_to_tensor(text: str) -> Tensor:
@@ -30,6 +12,8 @@ def text_to_tensor(text: str) -> Tensor:
     return torch.tensor(list(text.encode("utf-8")), dtype=torch.uint8)
 
 
-def tensor_to_text(tensor: Tensor) -> str:
-    """Inverse of ``text_to_tensor``."""
-    return tensor.cpu().numpy().tobytes().decode("utf-8")
+def tensor_to_text(tensor: Tensor, source: str) -> str:
+    """Inverse of ``text_to_tensor``. Raises GLMImageError on other tensors."""
+    if tensor.dtype != torch.uint8 or tensor.ndim != 1:
+        raise GLMImageError(f"{source}: must be text as uint8 [n] (got {tensor.dtype} {list(tensor.shape)})")
+    return decode(tensor.cpu().numpy().tobytes(), source)

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION
@@ -148,10 +147,7 @@ def read_noise(args: argparse.Namespace, request: PlanRequest) -> Tensor | None:
     if args.noise_in is None:
         return None
     source = f"--noise-in {args.noise_in}"
-    try:
-        tensors = load_file(args.noise_in)
-    except (OSError, SafetensorError) as error:
-        raise GLMImageError(f"{source}: cannot be read as a safetensors file ({error})") from error
+    tensors, _ = read_tensors(args.noise_in, source)
     if "noise" not in tensors or not tensors["noise"].is_floating_point():
         found = sorted(f"{name} {tensor.dtype}".replace("torch.", "") for name, tensor in tensors.items())
         raise GLMImageError(f"{source}: must contain 'noise', float32 [B, 16, H/8, W/8] (got the tensors {found})")

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import read_config
+from ..config import check_latent_statistics, read_config
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED
 from .latents import LATENTS_MEAN, LATENTS_STD
@@ -59,7 +59,9 @@ class DiTConfig:
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> DiTConfig:
-        return read_config(cls, config, source)
+        result = read_config(cls, config, source)
+        check_latent_statistics(result, result.out_channels, source)
+        return result
 
 
 class TimeSizeEmbedding(nn.Module):

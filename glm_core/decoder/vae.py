@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import read_config
+from ..config import check_latent_statistics, read_config
+from ..errors import GLMImageError
 from .latents import LATENTS_MEAN, LATENTS_STD
 
 EPS = 1e-6
@@ -31,7 +32,13 @@ class VAEConfig:
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> VAEConfig:
-        return read_config(cls, config, source)
+        result = read_config(cls, config, source)
+        uneven = [width for width in result.block_out_channels if not width or width % result.norm_num_groups]
+        if uneven:
+            raise GLMImageError(f"{source}: block_out_channels must be multiples of norm_num_groups "
+                                f"{result.norm_num_groups} (got {uneven[0]})")
+        check_latent_statistics(result, result.latent_channels, source)
+        return result
 
 
 class ResNet(nn.Module):

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GLMImageError
+from ..files import read_text
 from .metrics import normalise
+
+LONGEST_VALUE = 500  # characters of a bad value in a message
 
 
 @dataclass(frozen=True)
@@ -30,22 +33,11 @@ def read_lines(path: Path) -> list[tuple[str, Any]]:
 
     Raises GLMImageError, naming the source, if a line is not JSON or there are none.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise GLMImageError(f"{path} must contain one JSON object per line, in UTF-8 ({error})") from error
+    lines = read_text(path, str(path)).split("\n")  # splitlines would also cut at U+2028
     sources = [(f"{path}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
     if not sources:
         raise GLMImageError(f"{path} must have at least one line with a prompt (got none)")
-    return [(source, parse_line(line, source)) for source, line in sources]
-
-
-def parse_line(line: str, source: str) -> Any:
-    """The JSON value of a line. Raises GLMImageError, naming ``source``, if it is not JSON."""
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise GLMImageError(f"{source} must be JSON ({error})") from error
+    return [(source, parse_value(line, source)) for source, line in sources]
 
 
 def parse_task(values: dict, source: str, folder: Path) -> Task:
@@ -54,13 +46,18 @@ def parse_task(values: dict, source: str, folder: Path) -> Task:
     Raises GLMImageError, naming ``source`` and the key, if a value has another type.
     """
     prompt, texts, images = values["prompt"], values["texts"], values.get("images", [])
-    if not isinstance(prompt, str):
+    if not is_text(prompt):
         raise invalid(f"{source}: prompt", "a string", prompt)
-    if not isinstance(texts, list) or not all(isinstance(text, str) and normalise(text) for text in texts):
+    if not isinstance(texts, list) or not all(is_text(text) and normalise(text) for text in texts):
         raise invalid(f"{source}: texts", "a list of strings with letters or digits", texts)
-    if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
+    if not isinstance(images, list) or not all(is_text(name) and "\0" not in name for name in images):
         raise invalid(f"{source}: images", "a list of file names", images)
     return Task(prompt, tuple(texts), tuple(folder / name for name in images))
+
+
+def is_text(value: Any) -> bool:
+    """True for text that can be encoded: JSON can hold halves of surrogate pairs."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def check_keys(values: Any, source: str, required: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -78,4 +75,9 @@ def quoted(names: Sequence[str]) -> str:
 
 def invalid(source: str, accepted: str, found: Any) -> GLMImageError:
     """The error to raise for a JSON value that must be ``accepted``."""
-    return GLMImageError(f"{source} must be {accepted} (got {json.dumps(found, ensure_ascii=False)})")
+    shown = json.dumps(found, ensure_ascii=False)
+    if not shown.isprintable():  # half a surrogate pair, or a character that starts a new line
+        shown = json.dumps(found)
+    if len(shown) > LONGEST_VALUE:
+        shown = f"{shown[: LONGEST_VALUE - 1]}…"
+    return GLMImageError(f"{source} must be {accepted} (got {shown})")

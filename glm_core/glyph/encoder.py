@@ -12,7 +12,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import read_config
+from ..errors import GLMImageError
 
+LEAST_BUCKETS = 4
 MAX_DISTANCE = 128  # positions at least this far apart share the last bucket
 
 
@@ -31,7 +33,11 @@ class GlyphConfig:
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> GlyphConfig:
-        return read_config(cls, config, source)
+        result = read_config(cls, config, source)
+        if not LEAST_BUCKETS <= result.relative_attention_num_buckets <= MAX_DISTANCE:
+            raise GLMImageError(f"{source}: relative_attention_num_buckets must be from {LEAST_BUCKETS} to "
+                                f"{MAX_DISTANCE} (got {result.relative_attention_num_buckets})")
+        return result
 
 
 def position_buckets(length: int, buckets: int, device: torch.device | None = None) -> Tensor:

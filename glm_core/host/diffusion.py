@@ -25,7 +25,7 @@ from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, check_batch, prior_map
 from .compat import add_lora_names, is_dynamic
-from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights
+from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights, saved_config
 from .references import (
     PLAN_KEY,
     REFERENCES_KEY,
@@ -90,6 +90,11 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
         self.memory_usage_factor = elements_per_latent_pixel / MEMORY_UNIT
         self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
         super().__init__({"config": config})
+
+    def process_unet_state_dict_for_saving(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What ModelSave and CheckpointSave write, the config included."""
+        saved = saved_config(DIFFUSION, self.unet_config["config"])
+        return super().process_unet_state_dict_for_saving({**state_dict, **saved})
 
     def get_model(self, state_dict: dict[str, Tensor], prefix: str = "", device=None) -> GLMImage:
         return GLMImage(self, device=device)

@@ -1,5 +1,6 @@
 """The glyph encoder as a ComfyUI CLIP."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import comfy.model_management
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ..checkpoint import GLYPH, fill
 from ..errors import GLMImageError
 from ..glyph import NATURAL, VOCABULARY, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
-from .loading import read_weights
+from .loading import read_whole_weights, saved_config
 
 QUOTES_OPTION = "quotes"
 
@@ -20,8 +21,8 @@ QUOTES_OPTION = "quotes"
 class GlyphTokenizer:
     """The tokenizer of a ComfyUI CLIP: finds the quoted texts of a prompt. Parentheses are characters, not weights."""
 
-    def __init__(self, embedding_directory: str | None = None, tokenizer_data: dict = {}):
-        pass
+    def __init__(self, config: GlyphConfig, embedding_directory: str | None = None, tokenizer_data: dict = {}):
+        self.config = config
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, tokenizer_options: dict = {},
                               **kwargs) -> dict[str, list[list[tuple[int, float]]]]:
@@ -33,7 +34,8 @@ class GlyphTokenizer:
         return [(pair, chr(pair[0])) for pair in pairs]
 
     def state_dict(self) -> dict:
-        return {}
+        """What CLIPSave and CheckpointSave write beside the weights."""
+        return saved_config(GLYPH, self.config)
 
 
 class GlyphClipModel(nn.Module):
@@ -69,11 +71,11 @@ def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
 
     Raises GLMImageError if the file is not a GLM-Image glyph encoder.
     """
-    weights = read_weights(path, GLYPH)
+    weights = read_whole_weights(path, GLYPH)
     config = GlyphConfig.from_json(weights.config, weights.source)
     if config.vocab_size != VOCABULARY:
         raise GLMImageError(f"{weights.source}: vocab_size must be {VOCABULARY}, as in ByT5 (got {config.vocab_size})")
-    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=GlyphTokenizer,
+    target = SimpleNamespace(clip=GlyphClipModel, tokenizer=partial(GlyphTokenizer, config),
                              params={"config": config, "source": weights.source})
     clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(weights.tensors),
                          state_dict=[weights.tensors],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ import comfy.utils
 import torch
 from torch import nn
 
-from ..checkpoint import Part, Weights, format_names, read_part
+from ..checkpoint import Part, Weights, dequantise_all, read_part, read_tags, text_to_tensor
 from ..errors import GLMImageError
 from .compat import core_patcher_class, is_dynamic, record_dtypes
 
@@ -23,18 +24,32 @@ INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # another port of the model 
 
 
 def read_weights(path: str, part: Part) -> Weights:
-    """Read with ComfyUI's own file loader, and convert the scaled fp8 files of older tools to its present format.
+    """Read through ComfyUI's own file loader.
 
-    Raises GLMImageError as ``read_part`` does, or when this ComfyUI does not know the file's quantisation.
+    Raises GLMImageError as ``read_part`` does, or if this ComfyUI does not know the file's quantisation.
     """
     weights = read_part(Path(path), part, load=comfy.utils.load_torch_file)
-    tensors, metadata = comfy.utils.convert_old_quants(weights.tensors, "", metadata=weights.metadata)
-    known = comfy.quant_ops.QUANT_ALGOS.keys()
-    unknown = format_names(tensors) - known
-    if unknown:
-        raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows: "
-                            f"{', '.join(known)} (got {', '.join(sorted(unknown))}); a newer one may know it")
-    return replace(weights, tensors=tensors, metadata=metadata)
+    known = comfy.quant_ops.QUANT_ALGOS
+    for layer, mark in read_tags(weights.tensors, weights.source).items():
+        if mark["format"] not in known:
+            raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows: "
+                                f"{', '.join(known)} (got {mark['format']}); a newer one may know it")
+        stored, expected = weights.tensors[f"{layer}weight"].dtype, known[mark["format"]]["storage_t"]
+        if stored != expected:
+            raise GLMImageError(f"{weights.source}: {layer}weight must be {expected} for {mark['format']} "
+                                f"(got {stored})")
+    return weights
+
+
+def read_whole_weights(path: str, part: Part) -> Weights:
+    """``read_weights`` of a small part whose layers compute with plain weights: quantised ones are restored."""
+    weights = read_weights(path, part)
+    return replace(weights, tensors=dequantise_all(weights.tensors, weights.source))
+
+
+def saved_config(part: Part, config: Any) -> dict[str, torch.Tensor]:
+    """What a part adds to the tensors that ComfyUI's own nodes save, so that its ``config`` (a dataclass) is kept."""
+    return {part.config_tensor: text_to_tensor(json.dumps(asdict(config)))}
 
 
 @dataclass(frozen=True)

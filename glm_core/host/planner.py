@@ -90,6 +90,7 @@ class HostPlanner:
         self.tokenizer = PromptTokenizer(weights.tokenizer_json)
         self.load_device = comfy.model_management.get_torch_device()
         self.config = PlannerConfig.from_json(weights.config, weights.source)
+        self.tokenizer.check_vocabulary(self.config.vocab_size, weights.source)
         self.recorder = graph_recorder(self.load_device)
         self.precision = choose_precision(weights, self.load_device)
         fused = has_plain_qkv(weights.tensors) and not pages_weights(self.load_device)

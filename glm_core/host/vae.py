@@ -11,7 +11,7 @@ import comfy.sd
 from ..checkpoint import VAE, fill
 from ..decoder import AutoencoderKL, VAEConfig
 from .compat import is_dynamic
-from .loading import make_patcher, read_weights
+from .loading import make_patcher, read_whole_weights, saved_config
 
 NOTHING_DETECTED = "No VAE weights detected"  # part of the message that comfy.sd.VAE logs
 
@@ -38,8 +38,8 @@ class GLMImageVAE(comfy.sd.VAE):
     """
 
     def __init__(self, path: str):
-        weights = read_weights(path, VAE)
-        config = VAEConfig.from_json(weights.config, weights.source)
+        weights = read_whole_weights(path, VAE)
+        self.config = config = VAEConfig.from_json(weights.config, weights.source)
         with without_message(NOTHING_DETECTED):
             super().__init__(sd={})  # sets the defaults, then stops because it detects nothing
         self.latent_channels = config.latent_channels
@@ -51,3 +51,7 @@ class GLMImageVAE(comfy.sd.VAE):
         self.patcher = make_patcher(self.first_stage_model, self.device, comfy.model_management.vae_offload_device())
         fill(self.first_stage_model, weights.tensors, weights.source, assign=is_dynamic(self.patcher))
         self.model_size()
+
+    def get_sd(self):
+        """What VAESave and CheckpointSave write, the config included."""
+        return {**super().get_sd(), **saved_config(VAE, self.config)}

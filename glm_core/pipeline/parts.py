@@ -18,13 +18,17 @@ from ..checkpoint import (
     VISION,
     Part,
     Weights,
+    belongs_to_format,
+    check_surplus,
     dequantise,
     fill,
     fingerprint,
     locate,
     read_config_only,
     read_part,
+    read_tags,
 )
+from ..config import checked
 from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from ..glyph import GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
@@ -67,6 +71,9 @@ def build(part: Part, weights: Weights, compute: Compute) -> Any:
     with torch.device("meta"):
         module: nn.Module = module_class(config, dtype=compute.dtype, operations=ops, **options)
     wanted = weights.tensors.keys() & released_names(module)
+    layers = read_tags(weights.tensors, weights.source)
+    check_surplus(module, [name for name in weights.tensors.keys() - wanted if not belongs_to_format(name, layers)],
+                  weights.source)
     tensors = {name: dequantise(weights.tensors, name, weights.source).to(compute.device, compute.dtype)
                for name in wanted}
     fill(module, tensors, weights.source, assign=True)
@@ -82,14 +89,19 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
     """The planner of a released or converted folder. Raises GLMImageError if it cannot be read."""
     weights = read_part(locate(model, PLANNER), PLANNER)
     assert weights.tokenizer_json is not None  # read_part refuses a planner without one
-    return LoadedPlanner(build(PLANNER, weights, compute), PromptTokenizer(weights.tokenizer_json),
-                         fingerprint(weights.tensors))
+    tokenizer = PromptTokenizer(weights.tokenizer_json)
+    module = build(PLANNER, weights, compute)
+    tokenizer.check_vocabulary(module.config.vocab_size, weights.source)
+    return LoadedPlanner(module, tokenizer, fingerprint(weights.tensors))
 
 
 def default_side(model: Path) -> int:
     """The side of pictures, in pixels, if none is given: 1024 for the released model."""
-    config = read_config_only(locate(model, PLANNER), PLANNER)
-    return geometry.default_side(config.get("trained_sides") or PlannerConfig.trained_sides)
+    path = locate(model, PLANNER)
+    sides = read_config_only(path, PLANNER).get("trained_sides")
+    if sides is None:
+        sides = PlannerConfig.trained_sides
+    return geometry.default_side(checked(sides, tuple[int, int], f"{PLANNER.title} {path}: trained_sides"))
 
 
 def check_aspect(model: Path, width: int, height: int) -> None:

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import read_config
+from ..config import check_at_most, read_config, section
 from ..errors import GLMImageError
 from ..geometry import COARSE_TOKENS
 
+MOST_COARSE_TOKENS = 4096
 QKV = "q_proj", "k_proj", "v_proj"  # as files have them
 FUSED = "qkv_proj"
 
@@ -59,21 +60,29 @@ class PlannerConfig:
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> PlannerConfig:
-        """Flatten the nested config.json.
-
-        Raises GLMImageError as ``read_config`` does, or if the rotary sections do not add up to the rotated pairs.
-        """
-        text = config.get("text_config", {})
-        flat = {**config, **text, **text.get("rope_parameters", {})}
-        if "num_embeddings" in config.get("vq_config", {}):
-            flat["codebook_size"] = config["vq_config"]["num_embeddings"]
-        if "preview_tokens" in config:
-            flat["coarse_tokens"] = config["preview_tokens"]
+        """Flatten the nested config.json. Raises GLMImageError as ``read_config`` and ``check`` do."""
+        text, codebook = section(config, "text_config", source), section(config, "vq_config", source)
+        flat = {**config, **text, **section(text, "rope_parameters", source)}
+        for name, stored in (("codebook_size", codebook.get("num_embeddings")),
+                             ("coarse_tokens", config.get("preview_tokens"))):
+            flat[name] = flat.get(name) if stored is None else stored
         result = read_config(cls, flat, source)
-        pairs = int(result.head_size * result.partial_rotary_factor) // 2
-        if result.pairs != pairs:
-            raise GLMImageError(f"{source}: mrope_section must add up to {pairs} (got {result.mrope_section})")
+        result.check(source)
         return result
+
+    def check(self, source: str) -> None:
+        """Raise GLMImageError if values do not fit each other."""
+        pairs = int(self.head_size * self.partial_rotary_factor) // 2
+        if self.pairs != pairs:
+            raise GLMImageError(f"{source}: mrope_section must add up to {pairs} (got {self.mrope_section})")
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise GLMImageError(f"{source}: num_attention_heads must be a multiple of num_key_value_heads "
+                                f"(got {self.num_attention_heads} and {self.num_key_value_heads})")
+        check_at_most(self.vision_vocab_size, source, codebook_size=self.codebook_size)
+        check_at_most(self.vocab_size, source, vision_vocab_size=self.vision_vocab_size)
+        check_at_most(self.vocab_size - 1, source, image_start_token_id=self.image_start_token_id,
+                      image_end_token_id=self.image_end_token_id)
+        check_at_most(MOST_COARSE_TOKENS, source, preview_tokens=self.coarse_tokens)
 
 
 class Cache(Protocol):

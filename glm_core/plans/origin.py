@@ -91,6 +91,16 @@ def from_dict(values: dict[str, Any]) -> Origin:
     values = dict(values)
     kind = KINDS[values.pop("kind")]
     if kind is Edited:
+        check_types(values, operation=str, sources=list)
         return Edited(values["operation"], tuple(from_dict(source) for source in values["sources"]))
-    width, height = map(int, values.pop("size"))
+    width, height = values.pop("size")
+    check_types({"width": width, "height": height}, width=int, height=int)
+    if kind is Drawn:
+        check_types(values, prompt=str, seed=int, sampling=dict, planner=str)
     return kind(size=(width, height), **values)
+
+
+def check_types(values: dict[str, Any], **types: type) -> None:
+    for name, expected in types.items():
+        if name in values and type(values[name]) is not expected:
+            raise TypeError(f"{name} must be {expected.__name__}")

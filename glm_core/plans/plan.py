@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass, replace
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS
+from ..files import quote, read_tensors
+from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS, check_size
 from .origin import Drawn, Edited, Origin, Read, from_json, to_json
 
 DROPPED = -1  # in the prior map: no plan here; in a grid that is still being written: no token yet
@@ -124,20 +124,17 @@ class Plan:
     def load(cls, path: str | os.PathLike) -> Plan:
         """Read what ``save`` wrote, in this version or in 0.1. Raises GLMImageError if the file is not a plan."""
         source = f"plan file {path}"
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (OSError, SafetensorError) as error:
-            raise GLMImageError(f"{source}: cannot be read as a safetensors file ({error})") from error
+        tensors, metadata = read_tensors(path, source)
         if "ids" not in tensors:
-            raise GLMImageError(f"{source}: must contain 'ids', int64 [B, h, w] (got the tensors {sorted(tensors)})")
+            raise GLMImageError(f"{source}: must contain 'ids', int64 [B, h, w] (got the tensors "
+                                f"{quote(sorted(tensors))})")
         plan = cls(tensors["ids"], tensors.get(COARSE_TENSOR), log_probs=tensors.get("log_probs"))
+        check_size(plan.width, plan.height)
         return replace(plan, origins=read_origins(metadata, plan, source))
 
 
 def check_grid(name: str, grid: Tensor) -> None:
-    if grid.ndim != 3 or grid.dtype != torch.int64:
+    if grid.ndim != 3 or grid.dtype != torch.int64 or 0 in grid.shape:
         raise GLMImageError(f"plan: {name} must be int64 [B, h, w] (got {grid.dtype} {list(grid.shape)})")
 
 
@@ -160,7 +157,7 @@ def read_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Ori
     try:
         return from_json(metadata["origins"]) if "origins" in metadata else old_origins(metadata, plan)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise GLMImageError(f"{source}: its origins cannot be read ({error!r})") from error
+        raise GLMImageError(f"{source}: its origins cannot be read ({quote(error)})") from error
 
 
 def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:

@@ -14,8 +14,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..config import read_config
+from ..config import check_at_most, read_config, section
+from ..errors import GLMImageError
 from ..geometry import LONGEST_SIDE, SHORTEST_SIDE
+
+MOST_SIDE = 16384  # pixels
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,15 @@ class VisionConfig:
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> VisionConfig:
-        return read_config(cls, {**config.get("vq_config", {}), **config.get("vision_config", {})}, source)
+        flat = {**section(config, "vq_config", source), **section(config, "vision_config", source)}
+        result = read_config(cls, flat, source)
+        if result.hidden_size % result.num_heads:
+            raise GLMImageError(f"{source}: hidden_size must be a multiple of num_heads "
+                                f"(got {result.hidden_size} and {result.num_heads})")
+        check_at_most(MOST_SIDE, source, image_size=result.image_size, longest_side=result.longest_side,
+                      shortest_side=result.shortest_side)
+        check_at_most(result.longest_side, source, shortest_side=result.shortest_side)
+        return result
 
 
 class PatchEmbed(nn.Module):

@@ -15,11 +15,12 @@ from glm_core.checkpoint import (
     convert_folder,
     dequantise,
     fill,
-    format_names,
     locate,
     read_part,
+    read_tags,
 )
 from glm_core.checkpoint.formats.nvfp4 import from_tiles, to_tiles
+from glm_core.checkpoint.text import text_to_tensor
 from glm_core.errors import GLMImageError
 from glm_core.pipeline import load, load_planner
 from glm_core.planner import PlannerConfig, PlannerModel
@@ -68,12 +69,13 @@ def test_large_matrices_have_few_bits_and_a_tag_and_the_rest_is_untouched(releas
             assert torch.equal(after[key], tensor)
 
 
-def test_format_names_are_those_of_the_file(released, converted):
+def test_formats_are_those_of_the_file(released, converted):
     name, folder = converted
     for part in PARTS:
         expected = {FORMATS[name].comfy_name} if part in QUANTISED_LAYERS else set()
-        assert format_names(read_part(locate(folder, part), part).tensors) == expected
-        assert format_names(read_part(locate(released, part), part).tensors) == set()
+        tags = read_tags(read_part(locate(folder, part), part).tensors, "file")
+        assert {tag["format"] for tag in tags.values()} == expected
+        assert not read_tags(read_part(locate(released, part), part).tensors, "file")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -178,20 +180,20 @@ def spoil(released, tmp_path):
     def write(change):
         list(convert_folder(released, tmp_path, "fp8"))
         file = tmp_path / DIFFUSION.quantised_file("fp8")
-        tensors = load_file(file)
+        tensors, metadata = load_file(file), read_part(file, DIFFUSION).metadata
         change(tensors)
-        save_file(tensors, file, metadata=read_part(file, DIFFUSION).metadata)
+        save_file(tensors, file, metadata=metadata)
         return tmp_path
     return write
 
 
 @pytest.mark.parametrize("tag, found", [
-    ({"format": "mxfp8"}, "mxfp8"), (None, f"torch.float8_e4m3fn without {LAYER}comfy_quant")])
+    ({"format": "mxfp8"}, "mxfp8"),
+    ({"format": "float8_e4m3fn", "convrot": True}, "float8_e4m3fn with convrot True"),
+    ({"format": "float8_e4m3fn", "params": {"convrot": True}}, "float8_e4m3fn with params {'convrot': True}")])
 def test_what_only_comfyui_can_read_is_named(spoil, tag, found):
     def change(tensors):
-        del tensors[LAYER + "comfy_quant"]
-        if tag:
-            tensors[LAYER + "comfy_quant"] = torch.tensor(list(json.dumps(tag).encode()), dtype=torch.uint8)
+        tensors[LAYER + "comfy_quant"] = text_to_tensor(json.dumps(tag))
 
     expected = (f"diffusion model .*: the format of {LAYER}weight must be float8_e4m3fn or int8_tensorwise or nvfp4 "
                 rf"to be read outside ComfyUI \(got {found}\)")
@@ -199,6 +201,13 @@ def test_what_only_comfyui_can_read_is_named(spoil, tag, found):
         load(spoil(change), DIFFUSION, CPU)
 
 
-def test_a_missing_scale_is_named(spoil):
-    with pytest.raises(GLMImageError, match=f"diffusion model .*: missing tensors: {LAYER}weight_scale"):
-        load(spoil(lambda tensors: tensors.pop(LAYER + "weight_scale")), DIFFUSION, CPU)
+@pytest.mark.parametrize("scale, found", [(None, "none"), (torch.ones(7), r"torch.float32 \[7\]")])
+def test_a_missing_or_misshapen_scale_is_named(spoil, scale, found):
+    def change(tensors):
+        del tensors[LAYER + "weight_scale"]
+        if scale is not None:
+            tensors[LAYER + "weight_scale"] = scale
+
+    expected = rf"diffusion model .*got {LAYER}weight_scale, {found}, for a weight \[32, 32\] marked float8_e4m3fn"
+    with pytest.raises(GLMImageError, match=expected):
+        load(spoil(change), DIFFUSION, CPU)

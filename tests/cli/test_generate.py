@@ -129,8 +129,8 @@ def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
     (("--top-p", 2), "top_p must be from 0.01 to 1.0 (got 2.0)"),
     (("--top-k", 0), "top_k must be from 1 to 16384 (got 0)"),
     (("--model", "nowhere"), "model folder nowhere: no planner found"),
-    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: cannot be read as a safetensors file"),
-    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: cannot be read as a safetensors file"),
+    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: must be a file (got no such file)"),
+    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: must be a file (got no such file)"),
 ])
 def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, options, message):
     assert generate(model, tmp_path / "a.png", *options) == 1
@@ -200,7 +200,7 @@ def test_images_of_sizes_that_the_model_cannot_read_are_refused(model, tmp_path,
 
 def test_files_that_are_not_images_are_refused(model, tmp_path, capsys):
     (tmp_path / "text.png").write_text("hello")
-    for name, message in (("text.png", "Pillow cannot read this file as an image"), ("missing.png", "No such file")):
+    for name, message in (("text.png", "Pillow cannot read this file as an image"), ("missing.png", "no such file")):
         assert generate(model, tmp_path / "a.png", "--image", tmp_path / name) == 1
         error = capsys.readouterr().err
         assert name in error and message in error

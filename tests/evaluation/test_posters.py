@@ -23,12 +23,13 @@ def test_prompts_are_read(tmp_path):
     assert first == PosterTask("a 'sign'", ("sign",), shapes=(Item("red", ("top", "left"), kind="circle"),))
     assert second.words == ["GRAND", "OPENING", "TODAY"]
     assert tasks(path, 1) == [first]
+    assert tasks(write_lines(tmp_path / "b.jsonl", '{"prompt": "a\u2028b", "texts": []}'))[0].prompt == "a\u2028b"
     (edit,) = tasks(write_lines(tmp_path / "edits.jsonl", SIGN | {"images": ["a/b.png", "c.png"]}))
     assert edit.images == (tmp_path / "a" / "b.png", tmp_path / "c.png")
 
 
 @pytest.mark.parametrize("line, message", [
-    ("{", "must be JSON"), ([1], 'the line must be an object with "prompt"'), ({"prompt": "a"}, '"texts"'),
+    ("{", "not valid JSON"), ([1], 'the line must be an object with "prompt"'), ({"prompt": "a"}, '"texts"'),
     (SIGN | {"shape": []}, '"shapes"'), (SIGN | {"prompt": 3}, "prompt must be a string (got 3)"),
     (SIGN | {"texts": "sign"}, '(got "sign")'),
     (SIGN | {"texts": ["!"]}, "texts must be a list of strings with letters"),

@@ -138,8 +138,9 @@ def test_parts_of_another_batch_are_refused(plan, parts, message):
 def test_files_that_are_not_plans_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
+    (tmp_path / "folder.safetensors").mkdir()
     for name, found in (("x", r"must contain 'ids'.*\(got the tensors \['x'\]\)"),
-                        ("text", "cannot be read as a safetensors file"),
-                        ("missing", "cannot be read as a safetensors file")):
+                        ("text", "not a complete safetensors file"), ("folder", r"must be a file \(got a folder\)"),
+                        ("missing", r"must be a file \(got no such file\)")):
         with pytest.raises(GLMImageError, match=f"{name}.safetensors.*{found}"):
             Plan.load(tmp_path / f"{name}.safetensors")

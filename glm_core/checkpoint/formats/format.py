@@ -20,6 +20,7 @@ class Format:
     write: float32 matrix [rows, columns] → the tensors of a ComfyUI layer, by their names in the layer.
     read: these tensors → float32 [rows, columns].
     tensors: the names of these tensors.
+    dtype: of the stored weight.
     side_multiple: rows and columns must be multiples of this.
     """
 
@@ -29,9 +30,10 @@ class Format:
     write: Callable[[Tensor], dict[str, Tensor]]
     read: Callable[[dict[str, Tensor]], Tensor]
     tensors: tuple[str, ...]
+    dtype: torch.dtype
     side_multiple: int = 1
 
 
 def read_scaled(layer: dict[str, Tensor]) -> Tensor:
     """``read`` of a format whose numbers are multiplied by one scale for the whole matrix or one per row."""
-    return layer[WEIGHT].float() * layer[SCALE]
+    return layer[WEIGHT].float() * layer[SCALE].float().reshape(-1, 1)

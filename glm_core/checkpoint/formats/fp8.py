@@ -15,4 +15,4 @@ def write_fp8(matrix: Tensor) -> dict[str, Tensor]:
     return {WEIGHT: (matrix / scale).to(E4M3), SCALE: scale}
 
 
-FP8 = Format("fp8", "float8_e4m3fn", "8 bits", write_fp8, read_scaled, (WEIGHT, SCALE))
+FP8 = Format("fp8", "float8_e4m3fn", "8 bits", write_fp8, read_scaled, (WEIGHT, SCALE), E4M3)

@@ -14,4 +14,5 @@ def write_int8(matrix: Tensor) -> dict[str, Tensor]:
     return {WEIGHT: (matrix / scale).round().to(torch.int8), SCALE: scale}
 
 
-INT8 = Format("int8", "int8_tensorwise", "8 bits, for cards without fp8", write_int8, read_scaled, (WEIGHT, SCALE))
+INT8 = Format("int8", "int8_tensorwise", "8 bits, for cards without fp8", write_int8, read_scaled, (WEIGHT, SCALE),
+              torch.int8)

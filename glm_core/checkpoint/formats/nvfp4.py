@@ -82,4 +82,4 @@ def round_up(n: int, multiple: int) -> int:
 
 
 NVFP4 = Format("nvfp4", "nvfp4", "4 bits, for Blackwell cards", write_nvfp4, read_nvfp4,
-               (WEIGHT, SCALE, TENSOR_SCALE), side_multiple=GROUP)
+               (WEIGHT, SCALE, TENSOR_SCALE), torch.uint8, side_multiple=GROUP)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION
 from ..errors import GLMImageError
+from ..files import read_tensors
 from ..geometry import reference_size
 from ..images import read_image, to_image
 from ..pipeline import (

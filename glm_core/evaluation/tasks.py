@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GLMImageError
-from ..files import read_text
+from ..files import parse_value, read_text
 from .metrics import normalise
 
 LONGEST_VALUE = 500  # characters of a bad value in a message

@@ -73,8 +73,8 @@ class GLMImageReference(io.ComfyNode):
             inputs=[
                 Planner.Input("planner", tooltip="The planner; its vision tower reads the image's tokens."),
                 io.Vae.Input("vae", tooltip="The GLM-Image VAE; it encodes the image for the decoder."),
-                io.Image.Input("image", tooltip="The reference image: at least 16 pixels wide and high, aspect ratio at "
-                                                "most 4:1."),
+                io.Image.Input("image", tooltip="The reference image: at least 16 pixels wide and high, aspect ratio "
+                                                "at most 4:1."),
                 References.Input("references", optional=True,
                                  tooltip="The images before this one, from another GLM-Image Reference."),
                 io.Boolean.Input("in_negative", default=False,

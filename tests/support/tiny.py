@@ -100,7 +100,7 @@ class Tiny:
     vae_layers: int = 1
 
     def planner(self) -> dict:
-        """vision_language_encoder/config.json. Keys that upstream lacks are written only if not the default."""
+        """vision_language_encoder/config.json. Keys that upstream lacks are written only if not default."""
         config = {
             "architectures": ["GlmImageForConditionalGeneration"],
             "model_type": "glm_image",

@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 	mkdir -p out
 	$(BIN)/python -m glm_core generate --model '$(MODEL)' \
 		--prompt '$(PROMPT_1)' --prompt '$(PROMPT_2)' --prompt '$(PROMPT_3)' \
-		--width 256 --height 256 --out out/demo.png --sheet out/sheet.png
+		--out out/demo.png --sheet out/sheet.png
 
 test: $(VENV)/tests-installed
 	$(BIN)/ruff check .

@@ -46,7 +46,8 @@ def coarse_grid(rows: int, columns: int, tokens: int = COARSE_TOKENS) -> Grid:
     """
     coarse = isqrt(tokens * rows // columns), isqrt(tokens * columns // rows)
     if 0 in coarse:
-        raise GLMImageError(f"size: the aspect ratio must be at most {tokens} (got a grid of {rows}x{columns} tokens)")
+        raise GLMImageError(f"size: the aspect ratio must be at most {tokens}:1 for this model "
+                            f"(got {columns * TOKEN_PIXELS}x{rows * TOKEN_PIXELS} pixels)")
     return coarse
 
 
@@ -76,7 +77,7 @@ def reference_size(width: int, height: int, shortest: int = SHORTEST_SIDE,
         raise GLMImageError(f"reference image: both sides must be at least {MIN_REFERENCE_SIDE} pixels "
                             f"(got {width}x{height})")
     if long > MAX_REFERENCE_ASPECT * short:
-        raise GLMImageError(f"reference image: the aspect ratio must be at most {MAX_REFERENCE_ASPECT} "
+        raise GLMImageError(f"reference image: the aspect ratio must be at most {MAX_REFERENCE_ASPECT}:1 "
                             f"(got {width}x{height} pixels)")
     scale = max(1.0, shortest / short)
     if long * scale > longest:

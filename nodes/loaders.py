@@ -65,8 +65,8 @@ class GLMImageDiffusionModelLoader(io.ComfyNode):
                 io.Combo.Input("model_name", options=file_names("diffusion_models"),
                                tooltip="A GLM-Image diffusion model from models/diffusion_models." + DEMO_TOOLTIP),
                 io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
-                               tooltip="How the weights are stored. default: as in the file. fp8: in half the memory "
-                                       "of 16-bit weights."),
+                               tooltip="How the weights are stored. default: as in the file. fp8: in 8 bits, which "
+                                       "halves the memory of 16-bit weights and costs some quality."),
             ],
             outputs=[io.Model.Output()],
         )
@@ -153,7 +153,8 @@ class GLMImageFolderLoader(io.ComfyNode):
                                tooltip="A folder in models/diffusers that contains zai-org/GLM-Image." + DEMO_TOOLTIP),
                 io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
                                tooltip="How the diffusion model's weights are stored. default: as in the files. fp8: "
-                                       "in half the memory of 16-bit weights."),
+                                       "in 8 bits, which halves the memory of 16-bit weights and costs some "
+                                       "quality."),
                 quotes_input(),
             ],
             outputs=[io.Model.Output(), Planner.Output(display_name="planner"), io.Clip.Output(), io.Vae.Output()],

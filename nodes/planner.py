@@ -8,7 +8,7 @@ from ..glm_core.planner import Sampling
 from .types import CATEGORY, Plan, Planner
 
 MAX_REFERENCES = 16
-FIRST_SETTINGS = 3  # temperature, top_p, top_k; new widgets go last, since saved workflows hold values by position
+REQUIRED_SETTINGS = "temperature", "top_p", "top_k"  # later ones are optional, see ``sampling_inputs``
 
 
 class OptionalPrefix(io.Autogrow.TemplatePrefix):
@@ -35,7 +35,11 @@ def size_inputs() -> list[io.Int.Input]:
 
 
 def sampling_inputs() -> list[io.Input]:
-    """A widget for every field of Sampling, in order."""
+    """A widget for every field of Sampling, in order.
+
+    Saved workflows hold values by position, and ComfyUI puts every required widget before the optional ones. So a
+    setting that is added later is optional: its widget is then the last.
+    """
     return [sampling_input(setting) for setting in fields(Sampling)]
 
 
@@ -43,7 +47,7 @@ def sampling_input(setting: Field) -> io.Input:
     widget = io.Int.Input if isinstance(setting.default, int) else io.Float.Input
     limits = setting.metadata
     return widget(setting.name, default=setting.default, min=limits["least"], max=limits["most"], step=limits["step"],
-                  tooltip=limits["help"])
+                  optional=setting.name not in REQUIRED_SETTINGS, tooltip=limits["help"])
 
 
 def references_input() -> io.Autogrow.Input:
@@ -66,17 +70,18 @@ class GLMImagePlan(io.ComfyNode):
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
                 io.String.Input("prompt", multiline=True, dynamic_prompts=True,
-                                tooltip="What to draw. Put text that should appear in the image in quotation marks."),
+                                tooltip="What to draw or, with references, what to change. Put text that should appear "
+                                        "in the image in quotation marks."),
                 *size_inputs(),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                              tooltip="Image i of the batch, counted from 0, is planned with seed + i, whatever the "
                                      "batch size."),
-                *sampling_inputs()[:FIRST_SETTINGS],
+                *sampling_inputs()[: len(REQUIRED_SETTINGS)],
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
                              tooltip="Number of tokens tried in one pass; the plan stays the same. 1 turns this off. "
                                      "Higher values are faster where tokens are easy to guess."),
                 references_input(),
-                *sampling_inputs()[FIRST_SETTINGS:],
+                *sampling_inputs()[len(REQUIRED_SETTINGS) :],
             ],
             outputs=[Plan.Output(display_name="plan")],
         )

@@ -21,8 +21,8 @@ class GLMImageFitImage(io.ComfyNode):
                 io.Image.Input("image", tooltip="An image of any size."),
                 Plan.Input("plan", tooltip="Sets the size. GLM-Image Tokenize of the same image gives the nearest size "
                                            "that the model can read."),
-                io.Mask.Input("mask", optional=True, tooltip="Resized with the image. If nothing is connected, the "
-                                                             "mask is empty."),
+                io.Mask.Input("mask", optional=True, tooltip="The area to repaint, resized with the image. If "
+                                                             "nothing is connected, the mask is empty."),
             ],
             outputs=[
                 io.Image.Output(),
@@ -52,9 +52,9 @@ class GLMImageTokenize(io.ComfyNode):
                         "image.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner; its vision tower reads the image."),
-                io.Image.Input("image", tooltip="At least 16 pixels a side, aspect ratio at most 4:1. The plan gets "
-                                                "the nearest size that the model can read: sides of 512 to 2048 pixels "
-                                                "in steps of 32."),
+                io.Image.Input("image", tooltip="At least 16 pixels wide and high, aspect ratio at most 4:1. The plan "
+                                                "gets the nearest size that the model can read: sides of 512 to 2048 "
+                                                "pixels in steps of 32."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )

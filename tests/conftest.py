@@ -28,7 +28,8 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     hosts = find_hosts()
     if hosts:
-        terminalreporter.write_line("ComfyUI: the host tests ran on " + ", ".join(host_version(host) for host in hosts))
+        versions = ", ".join(host_version(host) for host in hosts)
+        terminalreporter.write_line(f"ComfyUI: found {versions}; host tests run on each")
     else:
         terminalreporter.write_line(
             "ComfyUI: none was found, so the host tests were SKIPPED. To run them, set COMFYUI_PATH to a ComfyUI "

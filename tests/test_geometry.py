@@ -28,7 +28,7 @@ def test_coarse_grid_equals_upstreams_square_roots_for_every_grid():
 
 
 def test_an_empty_coarse_grid_is_refused():
-    with pytest.raises(GLMImageError, match=r"aspect ratio must be at most 256 \(got a grid of 1x257 tokens\)"):
+    with pytest.raises(GLMImageError, match=r"aspect ratio must be at most 256:1 .* \(got 8224x32 pixels\)"):
         coarse_grid(1, 257)
 
 
@@ -75,7 +75,7 @@ def test_every_size_has_one_size_for_tokens_and_latent(size):
 @given(sides, sides)
 def test_wider_images_are_refused(width, height):
     if max(width, height) > 4 * min(width, height):
-        with pytest.raises(GLMImageError, match="aspect ratio must be at most 4"):
+        with pytest.raises(GLMImageError, match="aspect ratio must be at most 4:1"):
             reference_size(width, height)
 
 
@@ -95,8 +95,8 @@ def test_a_model_may_have_a_range_of_its_own():
 @pytest.mark.parametrize("size, message", [
     ((15, 64), "both sides must be at least 16 pixels (got 15x64)"),
     ((64, 8), "both sides must be at least 16 pixels (got 64x8)"),
-    ((100, 401), "the aspect ratio must be at most 4 (got 100x401 pixels)"),
-    ((2049, 512), "the aspect ratio must be at most 4 (got 2049x512 pixels)"),
+    ((100, 401), "the aspect ratio must be at most 4:1 (got 100x401 pixels)"),
+    ((2049, 512), "the aspect ratio must be at most 4:1 (got 2049x512 pixels)"),
 ])
 def test_sizes_that_the_model_cannot_read(size, message):
     with pytest.raises(GLMImageError, match=re.escape(message)):

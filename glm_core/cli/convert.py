@@ -11,10 +11,10 @@ def add_command(commands: Subparsers) -> None:
     command = commands.add_parser("convert", help="released folder → one file per part, for ComfyUI's models folder")
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="the released folder")
-    add("out", type=Path, metavar="OUT", help="where to write, for instance ComfyUI/models")
+    add("out", type=Path, metavar="OUT", help="folder to write to, for instance ComfyUI/models")
     formats = "; ".join(f"{entry.name} ({entry.summary})" for entry in FORMATS.values())
     add("--quantise", choices=FORMATS,
-        help=f"write the large matrices of planner and diffusion model in fewer bits: {formats}")
+        help=f"store the large matrices of planner and diffusion model in fewer bits: {formats}")
     command.set_defaults(run=run)
 
 

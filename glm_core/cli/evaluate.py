@@ -27,17 +27,18 @@ NOT_SETTINGS = "command", "run", "json", "sheet"  # values in argparse's namespa
 
 
 def add_command(commands: Subparsers) -> None:
-    command = commands.add_parser("evaluate", help="draw prompts, read the pictures and count correct words and shapes",
-                                  formatter_class=HelpFormatter)
+    command = commands.add_parser(
+        "evaluate", help="generate images, read them with OCR, and count correct words and shapes",
+        formatter_class=HelpFormatter)
     add = command.add_argument
     add_model(command)
     add("--prompts", type=Path, required=True, metavar="FILE.jsonl",
         help="one JSON object per line: prompt, texts, and optionally shapes and images")
-    add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and what each picture shows")
-    add("--sheet", type=Path, metavar="FILE.png", help="put all pictures with their prompts on one sheet")
+    add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and what each image shows")
+    add("--sheet", type=Path, metavar="FILE.png", help="write a sheet of all images with their prompts")
     add("--without", choices=ABLATIONS,
-        help="disables one component (an ablation): plan (each prompt is drawn from the plan of the next one), glyphs "
-        "(no quoted texts are encoded) or preview (plans have no preview grid)")
+        help="disable one component (an ablation): plan (each prompt is rendered with the plan of the next one), "
+        "glyphs (no quoted text is encoded) or preview (plans have no preview grid)")
     add("--limit", type=int, metavar="N", help="evaluate only the first N prompts")
     add_drawing(command)
     command.set_defaults(run=run)

@@ -38,33 +38,39 @@ FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
 def add_command(commands: Subparsers) -> None:
-    command = commands.add_parser("generate", help="draw pictures from a prompt", formatter_class=HelpFormatter)
+    command = commands.add_parser("generate", help="generate images from prompts",
+                                  formatter_class=HelpFormatter)
     add = command.add_argument
     add_model(command)
     add("--prompt", action="append", required=True, metavar="TEXT",
-        help="what to draw; put text that should appear in the picture in quotation marks; repeat for several pictures")
-    add("--out", type=Path, required=True, metavar="FILE.png", help="picture; further ones get -1, -2, …")
-    add("--sheet", type=Path, metavar="FILE.png", help="also put all pictures with their prompts on one sheet")
+        help="what to draw or, with --image, what to change; put text that should appear in the image in quotation "
+             "marks; repeat for several prompts")
+    add("--out", type=Path, required=True, metavar="FILE.png",
+        help="image to write; further images get -1, -2, … before .png")
+    add("--sheet", type=Path, metavar="FILE.png", help="also write a sheet of all images with their prompts")
     add("--image", type=Path, action="append", default=[], metavar="FILE",
-        help="reference image; repeat for several, in the order the prompt mentions them")
+        help="reference image; repeat for several, in the order the prompt refers to them")
     add("--batch", type=int, default=PlanRequest.batch,
-        help="number of pictures of every prompt, each with a plan of its own")
+        help="number of images for each prompt, each with its own plan")
     add_drawing(command)
-    add("--plan-in", type=Path, metavar="F.safetensors", help="take this plan (and its size) and skip the planner")
-    add("--plan-out", type=Path, metavar="F.safetensors", help="keep the plan: ids and preview, int64 [B, h, w]")
-    add("--noise-in", type=Path, metavar="F.safetensors", help="start from this noise, float32 [B, 16, H/8, W/8]")
-    add("--latent-out", type=Path, metavar="F.safetensors", help="keep the normalised latent")
+    add("--plan-in", type=Path, metavar="F.safetensors",
+        help="render this saved plan, at its own size, and skip the planner")
+    add("--plan-out", type=Path, metavar="F.safetensors", help="save the plan: 'ids' and 'preview', int64 [B, h, w]")
+    add("--noise-in", type=Path, metavar="F.safetensors", help="start from this 'noise', float32 [B, 16, H/8, W/8]")
+    add("--latent-out", type=Path, metavar="F.safetensors",
+        help="save the normalised 'latent', float32 [B, 16, H/8, W/8]")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     check_one_prompt(args)
-    requests = with_seeds([plan_request(args, prompt, args.batch) for prompt in args.prompt], args.seed)
+    given = Plan.load(args.plan_in) if args.plan_in else None
+    requests = with_seeds([plan_request(args, prompt, args.batch, given) for prompt in args.prompt], args.seed)
     settings = render_settings(args)
     compute = choose_compute(args.device, args.dtype)
     (references,) = read_references(args.model, [[read_image(path) for path in args.image]], compute, progress_bar)
     requests = [replace(request, references=references) for request in requests]
-    plans = [Plan.load(args.plan_in)] if args.plan_in else plan(args.model, requests, compute, progress_bar)
+    plans = plan(args.model, requests, compute, progress_bar) if given is None else [given]
     if args.plan_out:
         plans[0].save(args.plan_out)
     pictures, captions = [], []
@@ -75,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
         captions += [[request.prompt]] * len(written)
     if args.sheet:
         contact_sheet(pictures, captions).save(args.sheet)
-        print(f"{args.sheet}: all of them")
+        print(f"{args.sheet}: all images")
 
 
 def check_one_prompt(args: argparse.Namespace) -> None:
@@ -98,9 +104,9 @@ def read_noise(path: Path) -> Tensor:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise GLMImageError(f"--noise-in {path}: not a complete safetensors file ({error})") from error
+        raise GLMImageError(f"--noise-in {path}: cannot be read as a safetensors file ({error})") from error
     if "noise" not in tensors:
-        raise GLMImageError(f"--noise-in {path}: it must hold 'noise', float32 [B, 16, H/8, W/8] "
+        raise GLMImageError(f"--noise-in {path}: must contain 'noise', float32 [B, 16, H/8, W/8] "
                             f"(got the tensors {sorted(tensors)})")
     return tensors["noise"].float()
 

@@ -15,6 +15,7 @@ from ..errors import GLMImageError
 from ..glyph import DIFFUSERS, NATURAL
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
 from ..planner import Sampling
+from ..plans import Plan
 
 EMBEDDED_NAME = "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -48,20 +49,21 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     """What every command that draws pictures takes: sizes, seed, the planner's settings and the decoder's."""
     add = command.add_argument
     for side in ("--width", "--height"):
-        add(side, type=int, help="multiple of 32, 32 to 4096 (default: 1024, for the embedded model 256)")
+        add(side, type=int,
+            help="in pixels, a multiple of 32 from 32 to 4096 (default: 1024, or 256 for the embedded model)")
     add("--seed", type=int, default=PlanRequest.seed,
-        help="of the first prompt's plan and noise; prompt j has SEED + j * batch, and its picture i is planned with "
-             "its seed + i")
+        help="seed of the first prompt; prompt j, counted from 0, has SEED + j * batch. Image i of a prompt is planned "
+             "with the prompt's seed + i; the noise of all its images is drawn from the prompt's seed")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])
     add("--look-ahead", type=int, default=PlanRequest.look_ahead, metavar="N",
-        help="tokens that the planner tries in one pass; more is faster where they are easy to guess, and the plan "
-             "stays the same")
-    add("--steps", type=int, default=RenderSettings.steps, help="sampling steps")
+        help="number of tokens that the planner tries in one pass; the plan stays the same. Higher values are faster "
+             "where tokens are easy to guess")
+    add("--steps", type=int, default=RenderSettings.steps, help="number of sampling steps")
     add("--guidance", type=float, default=RenderSettings.guidance, help="guidance scale; 1 or less turns guidance off")
     add("--reference-quotes", action="store_true",
-        help="take any two apostrophes for quotation marks, as diffusers does")
+        help="treat any two apostrophes as quotation marks, as diffusers does")
     add("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
     add_device(command)
 
@@ -76,9 +78,10 @@ def choose_compute(device: str, dtype: str) -> Compute:
     return Compute(torch.device(device), DTYPES.get(dtype, automatic))
 
 
-def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1) -> PlanRequest:
-    """The request that the options of ``add_drawing`` describe."""
-    width, height = (default_side(args.model) if side is None else side for side in (args.width, args.height))
+def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1, plan: Plan | None = None) -> PlanRequest:
+    """The request that the options of ``add_drawing`` describe. A ``plan`` that exists already decides the size."""
+    sides = (args.width, args.height) if plan is None else (plan.width, plan.height)
+    width, height = (default_side(args.model) if side is None else side for side in sides)
     sampling = Sampling(**{entry.name: getattr(args, entry.name) for entry in fields(Sampling)})
     return PlanRequest(prompt, width, height, batch, args.seed, sampling, look_ahead=args.look_ahead)
 

@@ -9,10 +9,10 @@ from .options import HelpFormatter, Subparsers, add_device, choose_compute
 
 def add_command(commands: Subparsers) -> None:
     command = commands.add_parser(
-        "train", help="train a small GLM-Image on posters that the program draws; an interrupted run resumes",
+        "train", help="train the embedded model from scratch; an interrupted run resumes",
         formatter_class=HelpFormatter)
     command.add_argument("out", type=Path, metavar="OUT",
-                         help="gets the checkpoint and its loss curves, and in training/ states and logs")
+                         help="folder for the checkpoint and its loss curves; states and logs go to training/ in it")
     add_device(command)
     command.set_defaults(run=run)
 

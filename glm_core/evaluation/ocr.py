@@ -117,7 +117,7 @@ def make_reader() -> Reader:
     """
     for package in ("rapidocr", "onnxruntime"):
         if find_spec(package) is None:
-            raise GLMImageError(f"evaluate: {package} is not installed; pip install rapidocr onnxruntime")
+            raise GLMImageError(f"evaluate: {package} is not installed; run pip install rapidocr onnxruntime")
     from rapidocr import RapidOCR
 
     engine = RapidOCR(params={

@@ -78,7 +78,7 @@ def measure_pictures(measure: Callable[[AnyTask, Image.Image, Reader], Result], 
                      pictures: Sequence[Image.Image], reader: Reader, progress: Progress = no_progress) -> list[Result]:
     """The result of a suite's ``measure`` for each picture."""
     results = []
-    with progress("read", len(pictures), "picture") as advance:
+    with progress("read", len(pictures), "image") as advance:
         for task, picture in zip(tasks, pictures, strict=True):
             results.append(measure(task, picture, reader))
             advance()

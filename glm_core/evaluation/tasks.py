@@ -33,7 +33,7 @@ def read_lines(path: Path) -> list[tuple[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise GLMImageError(f"{path} must hold lines of JSON in UTF-8 ({error})") from error
+        raise GLMImageError(f"{path} must contain one JSON object per line, in UTF-8 ({error})") from error
     sources = [(f"{path}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
     if not sources:
         raise GLMImageError(f"{path} must have at least one line with a prompt (got none)")
@@ -55,9 +55,9 @@ def parse_task(values: dict, source: str, folder: Path) -> Task:
     """
     prompt, texts, images = values["prompt"], values["texts"], values.get("images", [])
     if not isinstance(prompt, str):
-        raise invalid(f"{source}: prompt", "a text", prompt)
+        raise invalid(f"{source}: prompt", "a string", prompt)
     if not isinstance(texts, list) or not all(isinstance(text, str) and normalise(text) for text in texts):
-        raise invalid(f"{source}: texts", "a list of texts with letters or digits", texts)
+        raise invalid(f"{source}: texts", "a list of strings with letters or digits", texts)
     if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
         raise invalid(f"{source}: images", "a list of file names", images)
     return Task(prompt, tuple(texts), tuple(folder / name for name in images))

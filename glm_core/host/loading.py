@@ -33,7 +33,7 @@ def read_weights(path: str, part: Part) -> Weights:
     unknown = format_names(tensors) - known
     if unknown:
         raise GLMImageError(f"{weights.source}: the quantisation must be one that this ComfyUI knows: "
-                            f"{', '.join(known)} (got {', '.join(sorted(unknown))})")
+                            f"{', '.join(known)} (got {', '.join(sorted(unknown))}); a newer one may know it")
     return replace(weights, tensors=tensors, metadata=metadata)
 
 

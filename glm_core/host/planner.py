@@ -140,7 +140,7 @@ class HostPlanner:
         """
         if self.vision is None:
             raise GLMImageError(f"{self.source}: reference images need a planner file with the vision tower "
-                                f"({VISION.signature}); this one has none")
+                                f"(the tensor {VISION.signature} is missing)")
         # per code: its direction, and its distance to every token of an image; twice, for intermediate results
         numbers = self.config.codebook_size * (self.vision.model.config.embed_dim + MAX_IMAGE_TOKENS)
         needed = 2 * numbers * torch.float32.itemsize

@@ -37,8 +37,8 @@ def attach_reference(conditioning: list, image: Tensor, vae: comfy.sd.VAE, token
 def check_tokens(tokens: Plan, image: Tensor) -> None:
     """Raise GLMImageError if the tokens come from another batch, or from an image of another size."""
     if tokens.batch != len(image):
-        raise GLMImageError(f"tokens come from a batch of {tokens.batch} images, but this image is a batch of "
-                            f"{len(image)}; tokenize this image")
+        raise GLMImageError(f"tokens come from a batch of {tokens.batch}, but this image is a batch of {len(image)}; "
+                            "tokenize this image")
     width, height = image.shape[2], image.shape[1]
     for origin in tokens.origins:
         if isinstance(origin, Read) and origin.size != (width, height):
@@ -71,10 +71,11 @@ def find_references(batch: int, is_negative: bool, values: dict) -> list[Referen
     latents, tokens = values.get(LATENTS_KEY) or [], values.get(TOKENS_KEY) or []
     if len(latents) != len(tokens):
         raise GLMImageError(f"{LATENTS_KEY}: each latent must come with its tokens (got {len(latents)} latents and "
-                            f"tokens for {len(tokens)}); add images with GLM-Image Reference, which gives both")
+                            f"tokens for {len(tokens)}); use GLM-Image Reference instead of ReferenceLatent")
     for i, latent in enumerate(latents, 1):
         if len(latent) not in (1, batch):
-            raise GLMImageError(f"reference {i}: the batch must be 1 or {batch}, as the latent has (got {len(latent)})")
+            raise GLMImageError(f"reference {i}: the batch size must be 1 or {batch}, like the latent's "
+                                f"(got {len(latent)})")
     in_negative = values.get(IN_NEGATIVE_KEY) or []
     return [Reference(latent, ids) for latent, ids, also_in_negative in zip(latents, tokens, in_negative)
             if also_in_negative or not is_negative]

@@ -88,4 +88,4 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
 def default_side(model: Path) -> int:
     """The side of pictures, in pixels, if none is given: 1024 for the released model."""
     config = read_config_only(locate(model, PLANNER), PLANNER)
-    return geometry.default_side(config.get("trained_sides", PlannerConfig.trained_sides))
+    return geometry.default_side(config.get("trained_sides") or PlannerConfig.trained_sides)

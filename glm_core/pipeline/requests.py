@@ -35,7 +35,7 @@ class ReferenceImage:
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", to_rgb(self.image))
         if len(self.image) != self.tokens.batch:
-            raise GLMImageError("reference image: images and tokens must be of the same batch "
+            raise GLMImageError("reference image: images and tokens must have the same batch size "
                                 f"(got {len(self.image)} and {self.tokens.batch})")
 
 
@@ -104,7 +104,8 @@ class RenderRequest:
     def __post_init__(self) -> None:
         expected = latent_shape(self.plan.batch, self.plan.width, self.plan.height)
         if self.noise is not None and tuple(self.noise.shape) != expected:
-            raise GLMImageError(f"noise must be {list(expected)}, as the plan has it (got {list(self.noise.shape)})")
+            raise GLMImageError(f"noise must have the shape {list(expected)} to match the plan "
+                                f"(got {list(self.noise.shape)})")
 
     @classmethod
     def of(cls, request: PlanRequest, plan: Plan, settings: RenderSettings) -> RenderRequest:
@@ -118,7 +119,8 @@ class RenderRequest:
 def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
     """The requests with their seeds: each request's seeds follow those of the one before, the first gets ``seed``.
 
-    So no two pictures of a command share a seed. With batches of n, request j gets seed + j * n.
+    So no two pictures of a command share a seed. With batches of n, request j gets seed + j * n. After 2**64 - 1 comes
+    0, as in a batch.
     """
     offsets = accumulate((request.batch for request in requests), initial=0)
-    return [replace(request, seed=seed + offset) for request, offset in zip(requests, offsets)]
+    return [replace(request, seed=(seed + offset) % 2**64) for request, offset in zip(requests, offsets)]

@@ -86,7 +86,7 @@ def render(model: Path, requests: Sequence[RenderRequest], compute: Compute,
     glyphs, no_glyphs = encode_prompts(model, requests, compute, progress)
     latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress)
     vae = load(model, VAE, compute)
-    with progress("decode", len(latents), "picture") as advance:
+    with progress("decode", len(latents), "image") as advance:
         for latent in latents:
             yield Rendered(latent, decode_pixels(vae, latent, compute))
             advance()

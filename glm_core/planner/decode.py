@@ -129,7 +129,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     Raises GLMImageError if the references' batch is neither 1 nor ``batch``.
     """
     if len(layout.prompt_ids) not in (1, batch):
-        raise GLMImageError(f"references: the batch must be 1 or {batch}, the number of plans "
+        raise GLMImageError(f"references: the batch size must be 1 or {batch}, the number of plans "
                             f"(got {len(layout.prompt_ids)})")
     session = DecodeSession.start(model, layout, batch, device, dtype)
     tokens = torch.full((batch, layout.new_tokens), DROPPED, device=device)

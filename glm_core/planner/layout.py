@@ -79,7 +79,7 @@ def common_batch(references: Sequence[Plan]) -> int:
     batch = max((reference.batch for reference in references), default=1)
     for i, reference in enumerate(references, 1):
         if reference.batch not in (1, batch):
-            raise GLMImageError(f"reference {i}: the batch must be 1 or {batch}, as another reference has it "
+            raise GLMImageError(f"reference {i}: the batch size must be 1 or {batch}, like that of another reference "
                                 f"(got {reference.batch})")
     return batch
 
@@ -95,5 +95,5 @@ def warn_of_untrained_size(config: PlannerConfig, width: int, height: int) -> No
     """Log a message if a side, in pixels, is not one that the model was trained for."""
     smallest, largest = config.trained_sides
     if min(width, height) < smallest or max(width, height) > largest:
-        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look poorer", smallest, largest,
+        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look worse", smallest, largest,
                      width, height)

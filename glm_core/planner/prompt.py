@@ -27,7 +27,7 @@ class PromptTokenizer:
     @staticmethod
     def _control(controls: dict[str, int], name: str) -> int:
         if name not in controls:
-            raise GLMImageError(f"tokenizer.json must be the planner's own (it lacks the control token {name})")
+            raise GLMImageError(f"tokenizer.json must be the planner's own (this one lacks the control token {name})")
         return controls[name]
 
     def encode(self, text: str) -> list[int]:

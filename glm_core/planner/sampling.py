@@ -80,7 +80,8 @@ def draw_sampling_noise(generators: list[torch.Generator], codebook_size: int, s
 def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
     """Index [...] of the highest score [..., V] inside the nucleus of probabilities [..., V], found without sorting.
 
-    Scores are at least 0. Each round rules out the candidates that lie outside the nucleus.
+    Scores are at least 0. Each round takes the best score. If the tokens more likely than it already reach p, it lies
+    outside the nucleus: its score becomes -1, and the next round takes the next best.
     """
     while True:
         best = score.argmax(-1, keepdim=True)

@@ -73,7 +73,7 @@ def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.d
     if grids != layout.grids:
         raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
     if len(layout.prompt_ids) not in (1, plan.batch):
-        raise GLMImageError(f"references: the batch must be 1 or {plan.batch}, the number of plans "
+        raise GLMImageError(f"references: the batch size must be 1 or {plan.batch}, the number of plans "
                             f"(got {len(layout.prompt_ids)})")
     prompts = layout.prompt_ids.expand(plan.batch, -1)
     layouts = [replace(layout, prompt_ids=prompt[None]) for prompt in prompts]

@@ -132,5 +132,5 @@ def record_cuda_graph_if_possible(step: Callable[[], None]) -> Callable[[], None
     try:
         return record_cuda_graph(step)
     except RuntimeError as error:
-        logging.warning("the planner's pass is not recorded as a CUDA graph, so tokens may take longer: %s", error)
+        logging.warning("the planner runs without a CUDA graph, so each token may take longer: %s", error)
         return step

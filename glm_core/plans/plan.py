@@ -49,14 +49,16 @@ class Plan:
     def __post_init__(self) -> None:
         check_grid("ids", self.ids)
         if self.coarse is not None:
-            check_grid("coarse grid", self.coarse)
-        for name, items in (("coarse grid", self.coarse), ("log-probabilities", self.log_probs),
+            check_grid("preview grid", self.coarse)
+        if self.log_probs is not None:
+            check_log_probs(self.log_probs)
+        for name, items in (("preview grid", self.coarse), ("log_probs", self.log_probs),
                             ("origins", self.origins or None)):
             if items is not None and len(items) != self.batch:
-                raise GLMImageError(f"plan: {name} and ids must be of the same batch "
+                raise GLMImageError(f"plan: {name} and ids must have the same batch size "
                                     f"(got {len(items)} and {self.batch})")
         if self.log_probs is not None and self.log_probs.shape[1:] != (self.tokens,):
-            raise GLMImageError(f"plan: there must be {self.tokens} log-probabilities an item "
+            raise GLMImageError(f"plan: log_probs must have {self.tokens} values per item "
                                 f"(got {list(self.log_probs.shape[1:])})")
         for name in ("ids", "coarse", "log_probs"):
             object.__setattr__(self, name, normal_tensor(getattr(self, name)))
@@ -127,17 +129,22 @@ class Plan:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except (OSError, SafetensorError) as error:
-            raise GLMImageError(f"{source}: not a complete safetensors file ({error})") from error
+            raise GLMImageError(f"{source}: cannot be read as a safetensors file ({error})") from error
         if "ids" not in tensors:
-            raise GLMImageError(f"{source}: it must hold 'ids', int64 [B, h, w] (got the tensors {sorted(tensors)})")
+            raise GLMImageError(f"{source}: must contain 'ids', int64 [B, h, w] (got the tensors {sorted(tensors)})")
         plan = cls(tensors["ids"], tensors.get(COARSE_TENSOR), log_probs=tensors.get("log_probs"))
-        origins = from_json(metadata["origins"], source) if "origins" in metadata else old_origins(metadata, plan)
-        return replace(plan, origins=origins)
+        return replace(plan, origins=read_origins(metadata, plan, source))
 
 
 def check_grid(name: str, grid: Tensor) -> None:
     if grid.ndim != 3 or grid.dtype != torch.int64:
         raise GLMImageError(f"plan: {name} must be int64 [B, h, w] (got {grid.dtype} {list(grid.shape)})")
+
+
+def check_log_probs(log_probs: Tensor) -> None:
+    if log_probs.ndim != 2 or log_probs.dtype != torch.float32:
+        raise GLMImageError("plan: log_probs must be float32 [B, n] "
+                            f"(got {log_probs.dtype} {list(log_probs.shape)})")
 
 
 def normal_tensor(tensor: Tensor | None) -> Tensor | None:
@@ -146,6 +153,14 @@ def normal_tensor(tensor: Tensor | None) -> Tensor | None:
         return tensor
     with torch.inference_mode(False):
         return tensor.clone()
+
+
+def read_origins(metadata: dict[str, str], plan: Plan, source: str) -> tuple[Origin, ...]:
+    """What a file's metadata say of the plan's items. Raises GLMImageError, naming ``source``, on bad metadata."""
+    try:
+        return from_json(metadata["origins"]) if "origins" in metadata else old_origins(metadata, plan)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise GLMImageError(f"{source}: its origins cannot be read ({error!r})") from error
 
 
 def old_origins(metadata: dict[str, str], plan: Plan) -> tuple[Origin, ...]:
@@ -168,6 +183,6 @@ def prior_map(ids: Tensor, latent_height: int, latent_width: int) -> Tensor:
     if (latent_height, latent_width) != expected:
         plan_size, latent_size = (f"{w * LATENT_PIXELS}x{h * LATENT_PIXELS}" for h, w in
                                   (expected, (latent_height, latent_width)))
-        raise GLMImageError(f"plan: it is for {plan_size} pixels, but the latent is {latent_size}; "
-                            "give the latent the plan's size")
+        raise GLMImageError(f"plan and latent must have the same size (got {plan_size} and {latent_size} pixels); "
+                            "take the latent's size from the plan")
     return ids.repeat_interleave(TOKEN_LATENTS, 1).repeat_interleave(TOKEN_LATENTS, 2)[:, None]

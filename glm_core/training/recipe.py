@@ -271,11 +271,11 @@ class Training:
         """Print how good the parts before the decoder are on new posters."""
         rng = random.Random("report")
         read_right = code_accuracy(vision, SERIF, rng, REPORT_POSTERS, self.device)
-        print(f"cells read right: {read_right:.3f}")
+        print(f"cells read correctly: {read_right:.3f}")
         error = decoding_error(vae, rng, REPORT_POSTERS, self.device)
         print(f"autoencoder error: {error:.1f} of 255")
         planned_right = teacher_forced_accuracy(planner, self.tokenizer, rng, REPORT_POSTERS, self.device)
-        print(f"planner's next token right: {planned_right:.3f}")
+        print(f"planner's next token predicted correctly: {planned_right:.3f}")
 
 
 def train(recipe: Recipe, out: Path, device: torch.device) -> None:

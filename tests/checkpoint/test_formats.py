@@ -153,6 +153,13 @@ def test_restored_matrices_of_the_planner_are_fused(converted):
     assert torch.equal(fused[layer + "qkv_proj.weight"], torch.cat(parts))
 
 
+def test_what_is_quantised_is_not_quantised_again(converted, tmp_path):
+    """Its numbers without their scales would be taken for the weights."""
+    name, folder = converted
+    with pytest.raises(GLMImageError, match=rf"it must not be quantised yet \(got {FORMATS[name].comfy_name}\)"):
+        list(convert_folder(folder, tmp_path, "int8"))
+
+
 def test_nvfp4_wants_whole_groups(tmp_path_factory, tmp_path):
     odd = Tiny(planner_hidden=72, planner_heads=3, planner_kv_heads=1, mrope_section=(2, 2, 2))
     released = write_checkpoint(tmp_path_factory.mktemp("odd"), odd)

@@ -1,12 +1,14 @@
 """The evaluate command."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from PIL import Image
 
 from glm_core.evaluation import ABLATIONS, ocr
 from glm_core.pipeline.sheet import CELL
+from glm_core.planner import Sampling
 from tests.support.command_line import error_line, run
 from tests.support.ocr import needs_ocr
 from tests.support.tasks import SIGN, write_lines
@@ -47,7 +49,7 @@ def test_the_json_file_holds_all_settings(model, tmp_path):
                "without": "preview", "device": "cpu"}
     given = [argument for name, value in options.items() for argument in (f"--{name.replace('_', '-')}", value)]
     assert evaluate(model, prompts, "--json", tmp_path / "a.json", "--reference-quotes", *given) == 0
-    assert json.loads((tmp_path / "a.json").read_text())["settings"] == options | {
+    assert json.loads((tmp_path / "a.json").read_text())["settings"] == asdict(Sampling()) | options | {
         "model": str(model), "prompts": str(prompts), "width": 64, "height": 64, "steps": 1, "reference_quotes": True,
         "dtype": "float32"}
 
@@ -88,4 +90,5 @@ def test_bad_options_end_with_one_line_and_an_exit_code(model, tmp_path, capsys,
 def test_a_missing_ocr_package_is_reported_before_anything_is_drawn(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ocr, "find_spec", lambda name: None)
     assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN)) == 1
-    assert capsys.readouterr().err == "error: evaluate: rapidocr is not installed; pip install rapidocr onnxruntime\n"
+    message = "error: evaluate: rapidocr is not installed; run pip install rapidocr onnxruntime\n"
+    assert capsys.readouterr().err == message

@@ -43,7 +43,7 @@ def test_each_of_several_prompts_is_drawn_as_if_it_were_the_only_one(model, tmp_
     assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--sheet", tmp_path / "sheet.png") == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split("/")[-1] for line in printed] == [
-        "a.png: 96x64, a 'sign'", "a-1.png: 96x64, another 'sign'", "sheet.png: all of them"]
+        "a.png: 96x64, a 'sign'", "a-1.png: 96x64, another 'sign'", "sheet.png: all images"]
     assert generate(model, tmp_path / "alone.png") == 0
     both, alone = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("a.png", "alone.png"))
     assert np.abs(both - alone).max() <= 1
@@ -61,6 +61,11 @@ def test_the_seeds_of_a_prompt_follow_those_of_the_prompt_before(model, tmp_path
         assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
+def test_the_largest_seed_is_one_of_two_prompts_too(model, tmp_path):
+    assert generate(model, tmp_path / "a.png", "--prompt", "another 'sign'", "--seed", 2**64 - 1) == 0
+    assert (tmp_path / "a-1.png").exists()
+
+
 def test_an_option_for_one_plan_is_refused_with_two_prompts(model, tmp_path, capsys):
     assert generate(model, tmp_path / "a.png", "--prompt", "another", "--plan-out", tmp_path / "plan.safetensors") == 1
     assert "--plan-out takes exactly one --prompt (got 2)" in capsys.readouterr().err
@@ -70,9 +75,10 @@ def test_the_default_side_is_one_that_the_model_was_trained_for(model, tmp_path)
     assert default_side(model) == 1024
     config = model / "vision_language_encoder" / "config.json"
     copy = shutil.copytree(model, tmp_path / "small")
-    values = json.loads(config.read_text()) | {"trained_sides": [64, 256]}
-    (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
-    assert default_side(copy) == 128
+    for sides, expected in ([64, 256], 128), (None, 1024):
+        values = json.loads(config.read_text()) | {"trained_sides": sides}
+        (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
+        assert default_side(copy) == expected
 
 
 def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
@@ -83,6 +89,16 @@ def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):
     assert generate(model, tmp_path / "a.png", "--seed", 99, "--plan-in", plan, "--latent-out", second,
                     "--noise-in", tmp_path / "noise.safetensors") == 0
     assert torch.equal(load_file(first)["latent"], load_file(second)["latent"])
+
+
+def test_a_given_plan_needs_no_planner_and_sets_the_size(model, tmp_path):
+    assert generate(model, tmp_path / "a.png", "--plan-out", tmp_path / "plan.safetensors") == 0
+    copy = shutil.copytree(model, tmp_path / "copy", ignore=shutil.ignore_patterns("vision_language_encoder"))
+    given = "--plan-in", tmp_path / "plan.safetensors", "--steps", 2
+    assert run("generate", "--model", copy, "--prompt", "a 'sign'", "--out", tmp_path / "b.png", *given) == 0
+    assert generate(model, tmp_path / "c.png", *given, "--width", 100) == 0
+    first, *others = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
+    assert all(np.abs(other.astype(int) - first).max() <= 1 for other in others)
 
 
 def test_greedy_plans_do_not_depend_on_the_seed(model, tmp_path):
@@ -114,8 +130,8 @@ def test_converted_parts_draw_what_the_folder_draws(model, tmp_path, capsys):
     (("--top-p", 2), "top_p must be from 0.01 to 1.0 (got 2.0)"),
     (("--top-k", 0), "top_k must be from 1 to 16384 (got 0)"),
     (("--model", "nowhere"), "model folder nowhere: no planner found"),
-    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: not a complete safetensors file"),
-    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: not a complete safetensors file"),
+    (("--plan-in", "nowhere.safetensors"), "plan file nowhere.safetensors: cannot be read as a safetensors file"),
+    (("--noise-in", "nowhere.safetensors"), "--noise-in nowhere.safetensors: cannot be read as a safetensors file"),
 ])
 def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, options, message):
     assert generate(model, tmp_path / "a.png", *options) == 1
@@ -126,7 +142,7 @@ def test_bad_input_ends_with_one_line_and_an_exit_code(model, tmp_path, capsys, 
 def test_noise_of_another_size_is_refused(model, tmp_path, capsys):
     save_file({"noise": torch.zeros(1, 16, 4, 4)}, tmp_path / "noise.safetensors")
     assert generate(model, tmp_path / "a.png", "--noise-in", tmp_path / "noise.safetensors") == 1
-    assert "noise must be [1, 16, 8, 12], as the plan has it (got [1, 16, 4, 4])" in capsys.readouterr().err
+    assert "noise must have the shape [1, 16, 8, 12] to match the plan (got [1, 16, 4, 4])" in capsys.readouterr().err
 
 
 def test_plan_with_an_id_out_of_range_is_refused(model, tmp_path, capsys):

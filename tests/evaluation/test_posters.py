@@ -29,8 +29,9 @@ def test_prompts_are_read(tmp_path):
 
 @pytest.mark.parametrize("line, message", [
     ("{", "must be JSON"), ([1], 'the line must be an object with "prompt"'), ({"prompt": "a"}, '"texts"'),
-    (SIGN | {"shape": []}, '"shapes"'), (SIGN | {"prompt": 3}, "prompt must be a text (got 3)"),
-    (SIGN | {"texts": "sign"}, '(got "sign")'), (SIGN | {"texts": ["!"]}, "texts must be a list of texts with letters"),
+    (SIGN | {"shape": []}, '"shapes"'), (SIGN | {"prompt": 3}, "prompt must be a string (got 3)"),
+    (SIGN | {"texts": "sign"}, '(got "sign")'),
+    (SIGN | {"texts": ["!"]}, "texts must be a list of strings with letters"),
     (SIGN | {"shapes": {}}, "shapes must be a list of shapes (got {})"),
     (SIGN | {"shapes": [{"kind": "circle"}]}, 'shape 1 must be an object with "kind"'),
     (SIGN | {"images": "a.png"}, 'images must be a list of file names (got "a.png")'),

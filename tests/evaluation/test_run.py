@@ -84,4 +84,4 @@ def test_every_picture_is_measured_and_counted():
     pictures = [Image.new("RGB", (width, 8)) for width in (8, 16)]
     results = measure_pictures(measure, TASKS[:2], pictures, lambda pixels: [str(pixels.shape)], progress)
     assert results == [("a 'sign'", ["(8, 8, 3)"]), ("b 'sign'", ["(8, 16, 3)"])]
-    assert counted == [("read", 2, "picture"), "read", "read"]
+    assert counted == [("read", 2, "image"), "read", "read"]

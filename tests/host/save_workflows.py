@@ -1,8 +1,9 @@
 """Write the shipped workflows as ComfyUI's page saves them: ``python -m tests.host.save_workflows``.
 
 For every workflows/api/NAME.json: load it in a real page, put each node where a table below has it, and write what
-the page serialises to workflows/NAME.json. Run it after every change of an API workflow or of a node's widgets; without
-such a change it leaves the files as they are. A node whose title is in no table needs an entry there.
+the page serialises to workflows/NAME.json. Run it after every change of an API workflow or of a node's widgets: a new
+widget's default is added to the API files too. If nothing changed, the files stay the same. A node whose title is in no
+table needs an entry there.
 
 Needs a ComfyUI where the host tests look for one (COMFYUI_PATH, or ~/ComfyUI) and Chromium or Chrome (on Debian:
 apt-get install chromium). Nothing is downloaded: the models are tiny random ones, and the page reaches no other server.
@@ -145,14 +146,21 @@ def lay_out(page: Page, name: str) -> dict:
 
 
 def load(page: Page, name: str) -> None:
-    """Load an API workflow into the page. Ends the program where the page loses an input."""
+    """Load an API workflow into the page; widgets that it lacks get their defaults, in its file too.
+
+    Ends the program if the page changes an input.
+    """
     workflow = load_workflow(name)
     page.evaluate("app.clean()")  # or nodes show the pictures of those that had their numbers before
     page.call("(graph, name) => app.loadApiJson(graph, name)", workflow, name)
     exported = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
-    lost = [key for key, node in workflow.items() if exported[key]["inputs"] != node["inputs"]]
-    if lost:
-        raise SystemExit(f"{name}: the page must keep all inputs (lost some of the nodes {', '.join(lost)})")
+    changed = [key for key, node in workflow.items() if not node["inputs"].items() <= exported[key]["inputs"].items()]
+    if changed:
+        raise SystemExit(f"{name}: the page must keep all inputs (it changed those of the nodes {', '.join(changed)})")
+    complete = {key: node | {"inputs": node["inputs"] | exported[key]["inputs"]} for key, node in workflow.items()}
+    if complete != workflow:
+        text = json.dumps(complete, indent=2, ensure_ascii=False)
+        (WORKFLOWS / "api" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 def photograph(page: Page, graph: dict) -> bytes:

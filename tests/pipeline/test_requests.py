@@ -34,17 +34,28 @@ def test_no_two_pictures_of_a_command_share_a_seed():
     assert [request.seed for request in requests] == [40, 43, 46, 47]
 
 
+def test_seeds_wrap_as_those_of_a_batch_do():
+    requests = with_seeds([PlanRequest("a", 64, 64), PlanRequest("b", 64, 64)], 2**64 - 1)
+    assert [request.seed for request in requests] == [2**64 - 1, 0]
+
+
 def test_a_plan_is_drawn_with_its_requests_seed_and_prompt():
     request = RenderRequest.of(PlanRequest("a 'b'", 96, 64, batch=2, seed=7), PLAN, RenderSettings(steps=3, seed=1))
     assert request.settings == RenderSettings(steps=3, seed=7) and request.prompt == "a 'b'" and request.plan is PLAN
 
 
+def test_a_plan_is_drawn_with_its_requests_references():
+    reference = ReferenceImage(torch.zeros(2, 64, 96, 3), PLAN)
+    request = PlanRequest("", 96, 64, references=(reference,))
+    assert RenderRequest.of(request, PLAN, RenderSettings()).references == (reference,)
+
+
 def test_noise_of_another_size_is_refused():
     with pytest.raises(GLMImageError,
-                       match=r"noise must be \[2, 16, 8, 12\], as the plan has it \(got \[1, 16, 8, 12\]\)"):
+                       match=r"noise must have the shape \[2, 16, 8, 12\] to match the plan \(got \[1, 16, 8, 12\]\)"):
         RenderRequest(PLAN, "", noise=torch.zeros(1, 16, 8, 12))
 
 
 def test_images_and_tokens_of_different_batches_are_refused():
-    with pytest.raises(GLMImageError, match=r"must be of the same batch \(got 1 and 2\)"):
+    with pytest.raises(GLMImageError, match=r"must have the same batch size \(got 1 and 2\)"):
         ReferenceImage(torch.zeros(1, 64, 96, 3), PLAN)

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -10,6 +12,8 @@ from glm_core.plans import Drawn, Plan
 from tests.planner.test_model import fuse
 
 PROMPT = "two cats on a red sofa"
+COARSE = [63, 39, 3, 52, 32, 57, 40, 27, 25, 16, 47, 50]  # of the small random planner, for seed 5
+IDS = [26, 26, 32, 63, 1, 63]
 
 
 def test_grids_are_full_and_hold_only_codes(planner, tokenizer):
@@ -24,8 +28,16 @@ def test_every_item_says_how_it_was_drawn(planner, tokenizer):
     sampling = Sampling(1.0, 0.9, 50)
     plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, seed=2**64 - 1, sampling=sampling,
                        fingerprint="abc")
-    settings = {"temperature": 1.0, "top_p": 0.9, "top_k": 50}
+    settings = asdict(sampling)
     assert plan.origins == tuple(Drawn(PROMPT, item_seed, (96, 64), settings, "abc") for item_seed in (2**64 - 1, 0))
+
+
+def test_a_seed_keeps_its_plan(planner, tokenizer):
+    """With the default sampling settings, a seed means the same numbers and the same plan for ever."""
+    plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, seed=5)
+    assert Sampling() == Sampling(temperature=0.9, top_p=0.75, top_k=16384)
+    assert plan.coarse[0].flatten().tolist() == COARSE
+    assert plan.ids[0].flatten().tolist() == IDS
 
 
 def test_a_plan_can_be_trained_on(planner, tokenizer):
@@ -48,12 +60,15 @@ def test_two_interleaved_sessions_on_one_model_do_not_disturb_each_other(planner
     """Upstream keeps its decode positions on the model, so interleaved plans are mixed up there."""
     expected = [plan_prompt(planner, tokenizer, prompt, 64, 64, seed=1) for prompt in (PROMPT, "x")]
 
+    between = []
+
     def interleave(i, tokens):
-        if i == 100:
-            assert torch.equal(plan_prompt(planner, tokenizer, "x", 64, 64, seed=1).ids, expected[1].ids)
+        if i == 10:
+            between.append(plan_prompt(planner, tokenizer, "x", 64, 64, seed=1))
 
     assert torch.equal(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=1, on_token=interleave).ids,
                        expected[0].ids)
+    assert torch.equal(between[0].ids, expected[1].ids)
 
 
 def test_no_forward_pass_is_wasted(planner, tokenizer):
@@ -146,5 +161,6 @@ def test_drafts_repeat_the_left_neighbour_or_in_the_first_column_the_token_above
 
 def test_references_of_another_batch_are_refused(planner, tokenizer):
     references = Plan(torch.zeros(2, 3, 2, dtype=torch.int64))
-    with pytest.raises(GLMImageError, match=r"references: the batch must be 1 or 3, the number of plans \(got 2\)"):
+    message = r"references: the batch size must be 1 or 3, the number of plans \(got 2\)"
+    with pytest.raises(GLMImageError, match=message):
         plan_prompt(planner, tokenizer, PROMPT, 96, 64, references=[references], batch=3)

@@ -41,7 +41,7 @@ def test_a_single_reference_is_shared_by_all_items_of_a_batch(planner, tokenizer
 
 
 def test_references_of_unequal_batches_are_refused(planner, tokenizer):
-    with pytest.raises(GLMImageError, match=r"reference 1: the batch must be 1 or 3.* \(got 2\)"):
+    with pytest.raises(GLMImageError, match=r"reference 1: the batch size must be 1 or 3.* \(got 2\)"):
         lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [image_tokens(2), image_tokens(3)])
 
 
@@ -56,4 +56,4 @@ def test_a_size_that_the_model_was_not_trained_for_is_logged(planner, caplog):
     warn_of_untrained_size(planner.config, *(planner.config.trained_sides[0],) * 2)
     assert not caplog.messages
     warn_of_untrained_size(planner.config, 32, planner.config.trained_sides[1])
-    assert f"32x{planner.config.trained_sides[1]} may look poorer" in caplog.text
+    assert f"32x{planner.config.trained_sides[1]} may look worse" in caplog.text

@@ -38,5 +38,5 @@ def test_spaces_at_both_ends_are_kept(tokenizer):
 def test_another_tokenizer_is_refused():
     from tokenizers import Tokenizer, models
 
-    with pytest.raises(GLMImageError, match="it lacks the control token <sop>"):
+    with pytest.raises(GLMImageError, match="this one lacks the control token <sop>"):
         PromptTokenizer(Tokenizer(models.BPE()).to_str())

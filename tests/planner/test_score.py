@@ -25,6 +25,12 @@ def log_probs_while_decoding(planner: PlannerModel, layout, plan: Plan) -> torch
     return torch.stack(found, dim=1)
 
 
+def test_tokens_are_written_coarse_grid_first():
+    ids, coarse = torch.arange(12).view(2, 2, 3), torch.arange(4).view(2, 1, 2)
+    assert written_tokens(Plan(ids, coarse)).tolist() == [[0, 1, 0, 1, 2, 3, 4, 5], [2, 3, 6, 7, 8, 9, 10, 11]]
+    assert written_tokens(Plan(ids)).tolist() == ids.flatten(1).tolist()
+
+
 @pytest.mark.parametrize("coarse", [True, False])
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_plan_is_scored_as_it_was_decoded(planner, tokenizer, coarse, fused):
@@ -69,5 +75,5 @@ def test_a_plan_of_another_size_is_refused(planner, tokenizer):
 
 def test_references_of_another_batch_are_refused(planner, tokenizer):
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [Plan(torch.arange(12).view(2, 3, 2))])
-    with pytest.raises(GLMImageError, match=r"the batch must be 1 or 3.* \(got 2\)"):
+    with pytest.raises(GLMImageError, match=r"the batch size must be 1 or 3.* \(got 2\)"):
         score(planner, layout, Plan(torch.zeros(3, 2, 3, dtype=torch.int64)))

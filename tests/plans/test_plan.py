@@ -46,12 +46,24 @@ def test_files_of_0_1_still_load(tmp_path):
 
 @pytest.mark.parametrize("origins", ["[", "5", "[5]", '[{"kind": "found"}]', '[{"kind": "read"}]',
                                      '[{"kind": "read", "size": [1]}]',
-                                     '[{"kind": "drawn", "size": [1, 2], "colour": "red"}]', '[{"kind": "edited"}]'])
+                                     '[{"kind": "drawn", "size": [1, 2], "colour": "red"}]', '[{"kind": "edited"}]',
+                                     '[{"kind": "read", "size": [Infinity, 1]}]', "[" * 100_000])
 def test_origins_that_cannot_be_read_are_refused(origins, tmp_path):
     path = tmp_path / "plan.safetensors"
     save_file({"ids": torch.zeros(1, 2, 3, dtype=torch.int64)}, path, metadata={"origins": origins})
     with pytest.raises(GLMImageError, match="plan.safetensors: its origins cannot be read"):
         Plan.load(path)
+
+
+@pytest.mark.parametrize("metadata", [{"seed": "3.5"}, {"source": "100"}, {"source": "1x2x3"}])
+def test_metadata_of_0_1_that_cannot_be_read_are_refused(metadata, tmp_path):
+    write_old_file(tmp_path / "old.safetensors", **metadata)
+    with pytest.raises(GLMImageError, match="old.safetensors: its origins cannot be read"):
+        Plan.load(tmp_path / "old.safetensors")
+
+
+def test_origins_and_plans_have_hashes(plan):
+    assert len({*plan.origins, replace(DRAWN)}) == 2 and hash(plan) == hash(replace(plan))
 
 
 def test_tensors_of_a_plan_are_not_inference_tensors():
@@ -91,7 +103,7 @@ def test_prior_map_gives_each_token_4_by_4_latent_pixels(plan):
 
 
 def test_another_latent_size_is_refused(plan):
-    with pytest.raises(GLMImageError, match="it is for 96x64 pixels, but the latent is 64x96"):
+    with pytest.raises(GLMImageError, match=r"must have the same size \(got 96x64 and 64x96 pixels\)"):
         prior_map(plan.ids, 12, 8)
 
 
@@ -111,10 +123,12 @@ def test_other_shapes_and_types_are_refused(ids):
 
 @pytest.mark.parametrize("parts, message", [
     ({"coarse": torch.zeros(1, 2, 2, dtype=torch.int64)},
-     r"coarse grid and ids must be of the same batch \(got 1 and 2\)"),
-    ({"origins": (DRAWN,)}, r"origins and ids must be of the same batch \(got 1 and 2\)"),
-    ({"log_probs": torch.zeros(1, 6)}, r"log-probabilities and ids must be of the same batch \(got 1 and 2\)"),
-    ({"log_probs": torch.zeros(2, 5)}, r"there must be 6 log-probabilities an item \(got \[5\]\)"),
+     r"preview grid and ids must have the same batch size \(got 1 and 2\)"),
+    ({"origins": (DRAWN,)}, r"origins and ids must have the same batch size \(got 1 and 2\)"),
+    ({"log_probs": torch.zeros(1, 6)}, r"log_probs and ids must have the same batch size \(got 1 and 2\)"),
+    ({"log_probs": torch.zeros(2, 5)}, r"log_probs must have 6 values per item \(got \[5\]\)"),
+    ({"log_probs": torch.tensor(1.0)}, r"log_probs must be float32 \[B, n\] \(got torch.float32 \[\]\)"),
+    ({"log_probs": torch.zeros(2, 6).double()}, r"log_probs must be float32 .* \(got torch.float64 \[2, 6\]\)"),
 ])
 def test_parts_of_another_batch_are_refused(plan, parts, message):
     with pytest.raises(GLMImageError, match=message):
@@ -124,8 +138,8 @@ def test_parts_of_another_batch_are_refused(plan, parts, message):
 def test_files_that_are_not_plans_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    for name, found in (("x", r"must hold 'ids'.*\(got the tensors \['x'\]\)"),
-                        ("text", "not a complete safetensors file"),
-                        ("missing", "not a complete safetensors file")):
+    for name, found in (("x", r"must contain 'ids'.*\(got the tensors \['x'\]\)"),
+                        ("text", "cannot be read as a safetensors file"),
+                        ("missing", "cannot be read as a safetensors file")):
         with pytest.raises(GLMImageError, match=f"{name}.safetensors.*{found}"):
             Plan.load(tmp_path / f"{name}.safetensors")

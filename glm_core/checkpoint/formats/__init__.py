@@ -31,8 +31,12 @@ __all__ = ["FORMATS", "LARGE_MATRICES", "Format", "dequantise", "format_names", 
 def quantise(tensors: dict[str, Tensor], part: Part, name: str, source: str) -> dict[str, Tensor]:
     """A part's tensors with its LARGE_MATRICES in the format ``name``, a key of FORMATS.
 
-    Raises GLMImageError if a matrix does not suit the format.
+    Raises GLMImageError if a matrix does not suit the format, or if the part is quantised already.
     """
+    stored = format_names(tensors)
+    if stored:
+        raise GLMImageError(f"{source}: it must not be quantised yet (got {', '.join(sorted(stored))}); "
+                            "convert the released folder")
     quantised = {}
     for key, tensor in tensors.items():
         if LARGE_MATRICES[part].fullmatch(key):

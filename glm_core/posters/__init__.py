@@ -1,4 +1,4 @@
-"""The demo model's world: posters that the program draws, their captions, and the codes of their cells."""
+"""The world of the embedded model: posters that the program draws, their captions, and the codes of their cells."""
 
 from .captions import caption
 from .codebook import (

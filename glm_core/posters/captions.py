@@ -1,4 +1,4 @@
-"""The caption of a poster, in English or Chinese. For posters on the token grid it is complete."""
+"""The caption of a poster, in English or Chinese. For a poster on the token grid it says everything."""
 
 from .scene import Item, Poster
 
@@ -14,7 +14,7 @@ CHINESE_NAMES = {
 
 
 def caption(poster: Poster) -> str:
-    """In the poster's language. Its words stand in quotation marks."""
+    """The poster's caption in its language, with its words in quotation marks."""
     return chinese_caption(poster) if poster.language == "zh" else english_caption(poster)
 
 

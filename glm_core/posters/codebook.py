@@ -1,8 +1,8 @@
 """The codebook of posters: what a cell of a plan can show, and the codes of a poster's cells.
 
 A code says what its cell shows, in which colour and size, and which part of it, so that a plan fixes its picture to
-half a token. The only thing that it may leave ambiguous is which of two letters a cell shows, if the texts that the
-prompt quotes determine it.
+within half a token. Only one thing may stay ambiguous: which of two letters a cell shows, if the texts that the prompt
+quotes determine it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from .scene import (
 )
 from .words import ALIKE, CHARACTERS, PAIR_OF, PAIRS
 
-# Parts of an item: x1 y2 is one that starts at the item's left edge and one step below its top edge
+# parts of an item: x1 y2 starts at the item's left edge and one step below its top edge
 X_PARTS, Y_PARTS = ("x1", "x2", "x3"), ("y1", "y2", "y3")
 LETTER_PARTS = 2
 SHAPE_PARTS = {"small": 2, "large": 3}
@@ -41,6 +41,7 @@ def letter_codes() -> list[Code]:
 
 
 def shape_codes() -> list[Code]:
+    """Every part of every shape, in all colours and sizes."""
     return [
         ("shape", kind, colour, size, x, y)
         for kind, colour in product(SHAPES, COLOURS)
@@ -50,18 +51,19 @@ def shape_codes() -> list[Code]:
 
 
 def coarse_codes() -> list[Code]:
-    """Codes of the coarse grid, which shares those of empty cells with the target grid."""
+    """The coarse grid's own codes; those of empty cells it shares with the target grid."""
     letters = [("some letters", colour) for colour in COLOURS]
     shapes = [("some shape", kind, colour) for kind, colour in product(SHAPES, COLOURS)]
     return letters + shapes
 
 
 def empty_codes() -> list[Code]:
+    """Empty cells, of every background."""
     return [("empty", background) for background in BACKGROUNDS]
 
 
 def serif_codes() -> list[Code]:
-    """Only empty cells say that the letters have serifs, which keeps the codebook small."""
+    """Empty cells of posters with serif letters. No other code says so, which keeps the codebook small."""
     return [("empty", background, "serif") for background in BACKGROUNDS]
 
 
@@ -71,13 +73,13 @@ CODEBOOK_SIZE = len(CELL_CODES)
 
 
 def part_on_grid(part: str) -> str:
-    """x1 for x2: cells of a large shape on the token grid show only its first and third parts."""
+    """The part that stands for this one on the token grid, where cells show only first and third parts: x1 for x2."""
     axis, number = part
     return axis + "1" if number == "2" else part
 
 
 def reduced_code(code: Code) -> Code:
-    """The code's counterpart in the reduced codebook: pairs of letters only, no sizes, only parts on the token grid."""
+    """The code's counterpart in the reduced codebook: only pairs of letters, one size, only parts on the token grid."""
     match code:
         case "letter", letter, colour, _, _, _:
             return "letter", PAIR_OF[letter[0]], colour, "small", "x1", "y1"
@@ -90,6 +92,7 @@ REDUCED_CODES = [CELL_CODES[reduced_code(code)] for code in CELL_CODES]
 
 
 def to_reduced_codebook(grid: list[list[int]]) -> list[list[int]]:
+    """A grid of codes, by rows → the grid of their counterparts."""
     return [[REDUCED_CODES[code] for code in row] for row in grid]
 
 
@@ -103,7 +106,7 @@ def part_shown(cell: Cell, left: int, top: int) -> tuple[str, str]:
 def ambiguous_letters(text: str, quoted: Sequence[str]) -> list[str]:
     """The letters of a word. In a quoted word, a letter becomes its pair unless the quoted texts have both letters.
 
-    ``quoted``: all texts that the prompt quotes. The pairs in ALIKE are never used.
+    quoted: all texts that the prompt quotes. The pairs in ALIKE are never used.
     """
     if text not in quoted:
         return list(text)
@@ -117,34 +120,37 @@ def ambiguous_letters(text: str, quoted: Sequence[str]) -> list[str]:
 
 
 def letter_cell_codes(word: Item, quoted: Sequence[str]) -> Iterator[tuple[Cell, Code]]:
+    """The cells of a word, and their codes. quoted: as for ``ambiguous_letters``."""
     left, top, pitch = word.require_box()
-    size = "large" if pitch == WORD_PITCH["large"] else "small"  # on the token grid the item's own size is empty
+    size = "large" if pitch == WORD_PITCH["large"] else "small"  # not word.size, which is empty on the token grid
     for i, (name, cell) in enumerate(zip(ambiguous_letters(word.text, quoted), word_cells(word))):
         yield cell, ("letter", name, word.colour, size, *part_shown(cell, left + i * pitch, top))
 
 
 def shape_cell_codes(shape: Item) -> Iterator[tuple[Cell, Code]]:
+    """The cells of a shape, and their codes."""
     left, top, pitch = shape.require_box()
     size = "large" if pitch == SHAPE_PITCH["large"] else "small"
     for cell in shape_cells(shape):
         yield cell, ("shape", shape.noun, shape.colour, size, *part_shown(cell, left, top))
 
 
-def cells_shown(item: Item, quoted: Sequence[str]) -> Iterator[tuple[Cell, Code]]:
-    """The cells of an item, and what they show."""
+def item_cell_codes(item: Item, quoted: Sequence[str]) -> Iterator[tuple[Cell, Code]]:
+    """The cells of an item, and their codes. quoted: as for ``ambiguous_letters``."""
     return shape_cell_codes(item) if item.kind else letter_cell_codes(item, quoted)
 
 
 def empty_cells(poster: Poster, cells: int) -> list[list[int]]:
+    """A grid of cells x cells empty cells with the poster's background."""
     code = ("empty", poster.background, poster.font) if poster.font else ("empty", poster.background)
     return [[CELL_CODES[code]] * cells for _ in range(cells)]
 
 
 def cell_codes(poster: Poster, quoted: Sequence[str] = ()) -> list[list[int]]:
-    """The code of every cell of the target grid, by rows, for a prompt that quotes these texts."""
+    """The code of every cell of the target grid, by rows, for a prompt that quotes the texts ``quoted``."""
     grid = empty_cells(poster, poster.cells)
     for item in poster.items:
-        for (row, column), code in cells_shown(item, quoted):
+        for (row, column), code in item_cell_codes(item, quoted):
             grid[row][column] = CELL_CODES[code]
     return grid
 

@@ -1,4 +1,4 @@
-"""Pictures of posters, 32 x 32 pixels per cell."""
+"""Drawing posters, at 32 x 32 pixels per cell."""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from .words import CHINESE
 CHINESE_FONTS = {"": "NotoSansCJK-Regular.ttc", "serif": "NotoSerifCJK-Regular.ttc"}
 SIMPLIFIED = 2  # index of the Simplified Chinese face in these files
 OVERSAMPLING = 4  # pictures are drawn this much larger and then reduced, so that edges are smooth
-OUTLINES = {  # corners in a unit square
+OUTLINES = {  # corners of shapes in a unit square
     "triangle": [(0.5, 0), (1, 1), (0, 1)],
     "diamond": [(0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5)],
     "square": [(0, 0), (1, 0), (1, 1), (0, 1)],
@@ -25,10 +25,11 @@ OUTLINES = {  # corners in a unit square
 
 @cache
 def load_font(size: int, name: str = "", chinese: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Aileron (CC0, part of Pillow); for serif letters DejaVu Serif (Bitstream Vera licence, part of matplotlib).
+    """The font of Latin or Chinese letters. size: in pixels. name: "" or "serif", as in Style.
 
-    For Chinese, Noto Sans or Serif CJK SC (SIL Open Font License), from Debian's package fonts-noto-cjk. ``size`` is in
-    pixels. Raises OSError if the font is not installed.
+    Aileron (CC0, part of Pillow); for serif letters DejaVu Serif (Bitstream Vera licence, part of matplotlib). For
+    Chinese, Noto Sans or Serif CJK SC (SIL Open Font License), from Debian's package fonts-noto-cjk.
+    Raises OSError if the font is not installed.
     """
     if chinese:
         return ImageFont.truetype(CHINESE_FONTS[name], round(0.9 * size), index=SIMPLIFIED)
@@ -40,11 +41,12 @@ def load_font(size: int, name: str = "", chinese: bool = False) -> ImageFont.Fre
 
 
 def outline(kind: str, left: float, top: float, side: float) -> list[tuple[float, float]]:
-    """Corners of a shape other than a circle in a square of this side."""
+    """Corners (x, y) of a shape other than a circle that fills the square at (left, top) with this side."""
     return [(left + x * side, top + y * side) for x, y in OUTLINES[kind]]
 
 
 def draw_shape(draw: ImageDraw.ImageDraw, shape: Item) -> None:
+    """Draw a shape into its box, with a margin, OVERSAMPLING times as large."""
     x, y, pitch = (OVERSAMPLING * value for value in shape.require_box())
     margin = pitch / 8
     left, top, side = x + margin, y + margin, 2 * pitch - 2 * margin
@@ -56,6 +58,7 @@ def draw_shape(draw: ImageDraw.ImageDraw, shape: Item) -> None:
 
 
 def draw_word(draw: ImageDraw.ImageDraw, word: Item, font: str) -> None:
+    """Draw a word letter by letter into its box, OVERSAMPLING times as large. font: as in Style."""
     size = OVERSAMPLING * word.require_box().pitch
     colour = COLOURS[word.colour]
     for letter, (x, y) in zip(word.text, letter_middles(word)):

@@ -13,12 +13,15 @@ KINDS = "recolour", "move", "remove", "repaint"
 
 @dataclass(frozen=True)
 class Edit:
+    """The poster before and after an edit, and the sentence that asks for it."""
+
     before: Poster
     after: Poster
     sentence: str
 
 
 def recolour(rng: random.Random, poster: Poster, item: Item) -> Edit:
+    """Another colour for an item, which contrasts with the background."""
     colours = [name for name in contrasting(poster.background) if name != item.colour]
     colour = rng.choice(colours)
     after = replace_item(poster, item, replace(item, colour=colour))
@@ -26,7 +29,7 @@ def recolour(rng: random.Random, poster: Poster, item: Item) -> Edit:
 
 
 def rewrite(rng: random.Random, poster: Poster, new_word: Callable[[], str]) -> Edit:
-    """A new word instead of one of the poster's words, in the same zone."""
+    """A new word in place of one of the poster's words, in the same zone."""
     old = rng.choice(poster.words)
     text = new_word()
     new = position_item(rng, replace(old, text=text), free=bool(old.size))
@@ -34,7 +37,7 @@ def rewrite(rng: random.Random, poster: Poster, new_word: Callable[[], str]) -> 
 
 
 def free_zones(poster: Poster, item: Item) -> list[tuple[str, str]]:
-    """Zones to which an item can move: for a word, in rows without other items; for a shape, in rows without words."""
+    """Zones to which an item can move. A word needs a row without other items, a shape a row without words."""
     others = [other for other in poster.items if other is not item]
     closed_rows = {other.zone[0] for other in others if not item.kind or not other.kind}
     taken = {other.zone for other in others} | {item.zone}
@@ -43,6 +46,7 @@ def free_zones(poster: Poster, item: Item) -> list[tuple[str, str]]:
 
 
 def move(rng: random.Random, poster: Poster, item: Item) -> Edit:
+    """Another zone for an item. Raises IndexError if there is no free zone."""
     zone = rng.choice(free_zones(poster, item))
     moved = position_item(rng, replace(item, zone=zone), free=bool(item.size))
     after = replace_item(poster, item, moved)
@@ -62,7 +66,7 @@ def repaint(rng: random.Random, poster: Poster) -> Edit:
 
 
 def edit_poster(rng: random.Random, poster: Poster, new_word: Callable[[], str] | None) -> Edit:
-    """One change: with ``new_word``, of a word; otherwise of a colour, a zone or the background, or a removal."""
+    """One change: if ``new_word`` is given, of a word; otherwise of a colour, a zone, the background, or a removal."""
     if new_word:
         return rewrite(rng, poster, new_word)
     item = rng.choice(poster.items)
@@ -78,7 +82,7 @@ def edit_poster(rng: random.Random, poster: Poster, new_word: Callable[[], str] 
 
 def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = frozenset(),
                 style: Style = Style()) -> Edit:
-    """An edit of a random poster: a new word with this many letters, or, if 0, another kind of change."""
+    """An edit of a random poster: a new word with this many letters, or another kind of change if ``letters`` is 0."""
     poster = random_poster(rng, None, held_out, style)
 
     def new_word() -> str:
@@ -88,5 +92,5 @@ def random_edit(rng: random.Random, letters: int, held_out: frozenset[str] = fro
 
 
 def random_letters(rng: random.Random) -> int:
-    """Letters of the new word, for ``random_edit``: 0 for half of the edits."""
+    """The argument ``letters`` of ``random_edit``: 0 for half of the edits."""
     return rng.choice((0, rng.randint(1, GRID)))

@@ -1,4 +1,4 @@
-"""Words that no training poster shows, and files of prompts with these words, for evaluation."""
+"""Words that no training poster shows, and files of evaluation prompts with these words."""
 
 import json
 import random
@@ -34,8 +34,8 @@ CHINESE_TEXT = """
 山水画 花鸟画 书画店 风花雪月 春夏秋冬 天地日月
 """
 HELD_OUT_WORDS = frozenset(ENGLISH_TEXT.split()) | frozenset(CHINESE_TEXT.split())
-LEAST_LETTERS = 3  # OCR misses many single letters, even in perfect pictures
-ENGLISH_WORDS = [word for word in sorted(ENGLISH_TEXT.split()) if LEAST_LETTERS <= len(word) <= GRID]
+MIN_LETTERS = 3  # OCR misses many single letters, even in perfect pictures
+ENGLISH_WORDS = [word for word in sorted(ENGLISH_TEXT.split()) if MIN_LETTERS <= len(word) <= GRID]
 CHINESE_WORDS = sorted(CHINESE_TEXT.split())
 STYLES: dict[str, Callable[[int], Style]] = {  # kind of prompt file -> style of its i-th poster
     "grid": lambda i: Style(),
@@ -68,16 +68,16 @@ def write_prompts(path: Path, count: int, kind: str) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def held_out_edit(rng: random.Random, new_word: bool) -> Edit:
+def held_out_edit(rng: random.Random, changes_word: bool) -> Edit:
     """An edit of a poster on the token grid, with held-out words before and after."""
     poster = held_out_poster(rng)
-    return edit_poster(rng, poster, (lambda: rng.choice(ENGLISH_WORDS)) if new_word else None)
+    return edit_poster(rng, poster, (lambda: rng.choice(ENGLISH_WORDS)) if changes_word else None)
 
 
 def write_edits(path: Path, count: int) -> None:
-    """Write a JSONL file of edits for ``evaluate``, and the posters before the edit into a folder of the same name.
+    """Write a JSONL file of edits for ``evaluate``, and the posters before the edits to a folder of the same name.
 
-    Every other edit writes a word.
+    Every other edit changes a word.
     """
     rng, folder = random.Random("edits"), path.with_suffix("")
     folder.mkdir(exist_ok=True)

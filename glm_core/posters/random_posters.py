@@ -1,4 +1,4 @@
-"""Random posters, and the pages without captions that training starts with."""
+"""Random posters, and the pages without captions with which training starts."""
 
 import random
 from dataclasses import dataclass, replace
@@ -27,32 +27,33 @@ from .scene import (
 from .words import random_word
 
 FREE_SHARE, CHINESE_SHARE = 0.5, 0.3  # of training posters
-ZONE_BANDS = (0, 5), (5, 11), (11, 16)  # first and last step of each row or column of zones, on free posters
-WORD_STARTS = (0, 0.25), (0.4, 0.6), (0.75, 1)  # where a free word starts in each column, as a share of the free width
-WORD_ROWS = 0.75  # share of rows of a dense page that have words, not shapes
-KEPT_SHARES = 1, 1, 0.6, 0.3  # of a dense page's items; the others are left out
+ZONE_BANDS = (0, 5), (5, 11), (11, 16)  # where each row or column of zones begins and ends on free posters, in steps
+WORD_STARTS = (0, 0.25), (0.4, 0.6), (0.75, 1)  # of the spare width: where a free word starts in each column
+WORD_ROWS = 0.75  # share of a dense page's rows that have words, not shapes
+KEPT_SHARES = 1, 1, 0.6, 0.3  # shares of a dense page's items that are kept, one of which is drawn; others are left out
 
 
 def random_style(rng: random.Random, serif: float, free: float = FREE_SHARE) -> Style:
-    """``serif``, ``free``: shares of posters with serif letters and of free posters."""
+    """serif, free: shares of posters with serif letters, and of free posters."""
     is_free = rng.random() < free
     is_chinese = rng.random() < CHINESE_SHARE
     return Style(is_free, is_chinese, "serif" if rng.random() < serif else "")
 
 
 def random_start(rng: random.Random, band: int, size: int) -> int:
-    """Left or top in pixels, a multiple of STEP, of an item of ``size`` pixels in a row or column of zones."""
+    """Left or top of an item of ``size`` pixels in a row or column of zones: in pixels, a multiple of STEP."""
     first, last = ZONE_BANDS[band]
     return STEP * rng.randint(first, last - size // STEP)
 
 
 def random_word_left(rng: random.Random, column: int, width: int) -> int:
-    steps = (SIDE - width) / STEP
-    return STEP * round(steps * rng.uniform(*WORD_STARTS[column]))
+    """Left of a word of ``width`` pixels in a column of zones: in pixels, a multiple of STEP."""
+    spare_steps = (SIDE - width) / STEP
+    return STEP * round(spare_steps * rng.uniform(*WORD_STARTS[column]))
 
 
 def free_box(rng: random.Random, zone: tuple[str, str], letters: int, size: str) -> ItemBox:
-    """A random box in the zone; ``letters`` is 0 for a shape. A long word may reach into the next columns of zones."""
+    """A random box in the zone. letters: 0 for a shape. A long word may extend into the next columns of zones."""
     row, column = ROWS.index(zone[0]), COLUMNS.index(zone[1])
     if letters:
         pitch = WORD_PITCH[size]
@@ -73,6 +74,7 @@ def position_item(rng: random.Random, item: Item, free: bool, cells: int = GRID)
 
 
 def random_lengths(rng: random.Random, longest: int) -> tuple[int, ...]:
+    """Letters of one or two words, 1 to ``longest`` each."""
     count = rng.choice((1, 1, 2))
     return tuple(rng.randint(1, longest) for _ in range(count))
 
@@ -88,8 +90,8 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
                   style: Style = Style(), cells: int = GRID) -> Poster:
     """One or two words in different rows of zones, and up to three shapes in the remaining rows.
 
-    lengths: letters of each word, at most three words. held_out: words that must not appear. cells: rows and columns of
-    the token grid: GRID on free posters, otherwise at least 6.
+    lengths: letters of each word, at most three words; None for one or two random lengths. held_out: words that must
+    not appear. cells: rows and columns of the token grid; GRID for free posters, otherwise at least 6.
     """
     background = rng.choice(list(BACKGROUNDS))
     colours = contrasting(background)
@@ -108,28 +110,30 @@ def random_poster(rng: random.Random, lengths: tuple[int, ...] | None = None, he
 
 def mixed_posters(rng: random.Random, count: int, held_out: frozenset[str] = frozenset(),
                   serif: float = 0) -> list[Poster]:
-    """Posters of random styles; ``serif`` is the share with serif letters."""
+    """Posters in random styles. serif: share with serif letters."""
     return [random_poster(rng, None, held_out, random_style(rng, serif)) for _ in range(count)]
 
 
 class PageRow(NamedTuple):
-    """A row of a dense page has words or shapes, all of one size."""
+    """A row of a dense page, of words or shapes, all of one size."""
 
     has_words: bool
     size: str
 
     @property
     def pitch(self) -> int:
+        """In pixels, as in ItemBox."""
         return WORD_PITCH[self.size] if self.has_words else SHAPE_PITCH[self.size]
 
     @property
     def height(self) -> int:
+        """Of the row, in pixels, which is also the width of a letter or shape."""
         return self.pitch if self.has_words else 2 * self.pitch
 
 
 @dataclass(frozen=True)
 class DensePageWriter:
-    """Draws the rows of a dense page at random. ``kept``: share of the items that are kept."""
+    """Draws the rows of a dense page at random; positions are in pixels. kept: share of the items that are kept."""
 
     rng: random.Random
     style: Style
@@ -173,6 +177,7 @@ class DensePageWriter:
         return STEP * self.rng.randint(0, 1) if self.style.free else self.rng.choice((0, 0, 0, TOKEN_PIXELS))
 
     def fill(self, row: PageRow, top: int) -> list[Item]:
+        """The items of a row, from left to right as long as there is room for a letter or shape."""
         items = []
         left = self.first_left(row)
         while left + row.height <= self.side:
@@ -186,9 +191,9 @@ class DensePageWriter:
 
 def random_dense_page(rng: random.Random, style: Style, held_out: frozenset[str] = frozenset(),
                       cells: int = GRID) -> Poster:
-    """A page full of words and shapes in rows; from half of the pages some items are left out.
+    """A page full of words and shapes in rows; half of all pages lack some items.
 
-    It has no zones and no caption, but many more letters than a poster with a caption.
+    It has no zones and no caption, but many more letters than a poster.
     """
     background = rng.choice(list(BACKGROUNDS))
     writer = DensePageWriter(rng, style, held_out, cells, contrasting(background), rng.choice(KEPT_SHARES))

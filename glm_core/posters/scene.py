@@ -1,7 +1,7 @@
 """Posters as values: items, colours and zones, and which cells of the 8 x 8 token grid an item covers.
 
-There are nine zones for items. On the token grid a word has one letter per cell and a shape covers 2 x 2 cells. On a
-free poster items start at any multiple of half a token and have one of two sizes.
+Each item is in one of nine zones. On the token grid, a word has one letter per cell and a shape covers 2 x 2 cells. On
+a free poster, items start at any multiple of half a cell and have one of two sizes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..geometry import TOKEN_PIXELS
 
 GRID = 8  # rows and columns of a poster's token grid
 SIDE = GRID * TOKEN_PIXELS
-STEP = TOKEN_PIXELS // 2  # free items start at multiples of it, so that they cover whole patches of the decoder
+STEP = TOKEN_PIXELS // 2  # free items start at multiples of this, so that they cover whole patches of the decoder
 COLOURS = {
     "red": (214, 40, 40),
     "orange": (247, 127, 0),
@@ -30,8 +30,8 @@ BACKGROUNDS = COLOURS | {"grey": (150, 154, 160), "pink": (246, 180, 200)}
 SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 ROWS, COLUMNS = ("top", "centre", "bottom"), ("left", "centre", "right")
 NO_ZONE = "", ""  # of items on pages without captions
-LUMA = np.array((0.299, 0.587, 0.114))
-CONTRAST = 60  # least difference in brightness between an item and its background; OCR misses most text with less
+LUMA = np.array((0.299, 0.587, 0.114))  # weights of red, green and blue in brightness
+CONTRAST = 60  # least difference in brightness between an item and its background; with less, OCR misses most text
 WORD_PITCH = {"small": 2 * STEP, "large": 3 * STEP}
 SHAPE_PITCH = {"small": 3 * STEP // 2, "large": 2 * STEP}
 LARGE_LETTERS = SIDE // WORD_PITCH["large"]  # longest large word that fits on a poster
@@ -40,7 +40,7 @@ Cell = tuple[int, int]  # row, column
 
 
 class ItemBox(NamedTuple):
-    """Where an item is, in pixels. A word is 1 pitch high and 1 pitch wide per letter, a shape 2 x 2 pitches."""
+    """Where an item is, in pixels. A word is one pitch high and one pitch wide per letter, a shape two by two."""
 
     left: int
     top: int
@@ -63,11 +63,13 @@ class Item:
 
     @property
     def zone_name(self) -> str:
+        """As captions call it: "top left", "left", "centre"."""
         names = [name for name in self.zone if name != "centre"]
         return " ".join(names) or "centre"
 
     @property
     def zone_phrase(self) -> str:
+        """With its preposition: "at the top left", "in the centre"."""
         return "in the centre" if self.zone_name == "centre" else f"at the {self.zone_name}"
 
     @property
@@ -82,7 +84,7 @@ class Item:
 
 
 class Style(NamedTuple):
-    """free: items off the token grid. chinese: Chinese words. font: of Latin and Chinese letters, "" or "serif"."""
+    """free: whether items are off the token grid. chinese: whether words are Chinese. font: "" or "serif"."""
 
     free: bool = False
     chinese: bool = False
@@ -91,7 +93,7 @@ class Style(NamedTuple):
 
 @dataclass(frozen=True)
 class Poster:
-    """cells: rows and columns of its token grid. language: of its caption, "en" or "zh". font: as in Style."""
+    """cells: rows and columns of the token grid. language: of the caption, "en" or "zh". font: as in Style."""
 
     background: str
     items: tuple[Item, ...]
@@ -109,7 +111,7 @@ class Poster:
 
 
 def contrasting(background: str) -> list[str]:
-    """Colours that are legible on a background."""
+    """Names of the colours that are legible on a background."""
     background_luma = LUMA @ BACKGROUNDS[background]
     return [name for name, rgb in COLOURS.items() if abs(background_luma - LUMA @ rgb) >= CONTRAST]
 
@@ -130,7 +132,7 @@ def word_start(zone: tuple[str, str], letters: int, cells: int) -> Cell:
 
 
 def shape_start(zone: tuple[str, str], cells: int) -> Cell:
-    """Cell of a shape's top left corner on the token grid."""
+    """Cell of a shape's top left quarter on the token grid."""
     row, column = zone
     first, middle, last = 0, cells // 2 - 1, cells - 2
     rows = dict(zip(ROWS, (first, middle, last)))
@@ -145,7 +147,7 @@ def on_grid(item: Item, cells: int = GRID) -> Item:
 
 
 def letter_middles(word: Item) -> list[tuple[float, float]]:
-    """x and y of the middle of each letter, in pixels."""
+    """(x, y) of the middle of each letter, in pixels."""
     left, top, pitch = word.require_box()
     return [(left + (i + 0.5) * pitch, top + 0.5 * pitch) for i in range(len(word.text))]
 

@@ -1,4 +1,4 @@
-"""The small model's tokenizer: common words are one token, quoted words one token per letter."""
+"""The embedded model's tokenizer: common words are one token, quoted words one token per letter."""
 
 import json
 import random
@@ -14,23 +14,23 @@ IMAGE_START, IMAGE_END = CODEBOOK_SIZE, CODEBOOK_SIZE + 1  # after the codebook,
 VISUAL_IDS = CODEBOOK_SIZE + 2
 CONTROLS = ("<|endoftext|>", "<sop>", "<eop>", "<|image|>")
 CAPTIONS = 2000  # to learn the vocabulary from
-MOST_TEXT_TOKENS = 600  # more than captions need
+MAX_TEXT_TOKENS = 600  # more than captions need
 
 
 def make_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    """Capitals, digits and Chinese characters stand alone, so that words are spelled."""
+    """Capitals, digits and Chinese characters are split off one by one, so that words are spelled."""
     spelled = pre_tokenizers.Split(Regex("[A-Z0-9\u4e00-\u9fff]"), "isolated")
     return pre_tokenizers.Sequence([spelled, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
 
 
 def learn_text_tokens(seed: int) -> tuple[list[str], list[tuple[str, str]]]:
-    """Tokens and merges of a byte-pair encoding learned from captions."""
+    """Tokens, in the order of their ids, and merges of a byte-pair encoding learned from captions."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = make_pre_tokenizer()
     rng = random.Random(seed)
     captions = [caption(random_poster(rng, style=Style(i % 2 > 0, i % 3 > 1))) for i in range(CAPTIONS)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=MOST_TEXT_TOKENS, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=MAX_TEXT_TOKENS, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(captions, trainer)
     ids = tokenizer.get_vocab()
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
@@ -38,7 +38,7 @@ def learn_text_tokens(seed: int) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def make_tokenizer(seed: int = 0) -> Tokenizer:
-    """A byte-pair tokenizer. Its ids: the codebook, image start and end, then tokens of text, then control tokens."""
+    """A byte-pair tokenizer. Its ids in order: codebook, image start and end, text tokens, control tokens."""
     text_tokens, merges = learn_text_tokens(seed)
     visual_tokens = [f"<|dit_token_{i}|>" for i in range(VISUAL_IDS)]
     vocabulary = {token: i for i, token in enumerate([*visual_tokens, *text_tokens, *CONTROLS])}

@@ -8,10 +8,10 @@ from .scene import Item, Poster, replace_item
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ23456789"  # without 0 and 1, which OCR confuses with O and I
 CHINESE = "春日夏月秋山冬水火花木鸟风星雪雨天画地书茶酒门店"
 CHARACTERS = LETTERS + CHINESE
-PAIRS = [CHARACTERS[i : i + 2] for i in range(0, len(CHARACTERS), 2)]  # both letters of one are seldom in the same word
+PAIRS = [CHARACTERS[i : i + 2] for i in range(0, len(CHARACTERS), 2)]  # both letters of a pair are rarely in one word
 PAIR_OF = {letter: pair for pair in PAIRS for letter in pair}
 ALIKE = "CD", "EF"  # pairs that differ in too few pixels for the decoder to learn them from the glyphs
-VOWELS, VOWEL_SHARE = "AEIOU", 0.2  # vowels are drawn more often, so that words look like words
+VOWELS, VOWEL_SHARE = "AEIOU", 0.2  # share of letters that are vowels on purpose, so that words look like words
 
 
 def random_letter(rng: random.Random, chinese: bool) -> str:
@@ -21,7 +21,7 @@ def random_letter(rng: random.Random, chinese: bool) -> str:
 
 
 def random_word(rng: random.Random, length: int, held_out: frozenset[str] = frozenset(), chinese: bool = False) -> str:
-    """Random letters, or Chinese characters; never one of the words in ``held_out``."""
+    """A word of ``length`` random letters or Chinese characters, never one of the words in ``held_out``."""
     while True:
         word = "".join(random_letter(rng, chinese) for _ in range(length))
         if word not in held_out:
@@ -29,7 +29,7 @@ def random_word(rng: random.Random, length: int, held_out: frozenset[str] = froz
 
 
 def with_words(poster: Poster, words: list[str]) -> Poster:
-    """The poster with other words. They must have the lengths of its own words, in any order."""
+    """The poster with other words, which must have the lengths of its own words, in any order."""
     old_words = sorted(poster.words, key=lambda word: len(word.text))
     new_texts = dict(zip(old_words, sorted(words, key=len), strict=True))
     items = [item if item.kind else replace(item, text=new_texts[item]) for item in poster.items]

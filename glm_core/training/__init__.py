@@ -1,1 +1,1 @@
-"""Training of the embedded model on posters that the program draws: one trainer per part, and the recipe."""
+"""Training the embedded model on posters that the program draws: one trainer per part, and the recipe."""

@@ -11,13 +11,13 @@ from ..geometry import TOKEN_PIXELS
 from ..posters import HELD_OUT_WORDS, SIDE, Item, item_cells, mixed_posters
 from .pixels import to_pixels
 
-CROP = SIDE // 2
+CROP = SIDE // 2  # side of a crop in pixels
 KL_WEIGHT = 1e-4
 INITIAL_LOG_VARIANCE = -6.0
 
 
 def initialise_autoencoder(model: AutoencoderKL) -> None:
-    """Residual blocks start as identities and latents almost without noise, which speeds up the start of training."""
+    """Let residual blocks start as identities, and latents almost without noise; this speeds up early training."""
     for name, parameter in model.named_parameters():
         if name.endswith("conv2.weight"):
             nn.init.zeros_(parameter)
@@ -27,22 +27,22 @@ def initialise_autoencoder(model: AutoencoderKL) -> None:
 
 
 def crop_start(rng: random.Random, cell: int) -> int:
-    """Left or top in pixels of a crop with its middle in this column or row of cells, but inside the poster."""
+    """Left or top, in pixels, of a crop around this column or row of cells, moved to lie inside the poster."""
     middle = TOKEN_PIXELS * cell + rng.randrange(TOKEN_PIXELS)
     return min(max(middle - CROP // 2, 0), SIDE - CROP)
 
 
 def crop_around(rng: random.Random, item: Item) -> tuple[int, int]:
-    """Left and top of a crop with a random cell of the item in its middle, as far as the poster's edges allow."""
+    """Left and top, in pixels, of a crop around a random cell of the item, moved to lie inside the poster."""
     row, column = rng.choice(item_cells(item))
     left = crop_start(rng, column)
     return left, crop_start(rng, row)
 
 
 def crops(batch: int, rng: random.Random) -> Tensor:
-    """A crop of each of many posters, around one of their items: [B, 3, CROP, CROP] in -1...1.
+    """A crop of each of ``batch`` posters, around one of its items: [B, 3, CROP, CROP] in -1...1.
 
-    None has serif letters; these are then encoded nearly as well as the others.
+    None has serif letters. The autoencoder learns to encode them nearly as well as the others.
     """
     posters = mixed_posters(rng, batch, HELD_OUT_WORDS)
     corners = [crop_around(rng, rng.choice(poster.items)) for poster in posters]
@@ -72,7 +72,7 @@ def latent_moments(model: AutoencoderKL, rng: random.Random, count: int,
 
 @torch.inference_mode()
 def decoding_error(model: AutoencoderKL, rng: random.Random, count: int, device: torch.device) -> float:
-    """Mean absolute error of encoding and decoding ``count`` posters, in levels of 255."""
+    """Mean absolute error of encoding and decoding ``count`` posters, on the scale 0...255."""
     images = to_pixels(mixed_posters(rng, count))
     decoded = torch.cat([model.decode(model.encode(image[None].to(device))).cpu() for image in images])
     return (decoded.clamp(-1, 1) - images).abs().mean().item() * 127.5

@@ -1,4 +1,4 @@
-"""The rows of codes in embedding tables: how they start, and how they follow changes of the codebook."""
+"""The rows of codes in embedding tables: their initial values, and how they follow changes of the codebook."""
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ def part_vectors(width: int) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def initialise_code_rows(table: nn.Embedding) -> None:
-    """Give codes with common parts similar rows, so that what is learned for one code helps the others."""
+    """Give similar rows to codes that have parts in common, so that what is learned for one code helps the others."""
     vectors = part_vectors(table.embedding_dim)
     for code, i in CELL_CODES.items():
         parts = torch.stack([vectors[part] for part in code])
@@ -31,10 +31,10 @@ def initialise_code_rows(table: nn.Embedding) -> None:
 
 @torch.no_grad()
 def split_codes(*tables: nn.Embedding | nn.Linear) -> None:
-    """Go from the reduced codebook to the full one: every code starts from the row of its reduced code.
+    """Go from the reduced codebook to the full one: every code starts with the row of its reduced code.
 
-    To tell them apart, the vectors of the parts in which the two codes differ are added. The first rows of the tables
-    must be those of the codes. Source: splitting in Linde, Buzo and Gray (1980).
+    To tell the codes apart, the vectors of the parts in which the two codes differ are added. The first rows of the
+    tables must be those of the codes. Source: splitting in Linde, Buzo and Gray (1980).
     """
     for table in tables:
         vectors = part_vectors(table.weight.shape[1])

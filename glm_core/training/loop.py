@@ -18,19 +18,19 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-BatchLoss = Callable[[random.Random], Tensor]
-OUTER_LAYERS = ("lm_head", "proj_out", "conv_in", "conv_out")  # first and last layers, for which Muon is not suited
-MUON_FACTOR = 2  # Muon's learning rate ÷ AdamW's
-FINAL_RATE = 0.05  # learning rate at the end ÷ the highest
-LOG_EVERY = 10
+BatchLoss = Callable[[random.Random], Tensor]  # a seeded generator → the loss of the batch that it draws
+OUTER_LAYERS = ("lm_head", "proj_out", "conv_in", "conv_out")  # first and last layers, for which Muon is unsuitable
+MUON_FACTOR = 2  # Muon's learning rate / AdamW's
+FINAL_RATE = 0.05  # learning rate at the end / the highest
+LOG_EVERY = 10  # steps
 
 
 @dataclass(frozen=True)
 class Stage:
     """How long and how fast a part learns.
 
-    name: seeds the random numbers and names the files. warm_up, save_every: in steps. average: decay of the moving
-    average of the weights, which is the result.
+    name: seeds the random numbers and names the files. warm_up, save_every: in steps. average: decay per step of the
+    moving average of the weights, which is the result of the stage.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Stage:
 
 
 def initial_std(name: str, parameter: Tensor) -> float:
-    """Of a parameter with two or more dimensions: 0.5 for embeddings, else 1 / sqrt(inputs)."""
+    """Standard deviation for a parameter with two or more dimensions: 0.5 for embeddings, else 1 / sqrt(inputs)."""
     inputs = parameter[0].numel()
     return 0.5 if "embedding" in name or "embed_tokens" in name else inputs**-0.5
 
@@ -62,7 +62,7 @@ def initialise(module: nn.Module, seed: int) -> None:
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """Linear warm-up, then a cosine down to FINAL_RATE."""
+    """Linear warm-up, then a cosine down to FINAL_RATE of the stage's learning rate."""
     if step < stage.warm_up:
         return stage.learning_rate * (step + 1) / stage.warm_up
     progress = (step - stage.warm_up) / max(1, stage.steps - stage.warm_up)
@@ -70,7 +70,7 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 
 def precision(device: torch.device) -> torch.dtype:
-    """Data type of matrix products: bfloat16, but float32 on CPUs without bfloat16 instructions."""
+    """The dtype of matrix products: bfloat16, but float32 on CPUs without bfloat16 instructions."""
     if device.type != "cpu":
         return torch.bfloat16
     has_bfloat16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -78,7 +78,7 @@ def precision(device: torch.device) -> torch.dtype:
 
 
 def orthogonalise(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """About the nearest matrix whose singular values are all 1, by a Newton-Schulz iteration in the matrix's data type.
+    """Approximately the nearest matrix whose singular values are all 1, by a Newton-Schulz iteration in its own dtype.
 
     Source: Jordan 2024, "Muon"; the same arithmetic as torch.optim.Muon.
     """
@@ -92,9 +92,9 @@ def orthogonalise(matrix: Tensor, coefficients: tuple[float, float, float], step
 
 
 class Muon(torch.optim.Muon):
-    """torch's Muon, but with a choice of data type: torch's own always iterates in bfloat16.
+    """torch's Muon, but with a choice of dtype: torch's own always iterates in bfloat16.
 
-    With Nesterov momentum, and updates scaled so that AdamW's learning rates suit.
+    It has Nesterov momentum, and its updates are scaled for the learning rates of AdamW.
     """
 
     def __init__(self, matrices: list[nn.Parameter], weight_decay: float, dtype: torch.dtype):
@@ -109,6 +109,7 @@ class Muon(torch.optim.Muon):
                 self.update(matrix, matrix.grad, group)
 
     def update(self, matrix: nn.Parameter, gradient: Tensor, group: dict) -> None:
+        """One step of a matrix [rows, columns]. group: the optimizer's settings."""
         momentum = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
         momentum.lerp_(gradient, 1 - group["momentum"])
         direction = gradient.lerp(momentum, group["momentum"])
@@ -131,6 +132,7 @@ class Optimizers:
 
     @classmethod
     def of(cls, module: nn.Module, weight_decay: float, dtype: torch.dtype) -> Optimizers:
+        """For the parameters of a module. dtype: see ``Muon``."""
         weights = [layer.weight for name, layer in module.named_modules()
                    if isinstance(layer, nn.Linear | nn.Conv2d) and not name.endswith(OUTER_LAYERS)]
         matrices = [nn.Parameter(weight.data.flatten(1)) for weight in weights]
@@ -155,10 +157,10 @@ class Optimizers:
 
 
 def run_stage(stage: Stage, module: nn.Module, batch_loss: BatchLoss, folder: Path, device: torch.device) -> nn.Module:
-    """Train ``module``; it ends up with the averaged weights.
+    """Train ``module``, which ends up with the averaged weights.
 
-    ``batch_loss(rng)`` returns the loss of a batch that depends only on ``rng``, which is seeded by stage and step.
-    ``folder`` gets the state and the log; an interrupted run resumes from the last saved step.
+    batch_loss: returns the loss of a batch that depends only on the given generator, which stage and step seed.
+    folder: for the state and the log; an interrupted stage resumes from the last saved step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / f"{stage.name}.state.safetensors"
@@ -179,7 +181,7 @@ def run_stage(stage: Stage, module: nn.Module, batch_loss: BatchLoss, folder: Pa
 
 
 def faster_attention(device: torch.device) -> AbstractContextManager:
-    """Attention by plain matrix products on CPUs that train in bfloat16, where torch's fused attention is slower."""
+    """Attention as plain matrix products on CPUs that train in bfloat16, where torch's fused attention is slower."""
     if device.type != "cpu" or precision(device) == torch.float32:
         return nullcontext()
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # despite its name, for all devices
@@ -188,7 +190,7 @@ def faster_attention(device: torch.device) -> AbstractContextManager:
 
 def train_step(stage: Stage, step: int, module: nn.Module, optimizers: Optimizers, batch_loss: BatchLoss,
                device: torch.device) -> Tensor:
-    """One update of the weights; returns the loss before it."""
+    """Update the weights once; returns the loss before the update."""
     rng = random.Random(f"{stage.name}-{stage.seed}-{step}")
     torch.manual_seed(rng.getrandbits(63))
     dtype = precision(device)
@@ -202,13 +204,14 @@ def train_step(stage: Stage, step: int, module: nn.Module, optimizers: Optimizer
 
 
 def log(path: Path, step: int, loss: Tensor, seconds: float) -> None:
+    """Append a line of JSON. seconds: since the stage began or was resumed."""
     line = {"step": step, "loss": round(loss.item(), 6), "seconds": round(seconds, 1)}
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def save(path: Path, step: int, averaged: AveragedModel, optimizers: Optimizers) -> None:
-    """Write a safetensors file with averaged and current weights, the optimizers' moments, and the next step."""
+    """Write a safetensors file with averaged and current weights and the optimizers' states. step: the next one."""
     tensors = {f"average.{name}": tensor for name, tensor in averaged.state_dict().items()}
     for i, (optimizer, parameter) in enumerate(optimizers.parameters()):
         tensors[f"weight.{i}"] = parameter.data
@@ -238,7 +241,7 @@ def resume(path: Path, averaged: AveragedModel, optimizers: Optimizers) -> int:
 
 
 def draw_curves(folder: Path, out: Path) -> None:
-    """Write a PNG of the losses of all stages with a log in ``folder``, one panel per stage."""
+    """Draw the losses of all stages that have a log in ``folder``, one panel per stage, as a PNG at ``out``."""
     import matplotlib  # an optional dependency
 
     matplotlib.use("Agg")

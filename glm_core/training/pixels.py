@@ -14,5 +14,5 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
 
 
 def to_pixels(posters: list[Poster]) -> Tensor:
-    """Posters as the autoencoder's input, float32 [B, 3, H, W] in -1...1."""
+    """Posters drawn as the autoencoder's input, float32 [B, 3, H, W] in -1...1."""
     return to_tensor([draw_poster(poster) for poster in posters]).movedim(-1, 1) * 2 - 1

@@ -1,7 +1,7 @@
 """Stage 3: the planner learns to write the codes of posters from their captions, by next-token prediction.
 
-Tokens of the coarse grid weigh more in the loss. Some captions come without a coarse grid, and edits come with the
-codes of the poster before the edit.
+Tokens of the coarse grid weigh more in the loss. Some captions come without a coarse grid, and edits with the codes of
+the poster before the edit.
 """
 
 import random
@@ -34,7 +34,7 @@ from ..posters import (
 )
 
 TARGET_GRID, COARSE_GRID = (GRID, GRID), (GRID // 2, GRID // 2)
-COARSE_WEIGHT = 2.0
+COARSE_WEIGHT = 2.0  # of tokens of the coarse grid, in the loss
 LETTER_CODES = torch.tensor([i for code, i in CELL_CODES.items() if code[0] == "letter"])
 
 Example = tuple[PromptLayout, list[int]]  # what the planner reads, and the tokens that it should write
@@ -46,12 +46,12 @@ class Mix:
 
     cells: rows and columns of the posters' token grid.
     free: share of free posters.
-    edits: share of batches of edits.
-    no_coarse: share of the other batches without a coarse grid.
+    edits: share of batches that are edits.
+    no_coarse: share of the other batches that come without a coarse grid.
     full_codebook: False for the reduced codebook, in which two letters share a code.
     pairs: share of posters whose texts have both letters of some pair.
     serif: share of posters with serif letters.
-    letters: weight in the loss of tokens that show letters; most tokens show empty cells, which are easy.
+    letters: weight, in the loss, of tokens that show letters. Most tokens show empty cells, which are easy.
     """
 
     cells: int = GRID
@@ -65,20 +65,23 @@ class Mix:
 
 
 def flatten(*grids: list[list[int]]) -> list[int]:
+    """The codes of all grids in the order of writing."""
     return [code for grid in grids for row in grid for code in row]
 
 
 def training_example(model: PlannerModel, tokenizer: PromptTokenizer, poster: Poster, with_coarse: bool = True,
                      full_codebook: bool = True) -> Example:
-    """A poster's caption, laid out as for generation, and the poster's codes."""
+    """A poster's caption, laid out as for generation, and the poster's codes, with or without the coarse grid's."""
     prompt = caption(poster)
     side = poster.cells * TOKEN_PIXELS
     layout = lay_out_prompt(tokenizer, model.config, prompt, side, side, coarse=with_coarse)
     target = cell_codes(poster, quoted_texts(prompt)) if full_codebook else to_reduced_codebook(cell_codes(poster))
-    return layout, flatten(coarse_grid_codes(poster), target) if with_coarse else flatten(target)
+    grids = [coarse_grid_codes(poster), target] if with_coarse else [target]
+    return layout, flatten(*grids)
 
 
 def edit_example(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, style: Style) -> Example:
+    """A random edit: its sentence after the codes of the poster before, and the codes of the poster after."""
     edit = random_edit(rng, random_letters(rng), HELD_OUT_WORDS, style)
     before = Plan(torch.tensor([cell_codes(edit.before)]))
     layout = lay_out_prompt(tokenizer, model.config, edit.sentence, SIDE, SIDE, [before])
@@ -87,6 +90,7 @@ def edit_example(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Ra
 
 def draw_examples(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix,
                   rng: random.Random) -> list[Example]:
+    """A batch of examples, all with the same number of tokens to write."""
     styles = [random_style(rng, mix.serif, mix.free) for _ in range(batch)]
     if rng.random() < mix.edits:
         return [edit_example(model, tokenizer, rng, style) for style in styles]
@@ -97,7 +101,7 @@ def draw_examples(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, m
 
 
 def token_weights(codes: Tensor, mix: Mix) -> Tensor:
-    """Weights [B, n] in the loss of codes [B, n], in the order of writing."""
+    """How much codes [B, n], in the order of writing, weigh in the loss: float32 [B, n]."""
     weights = torch.where(torch.isin(codes, LETTER_CODES), mix.letters, 1.0)
     coarse_tokens = codes.shape[1] - mix.cells**2
     weights[:, :coarse_tokens] = COARSE_WEIGHT
@@ -106,7 +110,7 @@ def token_weights(codes: Tensor, mix: Mix) -> Tensor:
 
 def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mix: Mix, rng: random.Random,
                  device: torch.device) -> Tensor:
-    """Weighted mean of the cross-entropy of a batch's codes."""
+    """Weighted mean of the cross-entropy of the codes of a random batch."""
     layouts, targets = zip(*draw_examples(model, tokenizer, batch, mix, rng))
     codes = torch.tensor(targets)
     logits = token_logits(model, layouts, codes, device).float()
@@ -118,7 +122,7 @@ def planner_loss(model: PlannerModel, tokenizer: PromptTokenizer, batch: int, mi
 @torch.inference_mode()
 def teacher_forced_accuracy(model: PlannerModel, tokenizer: PromptTokenizer, rng: random.Random, count: int,
                             device: torch.device) -> float:
-    """Share of the target's codes that the planner rates highest given the right codes before them.
+    """Share of the target grid's codes that the planner finds most likely, given the right codes before them.
 
     Over ``count`` posters on the token grid.
     """

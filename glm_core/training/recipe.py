@@ -35,37 +35,37 @@ from .loop import BatchLoss, Stage, draw_curves, initialise, run_stage
 from .planner import COARSE_GRID, Mix, planner_loss, teacher_forced_accuracy
 from .vision import code_accuracy, vision_loss
 
-ROPE_THETA = 16  # the released 10000 would hardly rotate at all between the eight columns
+ROPE_THETA = 16  # the released model's 10000 would hardly rotate at all between the eight columns
 SMALL_CELLS = 6  # rows and columns of the planner's first posters
 EDITS, LAST_EDITS = 0.5, 0.25  # shares of edits in the planner's mixed and last stage
-NO_COARSE = 0.1  # share of plans without coarse grid in both
+NO_COARSE = 0.1  # share of plans without a coarse grid in both
 FREE_POSTERS = 0.65  # share of free posters in both; they are harder than those on the token grid
 PAIRED_POSTERS = 0.8  # share of posters with both letters of a pair in the planner's last stage
 LETTER_WEIGHT = 5.0  # of tokens that show letters, in the loss of that stage
 SERIF = 0.5  # share of posters with serif letters in the stages that have them
-STATISTICS_POSTERS = 64
-REPORT_POSTERS = 16
-VOCABULARY_MULTIPLE = 64  # vocabularies of such sizes are faster
+STATISTICS_POSTERS = 64  # over which the statistics of the latents are taken
+REPORT_POSTERS = 16  # on which the parts are measured
+VOCABULARY_MULTIPLE = 64  # matrix products are faster with such sizes
 
 Module = TypeVar("Module", bound=nn.Module)
-DrawGroup = Callable[[AutoencoderKL, int, float, random.Random, torch.device], Group]
+DrawGroup = Callable[[AutoencoderKL, int, float, random.Random, torch.device], Group]  # see ``draw_posters``
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the small model and lengths of its stages.
+    """Sizes of the embedded model and lengths of its stages.
 
     The planner starts with small posters without a coarse grid, then learns whole posters with one. Both are on the
     token grid and use the reduced codebook, in which two letters share a code. Then the codes are split. In its last
-    stage, many texts have both letters of a pair, which must not be ambiguous.
+    stage, many texts have both letters of a pair, which the plan must then tell apart.
 
     The decoder starts with small dense pages, which have many times the letters of a poster for the same work. Then it
-    learns short texts whose plans have ambiguous letters, which only the glyphs tell.
+    learns short texts whose plans have ambiguous letters, so that it must look at the glyphs.
 
     Both end with posters on the token grid, free posters and edits. Vision tower and decoder learn serif letters in
     stages of their own, after the other letters.
 
-    groups: batches that each stage of the decoder draws and then repeats.
+    groups: number of batches that each stage of the decoder draws and then repeats.
     """
 
     planner_width: int = 192
@@ -103,6 +103,7 @@ class Recipe:
         }
 
     def text_config(self, text_vocabulary: int) -> dict[str, Any]:
+        """text_config of vision_language_encoder/config.json."""
         rope = {"rope_theta": ROPE_THETA, "partial_rotary_factor": 0.5, "mrope_section": [2, 3, 3]}
         return {
             "hidden_size": self.planner_width, "num_hidden_layers": self.planner_layers,
@@ -112,6 +113,7 @@ class Recipe:
         }
 
     def vision_config(self) -> dict[str, Any]:
+        """vision_config of vision_language_encoder/config.json."""
         return {
             "hidden_size": self.vision_width, "depth": self.vision_layers, "num_heads": 4,
             "intermediate_size": 3 * self.vision_width, "patch_size": 16, "image_size": SIDE, "layer_norm_eps": 1e-6,
@@ -162,7 +164,7 @@ SHORT = Recipe(
 
 
 def padded_vocabulary(tokens: int) -> int:
-    """The next multiple of VOCABULARY_MULTIPLE."""
+    """``tokens``, rounded up to a multiple of VOCABULARY_MULTIPLE."""
     return -(-tokens // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
 
 
@@ -176,11 +178,13 @@ class Training:
         self.planner_config = recipe.planner_config(padded_vocabulary(len(self.tokenizer.tokenizer.get_vocab())))
 
     def build(self, module_class: Callable[..., Module], config: Any, seed: int) -> Module:
+        """A new module with random weights."""
         module = module_class(config, dtype=torch.float32, operations=ops)
         initialise(module, seed)
         return module.to(self.device)
 
     def learn(self, stage: Stage, module: nn.Module, batch_loss: BatchLoss) -> None:
+        """Train the module for one stage."""
         run_stage(stage, module, batch_loss, self.states, self.device)
 
     def train_vision(self) -> SemanticVQ:
@@ -191,7 +195,7 @@ class Training:
         return module
 
     def train_autoencoder(self) -> AutoencoderKL:
-        """Its config gets the statistics of its own latents."""
+        """The autoencoder, whose config gets the statistics of its latents."""
         module = self.build(AutoencoderKL, VAEConfig.from_json(self.recipe.vae_config(), "recipe"), 2)
         initialise_autoencoder(module)
         stage = self.recipe.autoencoder
@@ -217,6 +221,7 @@ class Training:
         return module
 
     def build_renderer(self) -> Renderer:
+        """Diffusion transformer and glyph encoder, initialised."""
         dit = self.build(GLMImageDiT, DiTConfig.from_json(self.recipe.dit_config(), "recipe"), 4)
         glyph = self.build(GlyphEncoder, GlyphConfig.from_json(self.recipe.glyph_config(), "recipe"), 5)
         initialise_code_rows(dit.prior_token_embedding)
@@ -227,7 +232,10 @@ class Training:
 
     def learn_to_render(self, stage: Stage, module: Renderer, vae: AutoencoderKL, draw: DrawGroup,
                         serif: float) -> None:
-        """Every batch is drawn and encoded when it is first needed, and kept for the rest of the stage."""
+        """Train the renderer for one stage. A batch is drawn and encoded once, when it is first needed, and then kept.
+
+        serif: share of batches with serif letters.
+        """
 
         @cache
         def group(i: int) -> Group:
@@ -250,7 +258,7 @@ class Training:
 
     def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer,
               dtype: torch.dtype = torch.bfloat16) -> None:
-        """The checkpoint, in the released layout."""
+        """Write the checkpoint in the released layout."""
         statistics = {"latents_mean": list(vae.config.latents_mean), "latents_std": list(vae.config.latents_std)}
         write_part(self.out, PLANNER, self.planner_config, planner.state_dict() | vision.state_dict(), dtype)
         write_part(self.out, GLYPH, self.recipe.glyph_config(), renderer.glyph.state_dict(), dtype)
@@ -260,7 +268,7 @@ class Training:
         write_index(self.out)
 
     def report(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel) -> None:
-        """Print how well the parts before the decoder do on new posters."""
+        """Print how good the parts before the decoder are on new posters."""
         rng = random.Random("report")
         read_right = code_accuracy(vision, SERIF, rng, REPORT_POSTERS, self.device)
         print(f"cells read correctly: {read_right:.3f}")

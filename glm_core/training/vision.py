@@ -26,11 +26,11 @@ from ..vision import SemanticVQ
 from .pixels import to_tensor
 
 TARGET_SIDE, COARSE_SIDE = SIDE // 2, SIDE // 4  # of the tower's input for each grid, in pixels
-SHARPNESS = 20.0  # factor of the cosines in the softmax
+SHARPNESS = 20.0  # factor of the cosines before the softmax
 
 
 def tower_pixels(images: Tensor, side: int) -> Tensor:
-    """[B, H, W, 3] in 0...1 → [B, 3, side, side] in -1...1."""
+    """Images [B, H, W, 3] in 0...1 → the tower's input [B, 3, side, side] in -1...1."""
     return resize(images, side, side, Image.Resampling.BICUBIC).movedim(-1, 1) * 2 - 1
 
 
@@ -43,15 +43,15 @@ def code_logits(model: SemanticVQ, pixels: Tensor) -> Tensor:
 
 def reading_loss(model: SemanticVQ, images: Tensor, side: int, codes: list[list[list[int]]],
                  device: torch.device) -> Tensor:
-    """Cross-entropy of the codes [B, rows, columns] of images [B, H, W, 3], read at ``side`` pixels."""
+    """Cross-entropy of the codes [B, rows, columns] of images [B, H, W, 3] in 0...1, read at ``side`` pixels."""
     logits = code_logits(model, tower_pixels(images, side).to(device))
     return F.cross_entropy(logits.flatten(0, 1), torch.tensor(codes, device=device).flatten())
 
 
 def vision_loss(model: SemanticVQ, batch: int, serif: float, rng: random.Random, device: torch.device) -> Tensor:
-    """Loss of reading target grids of posters and dense pages, and coarse grids of the posters.
+    """Loss of reading the target grids of posters and dense pages, and the coarse grids of the posters.
 
-    ``serif``: share of them with serif letters.
+    serif: share of posters and pages with serif letters.
     """
     posters = mixed_posters(rng, batch // 2, HELD_OUT_WORDS, serif)
     pages = [random_dense_page(rng, random_style(rng, serif), HELD_OUT_WORDS) for _ in posters]
@@ -64,7 +64,7 @@ def vision_loss(model: SemanticVQ, batch: int, serif: float, rng: random.Random,
 
 @torch.inference_mode()
 def code_accuracy(model: SemanticVQ, serif: float, rng: random.Random, count: int, device: torch.device) -> float:
-    """Share of the target grid's cells that are read right, over ``count`` posters."""
+    """Share of the target grid's cells that are read right, over ``count`` posters. serif: share with serif letters."""
     posters = mixed_posters(rng, count, serif=serif)
     images = to_tensor([draw_poster(poster) for poster in posters])
     ids = model(tower_pixels(images, TARGET_SIDE).to(device))

@@ -20,7 +20,7 @@ from transformers import (
 
 from glm_core import ops
 from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, Part, Weights
-from glm_core.checkpoint.read import strip_prefix
+from glm_core.checkpoint.read import part_tensors
 from glm_core.pipeline import Compute, build
 from glm_core.pipeline.parts import MODULES
 from tests.support.tiny import RELEASED, SCHEDULER, write_processor
@@ -78,7 +78,7 @@ def make_upstream(part: Part, config: dict, compute: Compute) -> Any:
 
 def share_weights(part: Part, upstream: nn.Module, config: dict, compute: Compute) -> Any:
     """Our module on upstream's tensors; the planner's queries, keys and values are a copy, as its loader fuses them."""
-    tensors = strip_prefix(upstream.state_dict(), part, f"{part.title} with random weights")
+    tensors = part_tensors(upstream.state_dict(), part, {}, f"{part.title} with random weights")
     return build(part, Weights(tensors, config, part.title, {}), compute)
 
 

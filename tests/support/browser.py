@@ -1,4 +1,4 @@
-"""Headless Chromium, driven over the DevTools protocol."""
+"""Headless Chromium, driven with the DevTools protocol."""
 
 import base64
 import json
@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import websocket
 
@@ -20,13 +22,14 @@ PAGE_SECONDS = 90
 
 
 class Page:
-    """A page of a browser. ``address``: that of its DevTools websocket."""
+    """A page in a browser. address: of its DevTools websocket."""
 
     def __init__(self, address: str):
         self.connection = websocket.create_connection(address, timeout=PAGE_SECONDS, suppress_origin=True)
         self.commands = 0
 
-    def command(self, method: str, **parameters) -> dict:
+    def command(self, method: str, **parameters: Any) -> dict:
+        """The result of a DevTools method."""
         self.commands += 1
         self.connection.send(json.dumps({"id": self.commands, "method": method, "params": parameters}))
         while True:
@@ -34,18 +37,19 @@ class Page:
             if answer.get("id") == self.commands:
                 return answer["result"]
 
-    def evaluate(self, expression: str):
-        """The JSON value of an expression; a promise is awaited."""
+    def evaluate(self, expression: str) -> Any:
+        """The JSON value of a JavaScript expression; a promise is awaited. Raises RuntimeError if it throws."""
         answer = self.command("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["result"]["description"])
         return answer["result"].get("value")
 
-    def call(self, function: str, *arguments):
-        """The JSON value of a JavaScript function of JSON arguments."""
+    def call(self, function: str, *arguments: Any) -> Any:
+        """The JSON value of a JavaScript function, called with JSON arguments."""
         return self.evaluate(f"({function})({', '.join(map(json.dumps, arguments))})")
 
     def wait_for(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true. Raises TimeoutError after PAGE_SECONDS."""
         deadline = time.monotonic() + PAGE_SECONDS
         while not self.evaluate(f"Boolean({condition})"):
             if time.monotonic() > deadline:
@@ -70,7 +74,7 @@ def find_browser() -> str:
 
 
 def page_address(port: int) -> str:
-    """The DevTools address of the browser's first page, once it is there."""
+    """The DevTools address of the browser's first page, as soon as there is one."""
     deadline = time.monotonic() + PAGE_SECONDS
     while True:
         try:
@@ -84,8 +88,8 @@ def page_address(port: int) -> str:
 
 
 @contextmanager
-def open_page(url: str, profile: Path, size: tuple[int, int]):
-    """A page of ``size`` (width and height in pixels) that shows ``url``; its browser is closed afterwards."""
+def open_page(url: str, profile: Path, size: tuple[int, int]) -> Iterator[Page]:
+    """A page that shows ``url``; its browser is closed afterwards. size: width and height in pixels."""
     port = free_port()
     command = [find_browser(), *FLAGS, f"--user-data-dir={profile}", f"--remote-debugging-port={port}", url]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

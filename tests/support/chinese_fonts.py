@@ -1,4 +1,4 @@
-"""A fixture for machines without the Chinese fonts."""
+"""A fixture for machines that lack the Chinese fonts."""
 
 import pytest
 from PIL import ImageFont
@@ -8,6 +8,6 @@ from tests.support.fonts import is_installed
 
 
 @pytest.fixture(autouse=not all(map(is_installed, CHINESE_FONTS.values())))
-def boxes_for_characters(monkeypatch):
-    """Draw Chinese characters as empty boxes, which is enough for every test that does not read them."""
+def boxes_for_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw Chinese characters as empty boxes, which is enough for all tests that do not read them."""
     monkeypatch.setattr(draw, "load_font", lambda size, *face: ImageFont.load_default(size))

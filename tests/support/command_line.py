@@ -1,9 +1,10 @@
-"""Runs of ``python -m glm_core``, in this process or in another."""
+"""Running ``python -m glm_core``, in this process or in another."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -12,20 +13,20 @@ from glm_core.cli import main
 PACK = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments) -> int:
+def run(*arguments: object) -> int:
     """Exit code of the command line with these arguments, run in this process."""
     return main([str(argument) for argument in arguments])
 
 
-def error_line(capsys) -> str:
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     """The one line on standard error that starts with "error:"."""
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(lines) == 1, lines
     return lines[0]
 
 
-def generate_in_subprocess(folder: Path, *options) -> dict[str, Tensor]:
-    """ids, preview and latent of ``generate`` with these options; the files that it writes go to ``folder``."""
+def generate_in_subprocess(folder: Path, *options: object) -> dict[str, Tensor]:
+    """The tensors ids, preview and latent that ``generate`` writes with these options. Its files go to ``folder``."""
     files = {"--out": "picture.png", "--plan-out": "plan.safetensors", "--latent-out": "latent.safetensors"}
     outputs = [value for option, file in files.items() for value in (option, folder / file)]
     command = [sys.executable, "-m", "glm_core", "generate", *map(str, options), *map(str, outputs)]

@@ -1,4 +1,4 @@
-"""Where tests compute."""
+"""The device and dtype that tests compute with."""
 
 import torch
 

@@ -1,8 +1,8 @@
-"""How much memory a computation would hold at once, counted on tensors without storage."""
+"""How much memory a computation would take at its peak, counted on tensors without storage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -11,9 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """``peak``: largest number of bytes of tensors made inside that were alive at once; ``known`` ones do not count.
+    """Counts the bytes of the tensors that are made inside it: ``peak`` is the most that were alive at once.
 
-    Works without gradients and on the meta device.
+    known: tensors that do not count. Works on the meta device, and only without gradients.
     """
 
     def __init__(self, known: Iterable[Tensor] = ()):
@@ -22,7 +22,8 @@ class LiveBytes(TorchDispatchMode):
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak = 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function: Callable, types: Sequence[type], args: tuple = (),
+                           kwargs: dict | None = None) -> object:
         out = function(*args, **(kwargs or {}))
         self.alive = {key: (storage, size) for key, (storage, size) in self.alive.items() if not storage.expired()}
         for tensor in tree_leaves(out):

@@ -1,4 +1,4 @@
-"""The pack's nodes as their source files describe them, read without ComfyUI."""
+"""The pack's nodes as their source files describe them, so that no ComfyUI is needed."""
 
 import ast
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ SAMPLING_INPUTS = "sampling_inputs"  # the helper in nodes/planner.py that makes
 
 @dataclass(frozen=True)
 class NodeSource:
-    """A node class: its ids, the display name, and the name of the module that defines it."""
+    """A node class. inputs: their ids. module: name of the module in nodes/ that defines it."""
 
     node_id: str
     display_name: str
@@ -22,6 +22,7 @@ class NodeSource:
 
 
 def read_nodes() -> list[NodeSource]:
+    """All nodes of the pack."""
     modules = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(NODES.glob("*.py"))}
     statements = [statement for module in modules.values() for statement in module.body]
     helpers = {statement.name: statement for statement in statements if isinstance(statement, ast.FunctionDef)}
@@ -67,7 +68,7 @@ def input_names(tree: ast.AST, helpers: dict[str, ast.FunctionDef]) -> list[str]
 
 
 def returned(function: ast.FunctionDef) -> ast.AST:
-    """What a function returns at its end."""
+    """The expression that a function returns at its end."""
     last = function.body[-1]
     assert isinstance(last, ast.Return) and last.value, f"{function.name} of nodes/ must end with a return"
     return last.value

@@ -1,4 +1,4 @@
-"""Which tests need the packages that read pictures."""
+"""The mark of tests that need the OCR packages."""
 
 from importlib.util import find_spec
 

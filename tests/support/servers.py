@@ -1,4 +1,4 @@
-"""Real ComfyUI servers with this pack attached, run beside the tests in processes of their own."""
+"""Real ComfyUI servers with this pack attached, each in a process of its own."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,11 @@ RUN_SECONDS = 120
 
 
 def find_hosts() -> list[Path]:
-    """ComfyUI folders: those in COMFYUI_PATH (separated as in PATH), ~/ComfyUI and ~/ComfyUI-*, and the one that has
-    this pack in its custom_nodes."""
+    """All ComfyUI folders on this machine that the tests know to look for.
+
+    Those in COMFYUI_PATH (separated as in PATH), ~/ComfyUI and ~/ComfyUI-*, and the one that has this pack in its
+    custom_nodes.
+    """
     named = [Path(path) for path in os.environ.get("COMFYUI_PATH", "").split(os.pathsep) if path]
     home = [Path.home() / "ComfyUI", *sorted(Path.home().glob("ComfyUI-*"))]
     candidates = [*named, *home, PACK.parent.parent]
@@ -34,6 +37,7 @@ def find_hosts() -> list[Path]:
 
 
 def is_host(folder: Path) -> bool:
+    """Whether the folder is a ComfyUI."""
     return (folder / "main.py").is_file() and (folder / "comfy").is_dir()
 
 
@@ -55,21 +59,28 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def workflow_names() -> list[str]:
+    """Names of the shipped workflows."""
+    return sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json"))
+
+
 def load_workflow(name: str) -> dict:
     """A shipped workflow in API form."""
     return json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 class RunFailed(AssertionError):
-    """A prompt that the server refused or could not finish; ``details`` is its answer."""
+    """A prompt that the server refused or could not finish. details: the server's answer."""
 
-    def __init__(self, details):
+    def __init__(self, details: Any):
         super().__init__(json.dumps(details, indent=1)[:4000])
         self.details = details
 
 
 @dataclass
 class Server:
+    """A running ComfyUI. output, inputs, models: its folders. log: what it printed. host: the ComfyUI folder."""
+
     url: str
     output: Path
     inputs: Path
@@ -77,11 +88,13 @@ class Server:
     log: Path
     host: Path
 
-    def get(self, path: str):
+    def get(self, path: str) -> Any:
+        """The JSON answer to a GET request."""
         with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
             return json.load(answer)
 
-    def post(self, path: str, data=None) -> Any:
+    def post(self, path: str, data: Any = None) -> Any:
+        """The JSON answer to a POST request, None if it is empty. Raises RunFailed if the server refuses it."""
         body = json.dumps(data or {}).encode()
         request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": "application/json"})
         try:
@@ -92,8 +105,8 @@ class Server:
         return json.loads(text) if text else None
 
     @contextmanager
-    def listen(self):
-        """A client id and its websocket."""
+    def listen(self) -> Iterator[tuple[str, websocket.WebSocket]]:
+        """A new client id and its websocket."""
         client = uuid.uuid4().hex
         address = f"{self.url.replace('http', 'ws')}/ws?clientId={client}"
         connection = websocket.create_connection(address, timeout=RUN_SECONDS)
@@ -103,9 +116,9 @@ class Server:
             connection.close()
 
     def run(self, prompt: dict, on_message: Callable[[Any], object] = lambda message: None) -> dict:
-        """Queue an API prompt and wait; its outputs by node id.
+        """Queue an API prompt and wait for it; returns its outputs by node id.
 
-        ``on_message`` gets every message: parsed JSON, or bytes. Raises RunFailed when the server refuses the prompt,
+        on_message: called with every message, parsed JSON or bytes. Raises RunFailed if the server refuses the prompt,
         cannot finish it, or is told to stop.
         """
         with self.listen() as (client, connection):
@@ -123,13 +136,13 @@ class Server:
 
 
 def is_end(message: dict, prompt_id: str) -> bool:
-    """Whether the server says so that no node of this prompt is left to run."""
+    """Whether the message says that no node of this prompt is left to run."""
     data = message["data"]
     return message["type"] == "executing" and data["node"] is None and data["prompt_id"] == prompt_id
 
 
 def write_paths(folder: Path, models: Path) -> Path:
-    """extra_model_paths.yaml that adds this pack, the tests' own nodes and the tiny models."""
+    """Path of a new extra_model_paths.yaml that adds this pack, the tests' own nodes, and ``models``."""
     attached = folder / "custom_nodes"
     attached.mkdir()
     (attached / "glm-image-native").symlink_to(PACK, target_is_directory=True)
@@ -142,6 +155,7 @@ def write_paths(folder: Path, models: Path) -> Path:
 
 
 def server_command(host: Path, port: int, paths: Path, folders: dict[str, Path]) -> list[str]:
+    """The command that starts a server. folders: by the options --NAME-directory."""
     options = ["--cpu", "--port", str(port), "--disable-api-nodes", "--disable-auto-launch",
                "--extra-model-paths-config", str(paths), "--database-url", "sqlite:///:memory:"]
     for name, folder in folders.items():
@@ -150,8 +164,8 @@ def server_command(host: Path, port: int, paths: Path, folders: dict[str, Path])
 
 
 @contextmanager
-def serve(host: Path, folder: Path, models: Path):
-    """Start the host's ComfyUI on the CPU with everything it writes below ``folder``; stop it afterwards."""
+def serve(host: Path, folder: Path, models: Path) -> Iterator[Server]:
+    """Start a ComfyUI on the CPU, let it write only below ``folder``, and stop it afterwards."""
     folders = {name: folder / name for name in ("output", "temp", "user", "input")}
     for path in folders.values():
         path.mkdir()
@@ -171,6 +185,7 @@ def serve(host: Path, folder: Path, models: Path):
 
 
 def wait_until_up(server: Server, process: subprocess.Popen) -> None:
+    """Raise AssertionError, with the end of its log, if the server does not answer within START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""Task files, and the tasks of posters."""
+"""Task files for ``evaluate``, and the tasks of posters."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,11 @@ SIGN = {"prompt": "a 'sign'", "texts": ["sign"], "shapes": [CIRCLE]}
 
 
 def write_lines(path: Path, *lines: str | dict | list) -> Path:
-    """A JSONL file; texts are written as they are."""
+    """Write a JSONL file; a line that is a text is written as it is."""
     path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
     return path
 
 
 def task_of(poster: Poster) -> PosterTask:
+    """The task that asks for this poster."""
     return PosterTask(caption(poster), tuple(word.text for word in poster.words), shapes=tuple(poster.shapes))

@@ -5,8 +5,9 @@ There are two kinds:
 - ``Tiny()`` has the released vocabulary, codebook and coarse grid. Its folder has everything that transformers and
   diffusers want to load it, the vision tower included, so that upstream and this pack read the very same files.
   Parity tests, host tests and benchmarks use it.
-- ``SMALL`` has 64 codes, a coarse grid of 16 tokens, and reference images of 64 to 256 pixels: a plan of 64 x 64 pixels
-  is 20 tokens and takes milliseconds. Unit tests use it, and tests of the command line that want no upstream sizes.
+- ``SMALL`` has 64 codes, a coarse grid of 16 tokens, and reference images of 64 to 256 pixels, so that a plan of 64 x
+  64 pixels has 20 tokens and takes milliseconds. Unit tests use it, and tests of the command line that do not need the
+  released sizes.
 """
 
 import argparse
@@ -35,9 +36,9 @@ TEXT_TOKENS = 256 + len(MERGES)  # every byte, and what is merged of them
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The planner's ids in their order: the codebook, start and end of an image, further visual ids, text, controls.
+    """The planner's ids in their order: the codebook, start and end of an image, other visual ids, text, controls.
 
-    codes: rows of the codebook. visual: ids that the image head gives. size: rows of the embedding table.
+    codes: size of the codebook. visual: number of ids that the image head can give. size: rows of the embedding table.
     control_ids: those of CONTROLS.
     """
 
@@ -60,7 +61,7 @@ class Vocabulary:
 
 
 def small_vocabulary(codes: int) -> Vocabulary:
-    """Nothing but the codebook, start and end of an image, bytes and controls."""
+    """Only the codebook, start and end of an image, text tokens and controls."""
     visual = codes + 2
     first_control = visual + TEXT_TOKENS
     size = first_control + len(CONTROLS)
@@ -74,7 +75,7 @@ RELEASED = Vocabulary(16384, 16512, 168064, (167841, 167845, 167846, 167855))
 class Tiny:
     """Sizes of a tiny model.
 
-    coarse_tokens: of the coarse grid. shortest_side, longest_side: of reference images, in pixels.
+    coarse_tokens: about this many are in the coarse grid. shortest_side, longest_side: of reference images, in pixels.
     """
 
     seed: int = 0
@@ -99,7 +100,7 @@ class Tiny:
     vae_layers: int = 1
 
     def planner(self) -> dict:
-        """What upstream does not know is there only where it differs from the released model."""
+        """vision_language_encoder/config.json. Keys that upstream lacks are written only if not default."""
         config = {
             "architectures": ["GlmImageForConditionalGeneration"],
             "model_type": "glm_image",
@@ -118,6 +119,7 @@ class Tiny:
         return config
 
     def text(self) -> dict:
+        """text_config of vision_language_encoder/config.json."""
         return {
             "model_type": "glm_image_text",
             "hidden_size": self.planner_hidden,
@@ -136,6 +138,7 @@ class Tiny:
         }
 
     def vision(self) -> dict:
+        """vision_config of vision_language_encoder/config.json."""
         config = {
             "model_type": "glm_image_vision", "hidden_size": self.vision_width, "depth": 2,
             "num_heads": self.vision_heads, "intermediate_size": 64, "patch_size": 16, "image_size": self.longest_side,
@@ -147,6 +150,7 @@ class Tiny:
         return config
 
     def dit(self) -> dict:
+        """transformer/config.json."""
         return {
             "_class_name": "GlmImageTransformer2DModel", "patch_size": 2, "in_channels": 16, "out_channels": 16,
             "num_layers": self.dit_layers, "num_attention_heads": self.dit_heads,
@@ -155,6 +159,7 @@ class Tiny:
         }
 
     def glyph(self) -> dict:
+        """text_encoder/config.json."""
         return {
             "architectures": ["T5EncoderModel"], "model_type": "t5", "d_model": self.glyph_width,
             "d_ff": 2 * self.glyph_width, "d_kv": 8, "num_heads": self.glyph_heads, "num_layers": self.glyph_layers,
@@ -163,6 +168,7 @@ class Tiny:
         }
 
     def vae(self) -> dict:
+        """vae/config.json."""
         blocks = len(self.vae_blocks)
         return {
             "_class_name": "AutoencoderKL", "block_out_channels": list(self.vae_blocks),
@@ -221,7 +227,7 @@ def prompt_tokenizer(tiny: Tiny) -> PromptTokenizer:
 
 
 def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Scaled so that signals keep their size and no branch is negligible."""
+    """Random values, scaled so that activations keep their size and no branch is negligible."""
     noise = torch.randn(shape, generator=generator)
     if "norm" in name and name.endswith("weight") and len(shape) == 1:
         return 1 + 0.2 * noise
@@ -233,7 +239,7 @@ def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator)
 
 
 def random_part(module: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
-    """Random weights for a module, by name."""
+    """Random weights for all tensors of a module, by name."""
     return {name: random_tensor(name, tuple(tensor.shape), generator) for name, tensor in module.state_dict().items()}
 
 
@@ -245,19 +251,20 @@ def random_module(module_class: type[nn.Module], config: Any, seed: int = 0) -> 
 
 
 def random_planner(tiny: Tiny, seed: int = 0) -> PlannerModel:
-    """A random planner whose head likes nothing better than ids that are no codes."""
+    """A random planner whose head strongly prefers ids outside the codebook, which must never be drawn."""
     model = random_module(PlannerModel, PlannerConfig.from_json(tiny.planner(), "tiny"), seed)
     model.lm_head.weight.data[tiny.vocabulary.codes:] *= 100
     return model
 
 
 def unused_vision(tiny: Tiny) -> dict[str, tuple[int, ...]]:
-    """What upstream wants to find although it never uses it."""
+    """Names and shapes of tensors that upstream expects in the file but never uses."""
     return {"vqmodel.post_quant_conv.weight": (tiny.vision_width, 16, 1, 1),
             "vqmodel.post_quant_conv.bias": (tiny.vision_width,)}
 
 
 def write_shards(folder: Path, tensors: dict[str, Tensor], stem: str, shards: int) -> None:
+    """Write tensors as several safetensors files with an index."""
     names = sorted(tensors)
     weight_map = {}
     for i in range(shards):
@@ -292,7 +299,7 @@ def write_configs(folder: Path, tiny: Tiny) -> None:
 
 
 def write_processor(folder: Path, vocabulary: Vocabulary) -> None:
-    """What upstream's GlmImageProcessor reads; its settings name the released ids."""
+    """Write what upstream's GlmImageProcessor reads; TOKENIZER_CONFIG and CHAT_TEMPLATE name the released ids."""
     write_json(folder / "preprocessor_config.json", PREPROCESSOR)
     write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)

@@ -1,4 +1,4 @@
-"""transformers' and diffusers' GLM-Image, to compare with."""
+"""GLM-Image in transformers and diffusers, to compare with."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 from tests.support.tiny import RELEASED
 
-NOT_CODES = list(range(RELEASED.codes, RELEASED.visual))  # ids that upstream would draw inside a grid, and then fail
+NOT_CODES = list(range(RELEASED.codes, RELEASED.visual))  # ids that upstream may draw inside a grid, and then fails
 
 
 def load_pipeline(folder: Path) -> Any:

@@ -15,6 +15,7 @@ from ..plans import Plan
 from .model import PlannerConfig
 from .prompt import PromptTokenizer
 
+REMARKABLE_TOKENS = 4000  # of a prompt's text
 
 @dataclass(frozen=True)
 class PromptLayout:
@@ -64,6 +65,9 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
     target, coarse_grid = plan_grids(width, height, config.coarse_tokens)
     grids = [target, coarse_grid] if coarse and not references else [target]
     text = tokenizer.encode_prompt(prompt, grids, config.image_start_token_id)
+    if len(text) > REMARKABLE_TOKENS:
+        logging.info("the prompt has %d tokens; reading it takes time and memory, and the model was trained on shorter "
+                     "ones", len(text))
     batch = common_batch(references)
     images = [image_ids(config, reference, batch) for reference in references]
     prompt_ids = torch.cat([*images, torch.tensor([text]).expand(batch, -1)], dim=1)

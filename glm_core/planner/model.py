@@ -19,7 +19,6 @@ from ..geometry import COARSE_TOKENS
 
 QKV = "q_proj", "k_proj", "v_proj"  # as files have them
 FUSED = "qkv_proj"
-MOST_GROUPED = 128  # tokens of one pass whose heads share keys and values, see ``attend``
 
 
 @dataclass(frozen=True)
@@ -163,20 +162,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     """Causal grouped-query attention: q [B, heads, n, d] of the last n tokens of k, v [B, kv heads, length, d].
 
     Returns [B, n, heads * d]. mask: bool [1, length], which keys a single token attends to; None for all.
-    Unless n == length or above MOST_GROUPED, the query heads that share a kv head become further queries of that head,
-    so that keys and values are not repeated, but the mask is.
+    Unless n == length, the query heads that share a kv head become further queries of that head, so that keys and
+    values are not repeated.
     """
     batch, heads, n, d = q.shape
     kv_heads, length = k.shape[1:3]
+    if n == length:
+        k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
     group = heads // kv_heads
-    if 1 < n < length:
-        mask = torch.ones(n, length, dtype=torch.bool, device=q.device).tril(length - n)
-    if n == length or n > MOST_GROUPED:
-        k, v = (x.repeat_interleave(group, dim=1) for x in (k, v))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return out.transpose(1, 2).flatten(2)
-    if mask is not None:
-        mask = mask.repeat(group, 1)
+    if n > 1:
+        mask = torch.ones(n, length, dtype=torch.bool, device=q.device).tril(length - n).repeat(group, 1)
     out = F.scaled_dot_product_attention(q.reshape(batch, kv_heads, group * n, d), k, v, attn_mask=mask)
     return out.reshape(batch, heads, n, d).transpose(1, 2).flatten(2)
 

@@ -16,7 +16,8 @@ from .positions import positions
 
 GraphRecorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a pass and returns what replays it
 OnChunk = Callable[[], object]  # called before every pass of the prompt
-PROMPT_CHUNK = 2048  # tokens of the prompt in one pass; a cancel waits for that pass
+PROMPT_CHUNK = 2048  # most tokens of the prompt in one pass; a cancel waits for that pass
+CHUNK_SCORES = 2**22  # most pairs of a token in the pass and one that it attends to, beyond the first chunk
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class DecodeSession:
     def prefill(self, prompt_ids: Tensor, on_chunk: OnChunk = lambda: None) -> Tensor:
         """Run the prompt, int64 [1 or B, P], through the model; returns logits [1 or B, V] for the first new token.
 
-        on_chunk: called before every PROMPT_CHUNK tokens; an exception that it raises ends the run.
+        on_chunk: called before every pass of ``chunk_sizes``; an exception that it raises ends the run.
         """
         hidden, position = self.code_embeddings, 0
-        for ids in prompt_ids.split(PROMPT_CHUNK, dim=1):
+        for ids in prompt_ids.split(chunk_sizes(prompt_ids.shape[1]), dim=1):
             on_chunk()
             x = self.model.embed(ids, self.code_embeddings.device, self.code_embeddings.dtype)
             hidden = self.hidden(x, position)[:, -1]
@@ -111,27 +112,24 @@ class GraphSession(DecodeSession):
 def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, lookahead: int, dtype: torch.dtype) -> int:
     """Peak bytes of a session beyond the weights.
 
-    KV cache + code embeddings + the largest of the activations of a prompt's chunk in the feed-forward, those in its
-    attention to what is before it, and the logits while they are sorted. dtype: of the activations.
+    KV cache + code embeddings + the larger of the activations of a prompt's chunk in the feed-forward and the logits
+    while they are sorted. dtype: of the activations.
     """
     cache = KVCache.size_in_bytes(config, batch, layout.length, dtype)
     embeddings = config.codebook_size * config.hidden_size * dtype.itemsize
     prompts, length = layout.prompt_ids.shape
-    tokens = min(length, PROMPT_CHUNK)
-    prompt = prompts * tokens * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
-    attention = prompts * chunk_attention_bytes(config, length, dtype) if length > PROMPT_CHUNK else 0
+    prompt = prompts * min(length, PROMPT_CHUNK) * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
     logits = 8 * batch * lookahead * config.vision_vocab_size * torch.float32.itemsize
-    return cache + embeddings + max(prompt, attention, logits)
+    return cache + embeddings + max(prompt, logits)
 
 
-def chunk_attention_bytes(config: PlannerConfig, length: int, dtype: torch.dtype) -> int:
-    """Peak bytes of the attention of the last chunk of a prompt of ``length`` tokens, see ``attend``.
-
-    Residual, queries, keys and values of the chunk, all keys and values repeated for every head, and the mask.
-    """
-    width = config.num_attention_heads * config.head_size
-    per_token = 3 * config.hidden_size + 4 * width + 2 * config.num_key_value_heads * config.head_size
-    return (PROMPT_CHUNK * per_token + 2 * length * width) * dtype.itemsize + PROMPT_CHUNK * length
+def chunk_sizes(length: int) -> list[int]:
+    """How many tokens of a prompt of ``length`` tokens are run in each pass: fewer, the more are before them."""
+    sizes, done = [], 0
+    while done < length:
+        sizes.append(min(PROMPT_CHUNK, max(1, CHUNK_SCORES // (done + PROMPT_CHUNK)), length - done))
+        done += sizes[-1]
+    return sizes
 
 
 def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:

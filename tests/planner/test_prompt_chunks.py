@@ -1,5 +1,6 @@
 """A long prompt is read in chunks, between which a run can be cancelled."""
 
+import itertools
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from glm_core.planner.session import PROMPT_CHUNK, DecodeSession
 from tests.support.tiny import SMALL, random_planner
 
 LONG = "a dog, " * 60  # some 400 tokens of the small tokenizer
-CHUNKS = [1, 7, 150, 300]  # 1 and 7: grouped attention; 150 and 300: repeated keys and values
+CHUNKS = [1, 7, 150, 300]
 
 
 class Cancelled(Exception):
@@ -35,6 +36,15 @@ def test_chunks_give_the_plan_of_one_pass(planner, tokenizer, reference, monkeyp
     whole = plan_prompt(planner, tokenizer, LONG, 64, 64, batch=2, references=[reference])
     monkeypatch.setattr(session, "PROMPT_CHUNK", chunk)
     assert torch.equal(plan_prompt(planner, tokenizer, LONG, 64, 64, batch=2, references=[reference]).ids, whole.ids)
+
+
+@pytest.mark.parametrize("length", [1, PROMPT_CHUNK, PROMPT_CHUNK + 1, 100_000])
+def test_passes_stay_small_however_long_the_prompt(length):
+    sizes = session.chunk_sizes(length)
+    assert sum(sizes) == length
+    assert all(0 < size <= PROMPT_CHUNK for size in sizes)
+    assert all(size * end <= session.CHUNK_SCORES for size, end in zip(sizes, itertools.accumulate(sizes)))
+    assert length > PROMPT_CHUNK or len(sizes) == 1
 
 
 def test_a_short_prompt_is_one_pass(planner, tokenizer):

@@ -21,6 +21,7 @@ from .text import parse_json, read_json, tensor_to_text
 TOKENIZER_TENSOR = "tokenizer_json"  # uint8, the text of tokenizer.json; ComfyUI stores its own "spiece_model" likewise
 CONFIG_METADATA = "config"
 LATENT_STATISTICS = "latents_mean", "latents_std"
+ADVICE = "'python -m glm_core check DIR' says what else is wrong with the model folder"
 FINGERPRINT_NUMBERS = 8  # of each tensor
 T5_ALIASES = {"encoder.embed_tokens.weight": "shared.weight"}  # files store the shared embedding under either name
 
@@ -163,10 +164,10 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: boo
     try:
         missing = module.load_state_dict(tensors, strict=False, assign=assign).missing_keys
     except RuntimeError as error:
-        raise GLMImageError(f"{source}: {' '.join(str(error).split())}") from error
+        raise GLMImageError(f"{source}: {' '.join(str(error).split())}; {ADVICE}") from error
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise GLMImageError(f"{source}: missing tensors: {missing[0]}{others}")
+        raise GLMImageError(f"{source}: missing tensors: {missing[0]}{others}; {ADVICE}")
 
 
 def fingerprint(tensors: dict[str, Tensor]) -> str:

@@ -5,9 +5,9 @@ import logging
 import sys
 
 from ..errors import GLMImageError
-from . import convert, evaluate, generate, train
+from . import check, convert, evaluate, generate, train
 
-COMMANDS = generate, evaluate, convert, train
+COMMANDS = generate, evaluate, convert, check, train
 
 
 def make_parser() -> argparse.ArgumentParser:

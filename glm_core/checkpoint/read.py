@@ -27,6 +27,7 @@ from .text import tensor_to_text
 TOKENIZER_TENSOR = "tokenizer_json"  # uint8, the text of tokenizer.json; ComfyUI stores its own "spiece_model" likewise
 CONFIG_METADATA = "config"
 LATENT_STATISTICS = "latents_mean", "latents_std"
+ADVICE = "'python -m glm_core check DIR' says what else is wrong with the model folder"
 FINGERPRINT_NUMBERS = 8  # of each tensor
 
 LoadFile = Callable[[str], dict[str, Tensor]]  # path of a safetensors file → its tensors
@@ -160,9 +161,9 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], source: str, assign: boo
     try:
         keys = module.load_state_dict(tensors, strict=False, assign=assign)
     except (RuntimeError, ValueError) as error:  # the second by ComfyUI's quantised layers
-        raise GLMImageError(f"{source}: {reason(error)}") from error
+        raise GLMImageError(f"{source}: {reason(error)}; {ADVICE}") from error
     if keys.missing_keys:
-        raise GLMImageError(f"{source}: missing tensors: {named(keys.missing_keys)}")
+        raise GLMImageError(f"{source}: missing tensors: {named(keys.missing_keys)}; {ADVICE}")
     check_surplus(module, keys.unexpected_keys, source)
 
 

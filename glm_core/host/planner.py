@@ -131,6 +131,7 @@ class HostPlanner:
         recorder = self.recorder if lookahead == 1 and stays_in_place(self.patcher) else None
         plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling, lookahead=lookahead,
                              device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(layout),
+                             on_chunk=comfy.model_management.throw_exception_if_processing_interrupted,
                              recorder=recorder, fingerprint=self.fingerprint)
         return plan.to(comfy.model_management.intermediate_device())
 

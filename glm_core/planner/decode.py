@@ -14,7 +14,7 @@ from .layout import PromptLayout, lay_out_prompt
 from .model import PlannerModel
 from .prompt import PromptTokenizer
 from .sampling import Sampling, draw_sampling_noise, sample, seeded_generators
-from .session import DecodeSession, GraphRecorder, GraphSession
+from .session import DecodeSession, GraphRecorder, GraphSession, OnChunk
 
 OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] once token i is drawn; the rest is DROPPED
 
@@ -116,12 +116,14 @@ def plan_prompt(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, wi
 def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, seed: int = 0,
                   sampling: Sampling = Sampling(), lookahead: int = 1, device: torch.device | str = "cpu",
                   dtype: torch.dtype = torch.float32, on_token: OnToken = lambda i, tokens: None,
-                  recorder: GraphRecorder | None = None, fingerprint: str = "") -> Plan:
+                  on_chunk: OnChunk = lambda: None, recorder: GraphRecorder | None = None,
+                  fingerprint: str = "") -> Plan:
     """Write ``batch`` plans for one layout; item i is drawn with its own generator, seeded with seed + i.
 
     lookahead: number of tokens tried in one pass, see ``decode_jacobi``; 1 turns this off.
     device, dtype: those of the activations.
-    on_token: called for every token; an exception that it raises ends decoding.
+    on_chunk, on_token: called before every chunk of the prompt and for every token; an exception raised there ends
+    the run.
     recorder: records the pass of one token so that it can be replayed, see ``GraphSession``. The weights must not move
     meanwhile.
     fingerprint: of the planner's weights, for the plan's origins.
@@ -131,7 +133,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     session = DecodeSession.start(model, layout, batch, device, dtype)
     tokens = torch.full((batch, layout.new_tokens), DROPPED, device=device)
     first = layout.prompt_ids.shape[1]
-    logits = session.prefill(layout.prompt_ids)
+    logits = session.prefill(layout.prompt_ids, on_chunk)
     if recorder:
         session = GraphSession.record(session, first, recorder)
     sampler = TokenSampler(sampling, seeded_generators(seed, batch, device), model.config.codebook_size)

@@ -14,6 +14,7 @@ from ..plans import Plan, check_batch
 from .model import PlannerConfig
 from .prompt import PromptTokenizer
 
+REMARKABLE_TOKENS = 4000  # of a prompt's text
 
 @dataclass(frozen=True)
 class PromptLayout:
@@ -63,6 +64,9 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
     target, coarse_grid = plan_grids(width, height, config.coarse_tokens)
     grids = [target, coarse_grid] if coarse and not references else [target]
     text = tokenizer.encode_prompt(prompt, grids, config.image_start_token_id)
+    if len(text) > REMARKABLE_TOKENS:
+        logging.info("the prompt has %d tokens; reading it takes time and memory, and the model was trained on shorter "
+                     "ones", len(text))
     batch = common_batch(references)
     for i, reference in enumerate(references, 1):
         reference.check_codes(config.codebook_size, f"reference {i}")

@@ -15,6 +15,9 @@ from .model import KVCache, PlannerConfig, PlannerModel, StaticKVCache, rotary_t
 from .positions import positions
 
 GraphRecorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a pass and returns what replays it
+OnChunk = Callable[[], object]  # called before every pass of the prompt
+PROMPT_CHUNK = 2048  # most tokens of the prompt in one pass; a cancel waits for that pass
+CHUNK_SCORES = 2**22  # most pairs of a token in the pass and one that it attends to, beyond the first chunk
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,18 @@ class DecodeSession:
         cache = KVCache(model.config, batch, layout.length, device, dtype)
         return cls(model, (cos.to(device), sin.to(device)), cache, model.code_embeddings(device, dtype))
 
-    def prefill(self, prompt_ids: Tensor) -> Tensor:
-        """Run the prompt, int64 [1 or B, P], through the model; returns logits [1 or B, V] for the first new token."""
-        x = self.model.embed(prompt_ids, self.code_embeddings.device, self.code_embeddings.dtype)
-        return self.model.lm_head(self.hidden(x, 0)[:, -1])
+    def prefill(self, prompt_ids: Tensor, on_chunk: OnChunk = lambda: None) -> Tensor:
+        """Run the prompt, int64 [1 or B, P], through the model; returns logits [1 or B, V] for the first new token.
+
+        on_chunk: called before every pass of ``chunk_sizes``; an exception that it raises ends the run.
+        """
+        hidden, position = self.code_embeddings, 0
+        for ids in prompt_ids.split(chunk_sizes(prompt_ids.shape[1]), dim=1):
+            on_chunk()
+            x = self.model.embed(ids, self.code_embeddings.device, self.code_embeddings.dtype)
+            hidden = self.hidden(x, position)[:, -1]
+            position += ids.shape[1]
+        return self.model.lm_head(hidden)
 
     def decode(self, ids: Tensor, position: int) -> Tensor:
         """Logits [B, n, V] for the token after each of ids [B, n], the first of which is at ``position``."""
@@ -101,14 +112,24 @@ class GraphSession(DecodeSession):
 def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, lookahead: int, dtype: torch.dtype) -> int:
     """Peak bytes of a session beyond the weights.
 
-    KV cache + code embeddings + the larger of the prompt's activations in the feed-forward and the logits while they
-    are sorted. dtype: of the activations.
+    KV cache + code embeddings + the larger of the activations of a prompt's chunk in the feed-forward and the logits
+    while they are sorted. dtype: of the activations.
     """
     cache = KVCache.size_in_bytes(config, batch, layout.length, dtype)
     embeddings = config.codebook_size * config.hidden_size * dtype.itemsize
-    prompt = layout.prompt_ids.numel() * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
+    prompts, length = layout.prompt_ids.shape
+    prompt = prompts * min(length, PROMPT_CHUNK) * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
     logits = 8 * batch * lookahead * config.vision_vocab_size * torch.float32.itemsize
     return cache + embeddings + max(prompt, logits)
+
+
+def chunk_sizes(length: int) -> list[int]:
+    """How many tokens of a prompt of ``length`` tokens are run in each pass: fewer, the more are before them."""
+    sizes, done = [], 0
+    while done < length:
+        sizes.append(min(PROMPT_CHUNK, max(1, CHUNK_SCORES // (done + PROMPT_CHUNK)), length - done))
+        done += sizes[-1]
+    return sizes
 
 
 def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:

@@ -5,6 +5,9 @@ from torch import Tensor
 
 from .plan import DROPPED
 
+STEPS = 0.6180339887, 0.7548776662, 0.5698402910  # of hue, saturation and value from one id to the next, all irrational
+TURN = 2**32  # parts of a full turn: whole numbers are exact, and Macs' GPUs have no float64
+
 
 def colours(ids: Tensor) -> Tensor:
     """Ids [...] → a fixed colour for each, float32 [..., 3] in 0...1; DROPPED is black.
@@ -12,12 +15,12 @@ def colours(ids: Tensor) -> Tensor:
     From one id to the next the hue turns by the golden angle, and saturation and value move by other irrational steps,
     so that neighbouring ids look different.
     """
-    hue, saturation, value = (ids.double() * step % 1 for step in (0.6180339887, 0.7548776662, 0.5698402910))
+    hue, saturation, value = ((ids.long() * round(step * TURN) & (TURN - 1)).float() / TURN for step in STEPS)
     saturation, value = 0.35 + 0.5 * saturation, 0.45 + 0.5 * value
-    channel = (torch.tensor([5.0, 3.0, 1.0], dtype=torch.float64, device=ids.device) + 6 * hue[..., None]) % 6
+    channel = (torch.tensor([5.0, 3.0, 1.0], device=ids.device) + 6 * hue[..., None]) % 6
     shade = torch.minimum(channel, 4 - channel).clamp(0, 1)  # HSV to RGB without a case for each sector of the hue
     rgb = value[..., None] * (1 - saturation[..., None] * shade)
-    return (rgb * (ids != DROPPED)[..., None]).float()
+    return rgb * (ids != DROPPED)[..., None]
 
 
 def draw_grid(ids: Tensor, cell: int) -> Tensor:

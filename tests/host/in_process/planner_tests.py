@@ -136,6 +136,24 @@ def test_a_recorded_pass_after_a_cancel_gives_the_same_plan(files):
     assert recordings == 1
 
 
+def test_a_cancel_within_the_prompt_ends_there(files):
+    planner = HostPlanner(files.planner)
+    expected = plan_ids(planner)
+    comfy.model_management.interrupt_current_processing()
+    with patch.object(DecodeSession, "hidden", side_effect=AssertionError("the prompt was read")):
+        cancelled = is_cancelled(planner)
+    assert cancelled
+    assert torch.equal(plan_ids(planner), expected)
+
+
+def is_cancelled(planner: HostPlanner) -> bool:
+    try:
+        plan_ids(planner)
+    except comfy.model_management.InterruptProcessingException:
+        return True
+    return False
+
+
 def test_passes_of_several_tokens_are_not_recorded(files):
     planner = HostPlanner(files.planner)
     ids, recordings = recorded_plan(planner, lookahead=4)

@@ -99,7 +99,7 @@ FAULTS = [
     (bring_other_tokenizer, "tokenizer: ids must be below"),
     (bring_tokenizer_of_codes, "tokenizer: the ids of text must be at least 66, after the image's (got 3)"),
     (lose_part, "no VAE found"),
-    (disagree, "diffusion model: in_channels must be 8, the VAE's latent_channels (got 16)"),
+    (disagree, "VAE my-model/vae: its config must have latent_channels = 16, as the tensors do (got 8)"),
     (leave_out_key, "the configuration lacks num_layers"),
     (bring_nan, "drawing: every number must be finite"),
 ]

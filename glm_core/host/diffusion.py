@@ -15,7 +15,7 @@ from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ..checkpoint import DIFFUSION, fill
-from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
+from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift, sigma_table
 from ..decoder.dit import PEAK_ACTIVATIONS
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
@@ -208,6 +208,8 @@ def clear_references_after(patcher) -> None:
 def patch_sampling(model, latent_height: int, latent_width: int):
     """A clone of the MODEL whose sigmas are shifted for this size, for samplers that make their own schedule.
 
+    ComfyUI's "simple" strides through the table of sigmas, and so gives the official schedule for up to 999 steps.
+
     latent_height, latent_width: in latent pixels, each of which covers 8 x 8 pixels.
     """
 
@@ -215,7 +217,9 @@ def patch_sampling(model, latent_height: int, latent_width: int):
         pass
 
     sampling = ModelSampling(model.model.model_config)
-    sampling.set_parameters(shift=resolution_shift(latent_width * LATENT_PIXELS, latent_height * LATENT_PIXELS))
+    shift = resolution_shift(latent_width * LATENT_PIXELS, latent_height * LATENT_PIXELS)
+    sampling.set_parameters(shift=shift)
+    sampling.register_buffer("sigmas", sigma_table(shift))
     patched = model.clone()
     patched.add_object_patch("model_sampling", sampling)
     return patched

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import comfy.model_management
 import comfy.utils
 import torch
+from comfy.cli_args import LatentPreviewMethod, args
 from PIL import Image
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, sess
 from ..plans import DROPPED, Plan, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .compat import cuda_graphs_disabled, is_dynamic
-from .loading import choose_precision, make_patcher, pages_weights, read_weights, stays_in_place
+from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights, stays_in_place
 
 PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512
@@ -38,16 +39,21 @@ MOST_IMAGE_TOKENS = 4096  # of a reference image, 2048 x 2048 pixels
 
 
 class PlanProgress:
-    """Called after every token: stops on cancel, moves the bar, and shows the grid every second and at the end."""
+    """Called after every token: stops on cancel, moves the bar, and shows the grid every second and at the end.
+
+    Like the sampler, it shows nothing with ComfyUI's preview method "none". A prompt's own ``preview_method`` is in
+    ``args`` while the prompt runs.
+    """
 
     def __init__(self, layout: PromptLayout):
         self.grids, self.total = layout.grids, layout.new_tokens
         self.bar = comfy.utils.ProgressBar(self.total)
         self.shown = time.monotonic()
+        self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
 
     def __call__(self, i: int, tokens: Tensor) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        due = time.monotonic() - self.shown >= PREVIEW_SECONDS or i + 1 == self.total
+        due = self.has_preview and (time.monotonic() - self.shown >= PREVIEW_SECONDS or i + 1 == self.total)
         self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(tokens), PREVIEW_SIDE) if due else None)
         if due:
             self.shown = time.monotonic()
@@ -88,7 +94,7 @@ class HostPlanner:
         self.load_device = comfy.model_management.get_torch_device()
         self.config = PlannerConfig.from_json(weights.config, weights.source)
         self.recorder = graph_recorder(self.load_device)
-        self.precision = choose_precision(weights, self.load_device)
+        self.precision = choose_planner_precision(weights, self.load_device)
         fused = has_plain_qkv(weights.tensors) and not pages_weights(self.load_device)
         self.patcher = self.load_part(PlannerModel, self.config, weights, fused=fused)
         hide_from_manager(self.patcher.model.language_model, "embed_tokens")

@@ -3,8 +3,11 @@
 import torch
 from torch import Tensor
 
+from ..geometry import check_range
+
 TRAIN_STEPS = 1000  # num_train_timesteps of scheduler_config.json
 BASE_SHIFT, MAX_SHIFT, BASE_TOKENS = 0.25, 0.75, 256  # scheduler_config.json of the released checkpoint
+MOST_STEPS, LEAST_DENOISE = 1000, 0.01
 PATCH_PIXELS = 16  # side of the pixels that one of the decoder's tokens covers
 
 
@@ -28,6 +31,16 @@ def official_sigmas(steps: int, shift: float) -> Tensor:
     t = (1 - TRAIN_STEPS) * torch.arange(steps)
     t = TRAIN_STEPS + (t.div(steps, rounding_mode="floor") if steps < TRAIN_STEPS else t.double() / steps)
     return torch.cat((shifted_sigmas(t, shift), torch.zeros(1))).float()
+
+
+def last_sigmas(steps: int, denoise: float, shift: float) -> Tensor:
+    """The last ``steps`` of a schedule of steps / denoise: float32 [steps + 1].
+
+    Raises GLMImageError unless steps is from 1 to 1000, and denoise from 0.01 to 1.
+    """
+    check_range("steps", steps, 1, MOST_STEPS)
+    check_range("denoise", denoise, LEAST_DENOISE, 1.0)
+    return official_sigmas(int(steps / denoise), shift)[-(steps + 1):]
 
 
 def shifted_sigmas(timesteps: Tensor, shift: float) -> Tensor:

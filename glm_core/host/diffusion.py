@@ -20,6 +20,7 @@ from ..decoder.dit import PEAK_ACTIVATIONS
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, prior_map
+from .checks import check_latent, glyph_embeddings
 from .compat import is_dynamic
 from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights
 from .references import (
@@ -45,6 +46,8 @@ class GLMImageLatent(comfy.latent_formats.LatentFormat):
         self.mean, self.std = torch.tensor(mean).view(1, -1, 1, 1), torch.tensor(std).view(1, -1, 1, 1)
 
     def process_in(self, latent: Tensor) -> Tensor:
+        """Raises GLMImageError if it is the latent of another model."""
+        check_latent(latent)
         return (latent - self.mean.to(latent)) / self.std.to(latent)
 
     def process_out(self, latent: Tensor) -> Tensor:
@@ -62,6 +65,7 @@ class HostDiT(GLMImageDiT):
 
     def __init__(self, config: DiTConfig, device=None, dtype=None, operations: Any = None):
         super().__init__(config, host_attention, device, dtype, operations)
+        self.in_channels, self.out_channels = config.in_channels, config.out_channels  # RenormCFG and others read them
 
     def forward(self, x, timestep, context, prior=None, target_size=None, transformer_options={}, references=(),
                 **kwargs):
@@ -144,9 +148,11 @@ class GLMImage(comfy.model_base.BaseModel):
         latents = kwargs.get(LATENTS_KEY)
         return {"references": references_shape(latents)} if latents else {}
 
-    def extra_conds(self, cross_attn, noise, device, **kwargs):
+    def extra_conds(self, noise, device, cross_attn=None, **kwargs):
         """The network's inputs. Without references always the same, so that both branches share a batch and a compiled
-        graph."""
+        graph. Raises GLMImageError if latent or conditioning are another model's, or of batches that do not match."""
+        check_latent(noise)
+        cross_attn = glyph_embeddings(cross_attn, self.diffusion_model.config.text_embed_dim, len(noise))
         height, width = noise.shape[-2] * LATENT_PIXELS, noise.shape[-1] * LATENT_PIXELS
         is_unconditional = not cross_attn.any()  # ConditioningZeroOut keeps the other keys
         ids = None if is_unconditional else kwargs.get(PLAN_KEY)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..checkpoint import PLANNER, VISION, Weights, fill, fingerprint
 from ..errors import GLMImageError
+from ..geometry import check_batch_size, check_range
 from ..planner import (
     PlannerConfig,
     PlannerModel,
@@ -28,13 +29,14 @@ from ..planner import (
 )
 from ..planner.model import has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
-from ..plans import DROPPED, Plan, draw_grid
+from ..plans import DROPPED, LARGEST_CELL, Plan, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .compat import cuda_graphs_disabled, is_dynamic
 from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights, stays_in_place
 
 PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
 PREVIEW_SIDE = 512
+MOST_LOOK_AHEAD = 64
 MOST_IMAGE_TOKENS = 4096  # of a reference image, 2048 x 2048 pixels
 
 
@@ -62,7 +64,7 @@ class PlanProgress:
         """The grid that is being written, of the first item."""
         started = [grid for grid in split_grids(tokens[:1].cpu(), self.grids) if grid[0, 0, 0] != DROPPED]
         grid = started[-1]
-        cell = max(1, PREVIEW_SIDE // max(grid.shape[1:]))
+        cell = min(max(1, PREVIEW_SIDE // max(grid.shape[1:])), LARGEST_CELL)
         return Image.fromarray((draw_grid(grid, cell)[0] * 255).byte().numpy())
 
 
@@ -123,6 +125,9 @@ class HostPlanner:
 
         The pass of a token is recorded anew for every run, so that it has the weights and patches of this one.
         """
+        check_batch_size(batch)
+        check_range("seed", seed, 0, 2**64 - 1)
+        check_range("look_ahead", lookahead, 1, MOST_LOOK_AHEAD)
         layout = lay_out_prompt(self.tokenizer, self.config, prompt, width, height, references)
         warn_of_untrained_size(self.config, width, height)
         needed = session_bytes(self.config, layout, batch, lookahead, self.precision.compute)

@@ -10,6 +10,7 @@ import comfy.sd
 
 from ..checkpoint import VAE, fill
 from ..decoder import AutoencoderKL, VAEConfig
+from .checks import check_latent
 from .compat import is_dynamic
 from .loading import make_patcher, read_weights
 
@@ -51,3 +52,13 @@ class GLMImageVAE(comfy.sd.VAE):
         self.patcher = make_patcher(self.first_stage_model, self.device, comfy.model_management.vae_offload_device())
         fill(self.first_stage_model, weights.tensors, weights.source, assign=is_dynamic(self.patcher))
         self.model_size()
+
+    def decode(self, samples_in, *args, **kwargs):
+        """Raises GLMImageError if the latent is another model's."""
+        check_latent(samples_in)
+        return super().decode(samples_in, *args, **kwargs)
+
+    def decode_tiled(self, samples, *args, **kwargs):
+        """Raises GLMImageError if the latent is another model's."""
+        check_latent(samples)
+        return super().decode_tiled(samples, *args, **kwargs)

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from ..geometry import check_range
 from .plan import DROPPED
+
+LARGEST_CELL = 64
 
 
 def colours(ids: Tensor) -> Tensor:
@@ -21,5 +24,9 @@ def colours(ids: Tensor) -> Tensor:
 
 
 def draw_grid(ids: Tensor, cell: int) -> Tensor:
-    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1."""
+    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1.
+
+    Raises GLMImageError unless cell is from 1 to 64.
+    """
+    check_range("cell", cell, 1, LARGEST_CELL)
     return colours(ids).repeat_interleave(cell, 1).repeat_interleave(cell, 2)

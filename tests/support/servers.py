@@ -105,8 +105,8 @@ class Server:
     def run(self, prompt: dict, on_message: Callable[[Any], object] = lambda message: None, **extra) -> dict:
         """Queue an API prompt and wait; its outputs by node id.
 
-        ``on_message`` gets every message: parsed JSON, or bytes. ``extra``: of the prompt's extra_data. Raises RunFailed when the server refuses the prompt,
-        cannot finish it, or is told to stop.
+        ``on_message`` gets every message: parsed JSON, or bytes. ``extra``: of the prompt's extra_data.
+        Raises RunFailed when the server refuses the prompt, cannot finish it, or is told to stop.
         """
         with self.listen() as (client, connection):
             request = {"prompt": prompt, "client_id": client, "extra_data": extra}

@@ -5,7 +5,10 @@ import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; on shared cores spinning threads cost time
 
-from .cli import main  # noqa: E402
-
 if __name__ == "__main__":
+    try:
+        from .cli import main
+    except KeyboardInterrupt:  # loading torch takes seconds
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
     sys.exit(main())

@@ -1,52 +1,86 @@
 """Plan → sampler: conditioning, latent, shift and schedule."""
 
 import comfy.model_management
-import node_helpers
 import torch
 from comfy_api.latest import io
 
 from ..glm_core.decoder import last_sigmas, resolution_shift
 from ..glm_core.geometry import LATENT_PIXELS, check_batch_size, check_size, latent_shape
 from ..glm_core.host.checks import check_picture_latent
-from ..glm_core.host.diffusion import PLAN_KEY, patch_sampling
+from ..glm_core.host.conditioning import apply_plan, encode_prompt, zero_conditioning
+from ..glm_core.host.diffusion import patch_sampling
+from ..glm_core.plans import common_prompt
 from .planner import size_inputs
-from .types import CATEGORY, Plan
+from .types import CATEGORY, Plan, References
+
+
+def references_input():
+    return References.Input("references", optional=True,
+                            tooltip="The reference images that the plan was made with, from GLM-Image Reference.")
+
+
+def conditioning_outputs() -> list:
+    return [io.Conditioning.Output(display_name="positive"), io.Conditioning.Output(display_name="negative")]
+
+
+class GLMImageConditioning(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageConditioning",
+            display_name="GLM-Image Conditioning",
+            category=CATEGORY,
+            description="Encodes the quoted text of the plan's own prompt and attaches the plan and the reference "
+                        "images. The negative conditioning is an empty prompt without a plan, matching how the model "
+                        "was trained.",
+            inputs=[
+                io.Clip.Input("clip", tooltip="The glyph encoder."),
+                Plan.Input("plan", tooltip="The plan to render."),
+                references_input(),
+                io.String.Input("prompt", optional=True, force_input=True, dynamic_prompts=False,
+                                tooltip="Replaces the prompt that the plan was made of; its quoted text is written in "
+                                        "the image. Needed for plans that were read from an image."),
+            ],
+            outputs=conditioning_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, clip, plan, references=None, prompt=None):
+        if prompt is None:
+            prompt = common_prompt(plan.origins)
+        positive, negative = encode_prompt(clip, prompt), encode_prompt(clip, "")
+        return io.NodeOutput(*apply_plan(positive, negative, plan, references))
 
 
 class GLMImageApplyPlan(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageApplyPlan",
             display_name="GLM-Image Apply Plan",
             category=CATEGORY,
-            description="Attaches the plan to the positive conditioning and removes any plan from the negative "
-                        "conditioning, matching how the model was trained.",
+            description="Attaches a plan, and reference images, to a conditioning of your own. GLM-Image Conditioning "
+                        "does so with the plan's own prompt.",
             inputs=[
                 io.Conditioning.Input("positive", tooltip="CLIP Text Encode of the prompt, with the glyph encoder."),
                 Plan.Input("plan", tooltip="The plan to render."),
                 io.Conditioning.Input("negative", optional=True,
                                       tooltip="CLIP Text Encode of an empty prompt, with the glyph encoder. If nothing "
                                               "is connected, the negative conditioning is a single zero vector."),
+                references_input(),
             ],
-            outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-            ],
+            outputs=conditioning_outputs(),
         )
 
     @classmethod
-    def execute(cls, positive, plan, negative=None):
-        if negative is None:
-            negative = [[torch.zeros_like(positive[0][0][:, :1]), {}]]
-        with_plan = node_helpers.conditioning_set_values(positive, {PLAN_KEY: plan.ids})
-        without_plan = node_helpers.conditioning_set_values(negative, {PLAN_KEY: None})
-        return io.NodeOutput(with_plan, without_plan)
+    def execute(cls, positive, plan, negative=None, references=None) -> io.NodeOutput:
+        negative = zero_conditioning(positive) if negative is None else negative
+        return io.NodeOutput(*apply_plan(positive, negative, plan, references))
 
 
 class EmptyGLMImageLatent(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="EmptyGLMImageLatent",
             display_name="Empty GLM-Image Latent",
@@ -60,7 +94,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, width, height, batch_size, plan=None):
+    def execute(cls, width, height, batch_size, plan=None) -> io.NodeOutput:
         if plan is not None:
             width, height, batch_size = plan.width, plan.height, plan.batch
         check_size(width, height)
@@ -71,7 +105,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
 
 class ModelSamplingGLMImage(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ModelSamplingGLMImage",
             display_name="ModelSamplingGLMImage",
@@ -86,14 +120,14 @@ class ModelSamplingGLMImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent):
+    def execute(cls, model, latent) -> io.NodeOutput:
         check_picture_latent(latent["samples"])
         return io.NodeOutput(patch_sampling(model, *latent["samples"].shape[-2:]))
 
 
 class GLMImageScheduler(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageScheduler",
             display_name="GLM-Image Scheduler",
@@ -110,7 +144,7 @@ class GLMImageScheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, latent, steps, denoise):
+    def execute(cls, latent, steps, denoise) -> io.NodeOutput:
         check_picture_latent(latent["samples"])
         height, width = (side * LATENT_PIXELS for side in latent["samples"].shape[-2:])
         return io.NodeOutput(last_sigmas(steps, denoise, resolution_shift(width, height)))

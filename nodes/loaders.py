@@ -6,42 +6,46 @@ from pathlib import Path
 import folder_paths
 import torch
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE, Part, locate
 from ..glm_core.glyph import NATURAL, QUOTE_RULES
-from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder
+from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder, load_lora
 from .types import CATEGORY, Planner
 
 LOADERS = f"{CATEGORY}/loaders"
-WEIGHT_DTYPES = {  # the choices of core's Load Diffusion Model
+WEIGHT_DTYPES = {  # the choices of ComfyUI's Load Diffusion Model
     "default": {},
     "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
+STRENGTH = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}  # as in core's LoRA loaders
 RELEASED_FOLDERS = "diffusers"  # where ComfyUI keeps models that are folders
 DEMO = "embedded (demo)"
 DEMO_TOOLTIP = f" {DEMO}: the small model that comes with this pack; it draws simple posters of 256x256 pixels."
 
 
-def quotes_input():
+def quotes_input() -> io.Combo.Input:
     rules = [NATURAL, *(rule for rule in QUOTE_RULES if rule != NATURAL)]
     return io.Combo.Input("quotes", options=rules, default=NATURAL,
                           tooltip="Which quoted text is written in the image. natural: apostrophes (it's, dogs') and "
-                                  "inch marks are not quotation marks. reference: any two marks form a pair, as in "
-                                  "diffusers.")
+                                  "inch marks are not quotation marks. reference: any two marks form a pair, and only "
+                                  "four styles of marks are known, as in diffusers.")
 
 
 def file_names(kind: str) -> list[str]:
+    """The files in models/``kind``, and the embedded model."""
     return [*folder_paths.get_filename_list(kind), DEMO]
 
 
 def find(kind: str, name: str, part: Part) -> str:
+    """Path of a part by one of the names in ``file_names``."""
     return str(locate(EMBEDDED, part)) if name == DEMO else folder_paths.get_full_path_or_raise(kind, name)
 
 
 def released_folders() -> dict[str, Path]:
-    """Folders inside models/diffusers that contain a GLM-Image, by their relative names, and the embedded model's."""
+    """Folders in models/diffusers that contain a GLM-Image, by their relative names, and that of the embedded model."""
     found = {}
     for root in folder_paths.get_folder_paths(RELEASED_FOLDERS):
         for folder, inside, _ in os.walk(root, followlinks=True):
@@ -52,7 +56,7 @@ def released_folders() -> dict[str, Path]:
 
 class GLMImageDiffusionModelLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageDiffusionModelLoader",
             display_name="Load GLM-Image Diffusion Model",
@@ -70,14 +74,14 @@ class GLMImageDiffusionModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model_name, weight_dtype):
+    def execute(cls, model_name, weight_dtype) -> io.NodeOutput:
         path = find("diffusion_models", model_name, DIFFUSION)
         return io.NodeOutput(load_diffusion_model(path, WEIGHT_DTYPES[weight_dtype]))
 
 
 class GLMImagePlannerLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImagePlannerLoader",
             display_name="Load GLM-Image Planner",
@@ -92,19 +96,19 @@ class GLMImagePlannerLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, planner_name):
+    def execute(cls, planner_name) -> io.NodeOutput:
         return io.NodeOutput(HostPlanner(find("text_encoders", planner_name, PLANNER)))
 
 
 class GLMImageGlyphEncoderLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageGlyphEncoderLoader",
             display_name="Load GLM-Image Glyph Encoder",
             category=LOADERS,
             description="Loads the glyph encoder, which encodes the quoted text of a prompt letter by letter. Use it "
-                        "with CLIP Text Encode.",
+                        "with GLM-Image Conditioning or CLIP Text Encode.",
             inputs=[
                 io.Combo.Input("encoder_name", options=file_names("text_encoders"),
                                tooltip="A GLM-Image glyph encoder (ByT5) from models/text_encoders." + DEMO_TOOLTIP),
@@ -114,13 +118,13 @@ class GLMImageGlyphEncoderLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, encoder_name, quotes):
+    def execute(cls, encoder_name, quotes) -> io.NodeOutput:
         return io.NodeOutput(load_glyph_encoder(find("text_encoders", encoder_name, GLYPH), quotes))
 
 
 class GLMImageVAELoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageVAELoader",
             display_name="Load GLM-Image VAE",
@@ -134,13 +138,13 @@ class GLMImageVAELoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, vae_name):
+    def execute(cls, vae_name) -> io.NodeOutput:
         return io.NodeOutput(GLMImageVAE(find("vae", vae_name, VAE)))
 
 
 class GLMImageFolderLoader(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageFolderLoader",
             display_name="Load GLM-Image Folder",
@@ -159,7 +163,7 @@ class GLMImageFolderLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, folder, weight_dtype, quotes):
+    def execute(cls, folder, weight_dtype, quotes) -> io.NodeOutput:
         root = released_folders()[folder]
         return io.NodeOutput(
             load_diffusion_model(str(locate(root, DIFFUSION)), WEIGHT_DTYPES[weight_dtype]),
@@ -167,3 +171,40 @@ class GLMImageFolderLoader(io.ComfyNode):
             load_glyph_encoder(str(locate(root, GLYPH)), quotes),
             GLMImageVAE(str(locate(root, VAE))),
         )
+
+
+class GLMImageLoraLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageLoraLoader",
+            display_name="Load GLM-Image LoRA",
+            category=LOADERS,
+            description="Applies a LoRA to the diffusion model, to the planner or to both. Chain several of these "
+                        "nodes to use several LoRAs.",
+            inputs=[
+                io.Model.Input("model", optional=True, tooltip="The diffusion model."),
+                Planner.Input("planner", optional=True, tooltip="The planner."),
+                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras"),
+                               tooltip="A LoRA from models/loras, for the diffusion model or for the planner."),
+                io.Float.Input("strength_model", **STRENGTH,
+                               tooltip="How strongly the diffusion model is changed. 0 leaves it as it is; a negative "
+                                       "value reverses the change."),
+                io.Float.Input("strength_planner", **STRENGTH,
+                               tooltip="How strongly the planner is changed, vision tower included. 0 leaves it as it "
+                                       "is; a negative value reverses the change."),
+            ],
+            outputs=[io.Model.Output(), Planner.Output(display_name="planner")],
+        )
+
+    @classmethod
+    def execute(cls, lora_name, strength_model, strength_planner, model=None, planner=None):
+        path = folder_paths.get_full_path_or_raise("loras", lora_name)
+        changed = load_lora(path, model, planner, strength_model, strength_planner)
+        return io.NodeOutput(*(unconnected(name) if value is None else value
+                               for name, value in zip(("model", "planner"), changed)))
+
+
+def unconnected(name: str) -> ExecutionBlocker:
+    """Stops the nodes behind the output of an input that is not connected."""
+    return ExecutionBlocker(f"Load GLM-Image LoRA: connect the input {name} to use this output")

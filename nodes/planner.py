@@ -5,23 +5,12 @@ from dataclasses import Field, fields
 from comfy_api.latest import io
 
 from ..glm_core.planner import Sampling
-from .types import CATEGORY, Plan, Planner
+from .types import CATEGORY, Plan, Planner, References
 
-MOST_REFERENCES = 16
 REQUIRED_SETTINGS = "temperature", "top_p", "top_k"  # later ones are optional, see ``sampling_inputs``
 
 
-class OptionalPrefix(io.Autogrow.TemplatePrefix):
-    """Slots that may stay empty. With min=0 the page of ComfyUI 0.8 shows no slot at all, and its server reads the
-    first group of the template, which therefore must not be an empty "required"."""
-
-    def as_dict(self):
-        template = super().as_dict()
-        template["input"].pop("required", None)
-        return template
-
-
-def size_inputs() -> list:
+def size_inputs() -> list[io.Int.Input]:
     return [
         io.Int.Input("width", default=1024, min=32, max=4096, step=32,
                      tooltip="Width in pixels, a multiple of 32. The model was trained for 512 to 2048."),
@@ -31,7 +20,7 @@ def size_inputs() -> list:
     ]
 
 
-def sampling_inputs() -> list:
+def sampling_inputs() -> list[io.Input]:
     """A widget for every field of Sampling, in order.
 
     Saved workflows hold values by position, and ComfyUI puts every required widget before the optional ones. So a
@@ -40,24 +29,16 @@ def sampling_inputs() -> list:
     return [sampling_input(setting) for setting in fields(Sampling)]
 
 
-def sampling_input(setting: Field):
+def sampling_input(setting: Field) -> io.Input:
     widget = io.Int.Input if isinstance(setting.default, int) else io.Float.Input
     limits = setting.metadata
     return widget(setting.name, default=setting.default, min=limits["least"], max=limits["most"], step=limits["step"],
                   optional=setting.name not in REQUIRED_SETTINGS, tooltip=limits["help"])
 
 
-def references_input():
-    slot = Plan.Input("reference", optional=True, tooltip="Tokens of a reference image, from GLM-Image Tokenize.")
-    slots = OptionalPrefix(slot, prefix="reference", min=1, max=MOST_REFERENCES)
-    return io.Autogrow.Input("references", optional=True, template=slots,
-                             tooltip="Tokens of reference images, in the order the prompt refers to them; with "
-                                     "references no preview grid is generated.")
-
-
 class GLMImagePlan(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImagePlan",
             display_name="GLM-Image Plan",
@@ -66,7 +47,7 @@ class GLMImagePlan(io.ComfyNode):
                         "one token for every 32x32 pixels. Each image of a batch gets its own plan.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
-                io.String.Input("prompt", multiline=True, dynamic_prompts=True,
+                io.String.Input("prompt", multiline=True, dynamic_prompts=False,
                                 tooltip="What to draw or, with references, what to change. Put text that should appear "
                                         "in the image in quotation marks."),
                 *size_inputs(),
@@ -77,20 +58,17 @@ class GLMImagePlan(io.ComfyNode):
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
                              tooltip="Number of tokens tried in one pass; the plan stays the same. 1 turns this off. "
                                      "Higher values are faster where tokens are easy to guess."),
-                references_input(),
+                References.Input("references", optional=True,
+                                 tooltip="GLM-Image Reference of images to edit or to take something from; with "
+                                         "references no preview grid is generated."),
                 *sampling_inputs()[len(REQUIRED_SETTINGS) :],
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
 
     @classmethod
-    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=None, **sampling):
-        slots = references or {}
-        images = [slots[name] for name in sorted(slots, key=slot_number)]
-        plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), images, look_ahead)
+    def execute(cls, planner, prompt, width, height, batch_size, seed, look_ahead=1, references=(),
+                **sampling) -> io.NodeOutput:
+        tokens = [reference.tokens for reference in references]
+        plan = planner.plan(prompt, width, height, batch_size, seed, Sampling(**sampling), tokens, look_ahead)
         return io.NodeOutput(plan)
-
-
-def slot_number(name: str) -> int:
-    """2 for "reference2"."""
-    return int(name.removeprefix("reference"))

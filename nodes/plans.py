@@ -2,13 +2,13 @@
 
 from comfy_api.latest import io, ui
 
-from ..glm_core.plans import draw_grid
+from ..glm_core.plans import draw_grid, select
 from .types import CATEGORY, Plan
 
 
 class GLMImagePlanPreview(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImagePlanPreview",
             display_name="GLM-Image Plan Preview",
@@ -26,6 +26,27 @@ class GLMImagePlanPreview(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, plan, grid, cell):
+    def execute(cls, plan, grid, cell) -> io.NodeOutput:
         image = draw_grid(plan.grid(grid), cell)
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
+
+
+class GLMImageSelectPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GLMImageSelectPlan",
+            display_name="GLM-Image Select Plan",
+            category=CATEGORY,
+            description="Takes some plans out of a batch, as Latent From Batch does with latents.",
+            inputs=[
+                Plan.Input("plan", tooltip="A batch of plans."),
+                io.Int.Input("index", default=0, min=0, max=4095, tooltip="The first plan to take, counted from 0."),
+                io.Int.Input("count", default=1, min=1, max=4096, tooltip="Number of plans to take."),
+            ],
+            outputs=[Plan.Output(display_name="plan")],
+        )
+
+    @classmethod
+    def execute(cls, plan, index, count):
+        return io.NodeOutput(select(plan, index, count))

@@ -3,24 +3,22 @@
 import torch
 from comfy_api.latest import io
 
-from ..glm_core.host.references import attach_reference
+from ..glm_core.host.references import read_reference
 from ..glm_core.images import fit_image, fit_mask
-from .types import CATEGORY, Plan, Planner
+from .types import CATEGORY, Plan, Planner, References
 
 
 class GLMImageFitImage(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageFitImage",
             display_name="GLM-Image Fit Image",
             category=CATEGORY,
-            description="Resizes an image, and its mask, to the size of a plan. For edits and inpainting that keep the "
-                        "image's shape: connect the plan that GLM-Image Tokenize gives for the same image.",
+            description="Resizes an image, and its mask, to the size of a plan, for inpainting.",
             inputs=[
                 io.Image.Input("image", tooltip="An image of any size."),
-                Plan.Input("plan", tooltip="Sets the size. GLM-Image Tokenize of the same image gives the nearest size "
-                                           "that the model can read."),
+                Plan.Input("plan", tooltip="Sets the size."),
                 io.Mask.Input("mask", optional=True, tooltip="The area to repaint, resized with the image. If "
                                                              "nothing is connected, the mask is empty."),
             ],
@@ -33,7 +31,7 @@ class GLMImageFitImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, plan, mask=None):
+    def execute(cls, image, plan, mask=None) -> io.NodeOutput:
         if mask is None:
             mask = torch.zeros(image.shape[:3])
         width, height = plan.width, plan.height
@@ -42,14 +40,13 @@ class GLMImageFitImage(io.ComfyNode):
 
 class GLMImageTokenize(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageTokenize",
             display_name="GLM-Image Tokenize",
             category=CATEGORY,
             description="Reads an image as a grid of tokens. The result is a plan like any other: apply it to draw a "
-                        "variation of the image, or connect it to GLM-Image Plan and GLM-Image Reference to edit the "
-                        "image.",
+                        "variation of the image.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner; its vision tower reads the image."),
                 io.Image.Input("image", tooltip="At least 16 pixels wide and high, aspect ratio at most 4:1. The plan "
@@ -60,32 +57,38 @@ class GLMImageTokenize(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, planner, image):
+    def execute(cls, planner, image) -> io.NodeOutput:
         return io.NodeOutput(planner.tokenize(image))
 
 
 class GLMImageReference(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="GLMImageReference",
             display_name="GLM-Image Reference",
             category=CATEGORY,
-            description="Shows the decoder a reference image. Chain one of these nodes per image, in the same order as "
-                        "the references of GLM-Image Plan.",
+            description="Reads a reference image for the planner and for the decoder. Chain one of these nodes per "
+                        "image, in the order the prompt refers to them.",
             inputs=[
-                io.Conditioning.Input("conditioning", tooltip="The positive conditioning."),
-                io.Image.Input("image", tooltip="The reference image."),
-                io.Vae.Input("vae", tooltip="The GLM-Image VAE."),
-                Plan.Input("tokens", tooltip="The plan (tokens) that GLM-Image Tokenize gives for the same image."),
+                Planner.Input("planner", tooltip="The planner; its vision tower reads the image's tokens."),
+                io.Vae.Input("vae", tooltip="The GLM-Image VAE; it encodes the image for the decoder."),
+                io.Image.Input("image", tooltip="The reference image: at least 16 pixels wide and high, aspect ratio "
+                                                "at most 4:1."),
+                References.Input("references", optional=True,
+                                 tooltip="The images before this one, from another GLM-Image Reference."),
                 io.Boolean.Input("in_negative", default=False,
                                  tooltip="Off: the image affects the positive prompt only, matching how the model was "
-                                         "trained. On: it also affects the negative prompt if you wire this "
-                                         "conditioning there."),
+                                         "trained. On: it also affects the negative prompt."),
             ],
-            outputs=[io.Conditioning.Output()],
+            outputs=[
+                References.Output(display_name="references"),
+                io.Int.Output(display_name="width"),
+                io.Int.Output(display_name="height"),
+            ],
         )
 
     @classmethod
-    def execute(cls, conditioning, image, vae, tokens, in_negative):
-        return io.NodeOutput(attach_reference(conditioning, image, vae, tokens, in_negative))
+    def execute(cls, planner, vae, image, in_negative, references=()) -> io.NodeOutput:
+        reference = read_reference(planner, vae, image, in_negative)
+        return io.NodeOutput((*references, reference), reference.tokens.width, reference.tokens.height)

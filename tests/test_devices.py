@@ -35,7 +35,7 @@ def nothing_to_seed(monkeypatch):
     monkeypatch.setattr(decode, "seeded_generators", lambda seed, batch, device: range(batch))
     monkeypatch.setattr(decode, "draw_sampling_noise", lambda generators, codebook_size, sampling: torch.ones(
         len(generators), codebook_size, device=META.device))
-    monkeypatch.setattr(Plan, "check_codes", lambda plan, codebook_size: None)  # reads the ids, once a run
+    monkeypatch.setattr(Plan, "check_codes", lambda plan, *arguments: None)  # reads the ids, once a run
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from ..checkpoint import FORMATS, convert_folder
-from .options import Subparsers
+from ..checkpoint import FORMATS, PARTS, convert_folder
+from ..errors import GLMImageError
+from .files import check_out_folder, same_file_key
+from .options import Subparsers, check_parts, report
 
 
 def add_command(commands: Subparsers) -> None:
@@ -19,5 +21,16 @@ def add_command(commands: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    check_out(args.folder, args.out)
+    check_parts(args.folder, PARTS)
     for path in convert_folder(args.folder, args.out, args.quantise):
-        print(f"{path}: {path.stat().st_size / 1e9:.2f} GB")
+        report(f"{path}: {path.stat().st_size / 1e9:.2f} GB")
+
+
+def check_out(folder: Path, out: Path) -> None:
+    """Raise GLMImageError unless the parts can be written to ``out``, which is not where they are read from."""
+    check_out_folder("OUT", out)
+    if same_file_key(folder) == same_file_key(out):
+        raise GLMImageError(f"OUT {out}: it must be another folder than FOLDER (got the same)")
+    for place in dict.fromkeys((out / part.file).parent for part in PARTS):
+        check_out_folder("OUT", place)

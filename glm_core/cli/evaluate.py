@@ -8,19 +8,24 @@ from typing import Any
 
 from PIL import Image
 
+from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
+from ..errors import check_text
 from ..evaluation import ABLATIONS, draw_pictures, make_reader, measure_pictures
 from ..evaluation.suites import posters
-from ..pipeline import Compute, PlanRequest, contact_sheet
+from ..pipeline import Compute, PlanRequest, check_aspect, contact_sheet
 from ..pipeline.requests import check_count
+from .files import Writer, check_files, check_picture_suffix
 from .options import (
     HelpFormatter,
     Subparsers,
     add_drawing,
     add_model,
+    check_parts,
     choose_compute,
     plan_request,
     progress_bar,
     render_settings,
+    report,
 )
 
 NOT_SETTINGS = "command", "run", "json", "sheet"  # values in argparse's namespace that do not change the figures
@@ -49,18 +54,35 @@ def run(args: argparse.Namespace) -> None:
         check_count("limit", args.limit)
     template, settings = plan_request(args, prompt=""), render_settings(args)
     compute = choose_compute(args.device, args.dtype)
+    check_all_files(args, ())
     tasks = posters.tasks(args.prompts, args.limit)
-    reader = make_reader()
+    check_all_files(args, [path for task in tasks for path in task.images])
+    for i, task in enumerate(tasks, 1):
+        check_text(f"{args.prompts}: prompt {i}", task.prompt)
+    check_parts(args.model, (PLANNER, GLYPH, DIFFUSION, VAE))
+    check_aspect(args.model, template.width, template.height)
+    reader, writer = make_reader(), Writer()
     pictures = draw_pictures(args.model, tasks, template, settings, compute, args.without, progress_bar)
+    if args.sheet:  # kept if reading fails
+        writer.write(args.sheet, lambda path: write_sheet(path, pictures, [[task.prompt] for task in tasks]))
     results = measure_pictures(posters.measure, tasks, pictures, reader, progress_bar)
     figures = posters.summary(results)
     if args.without == "plan":
         figures |= posters.plan_figures(tasks, pictures)
-    print(table(figures))
+    report(table(figures))
     if args.json:
-        write_results(args.json, figures, used_settings(args, template, compute), results)
+        settings_used = used_settings(args, template, compute)
+        writer.write(args.json, lambda path: write_results(path, figures, settings_used, results))
     if args.sheet:
-        write_sheet(args.sheet, pictures, results)
+        writer.write(args.sheet, lambda path: write_sheet(path, pictures, captions(results)))
+    writer.finish()
+
+
+def check_all_files(args: argparse.Namespace, images: Sequence[Path]) -> None:
+    if args.sheet:
+        check_picture_suffix("--sheet", args.sheet)
+    outputs = [(option, path) for option, path in (("--json", args.json), ("--sheet", args.sheet)) if path]
+    check_files(outputs, [("--prompts", args.prompts), *(("a reference image", path) for path in images)])
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -95,6 +117,9 @@ def write_results(path: Path, figures: dict, settings: dict, results: Sequence[p
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def write_sheet(path: Path, pictures: Sequence[Image.Image], results: Sequence[posters.PosterResult]) -> None:
-    captions = [[result.task.prompt, f"read: {' '.join(result.read) or '-'}"] for result in results]
+def captions(results: Sequence[posters.PosterResult]) -> list[list[str]]:
+    return [[result.task.prompt, f"read: {' '.join(result.read) or '-'}"] for result in results]
+
+
+def write_sheet(path: Path, pictures: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> None:
     contact_sheet(pictures, captions).save(path)

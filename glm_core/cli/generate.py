@@ -1,7 +1,9 @@
 """generate: prompts → pictures."""
 
 import argparse
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -9,13 +11,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION
 from ..errors import GLMImageError
+from ..geometry import reference_size
 from ..images import read_image, to_image
 from ..pipeline import (
     PlanRequest,
     Rendered,
     RenderRequest,
     RenderSettings,
+    check_aspect,
+    check_codes,
+    check_noise,
     contact_sheet,
     plan,
     read_references,
@@ -23,17 +30,21 @@ from ..pipeline import (
     with_seeds,
 )
 from ..plans import Plan
+from .files import Named, Writer, check_files, check_picture_suffix
 from .options import (
     HelpFormatter,
     Subparsers,
     add_drawing,
     add_model,
+    check_parts,
     choose_compute,
     plan_request,
     progress_bar,
     render_settings,
+    report,
 )
 
+Captioned = tuple[Image.Image, str]  # a picture and its prompt
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
@@ -50,11 +61,11 @@ def add_command(commands: Subparsers) -> None:
     add("--sheet", type=Path, metavar="FILE.png", help="also write a sheet of all images with their prompts")
     add("--image", type=Path, action="append", default=[], metavar="FILE",
         help="reference image; repeat for several, in the order the prompt refers to them")
-    add("--batch", type=int, default=PlanRequest.batch,
-        help="number of images for each prompt, each with its own plan")
+    add("--batch", type=int,
+        help=f"number of images for each prompt, each with its own plan (default: {PlanRequest.batch})")
     add_drawing(command)
     add("--plan-in", type=Path, metavar="F.safetensors",
-        help="render this saved plan, at its own size, and skip the planner")
+        help="render this saved plan, with its own size and batch, and skip the planner")
     add("--plan-out", type=Path, metavar="F.safetensors", help="save the plan: 'ids' and 'preview', int64 [B, h, w]")
     add("--noise-in", type=Path, metavar="F.safetensors", help="start from this 'noise', float32 [B, 16, H/8, W/8]")
     add("--latent-out", type=Path, metavar="F.safetensors",
@@ -64,24 +75,25 @@ def add_command(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     check_one_prompt(args)
-    given = Plan.load(args.plan_in) if args.plan_in else None
-    requests = with_seeds([plan_request(args, prompt, args.batch, given) for prompt in args.prompt], args.seed)
-    settings = render_settings(args)
-    compute = choose_compute(args.device, args.dtype)
-    (references,) = read_references(args.model, [[read_image(path) for path in args.image]], compute, progress_bar)
+    given_plan = read_plan(args) if args.plan_in else None
+    requests, settings, compute = make_requests(args), render_settings(args), choose_compute(args.device, args.dtype)
+    check_all_files(args, requests)
+    noise, images = read_noise(args, requests[0]), read_images(args.image)
+    check_parts(args.model, [*([] if given_plan else [PLANNER]), *([VISION] if images else []), GLYPH, DIFFUSION, VAE])
+    if given_plan is None:
+        check_aspect(args.model, requests[0].width, requests[0].height)
+    writer = Writer()
+    (references,) = read_references(args.model, [images], compute, progress_bar)
     requests = [replace(request, references=references) for request in requests]
-    plans = plan(args.model, requests, compute, progress_bar) if given is None else [given]
+    plans = [given_plan] if given_plan else plan(args.model, requests, compute, progress_bar)
     if args.plan_out:
-        plans[0].save(args.plan_out)
-    pictures, captions = [], []
-    to_render = render_requests(args, requests, plans, settings)
-    for rendered, request in zip(render(args.model, to_render, compute, progress_bar), requests):
-        written = write_pictures(args, request.prompt, rendered, len(pictures))
-        pictures += written
-        captions += [[request.prompt]] * len(written)
-    if args.sheet:
-        contact_sheet(pictures, captions).save(args.sheet)
-        print(f"{args.sheet}: all images")
+        writer.write(args.plan_out, plans[0].save)
+    to_render = render_requests(requests, plans, settings, noise)
+    rendered = render(args.model, to_render, compute, progress_bar, partial(write_latent, writer, args.latent_out))
+    drawn = write_pictures(writer, args.out, requests, rendered)
+    if args.sheet and writer.write(args.sheet, partial(write_sheet, drawn)):
+        report(f"{args.sheet}: all images")
+    writer.finish()
 
 
 def check_one_prompt(args: argparse.Namespace) -> None:
@@ -91,33 +103,90 @@ def check_one_prompt(args: argparse.Namespace) -> None:
             raise GLMImageError(f"--{option.replace('_', '-')} takes exactly one --prompt (got {len(args.prompt)})")
 
 
-def render_requests(args: argparse.Namespace, requests: list[PlanRequest], plans: list[Plan],
-                    settings: RenderSettings) -> list[RenderRequest]:
-    """A request for each plan, with the noise of --noise-in if that is given."""
-    noise = read_noise(args.noise_in) if args.noise_in else None
+def read_plan(args: argparse.Namespace) -> Plan:
+    """The plan of --plan-in; its size and batch become those of the command, which must not have named others."""
+    check_files([], [("--plan-in", args.plan_in)])
+    given = Plan.load(args.plan_in)
+    for name in ("width", "height", "batch"):
+        value = getattr(given, name)
+        if getattr(args, name) not in (None, value):
+            raise GLMImageError(f"--{name} must be {value}, as --plan-in has it, or be left out "
+                                f"(got {getattr(args, name)})")
+        setattr(args, name, value)
+    check_codes(args.model, given)
+    return given
+
+
+def make_requests(args: argparse.Namespace) -> list[PlanRequest]:
+    batch = PlanRequest.batch if args.batch is None else args.batch
+    return with_seeds([plan_request(args, prompt, batch) for prompt in args.prompt], args.seed)
+
+
+def check_all_files(args: argparse.Namespace, requests: Sequence[PlanRequest]) -> None:
+    check_picture_suffix("--out", args.out)
+    if args.sheet:
+        check_picture_suffix("--sheet", args.sheet)
+    outputs = [("--out", picture_path(args.out, i)) for i in range(sum(request.batch for request in requests))]
+    check_files(outputs + named(args, "sheet", "plan_out", "latent_out"),
+                [*named(args, "plan_in", "noise_in"), *(("--image", path) for path in args.image)])
+
+
+def named(args: argparse.Namespace, *options: str) -> list[Named]:
+    """The files of those of the options that were given."""
+    return [(f"--{option.replace('_', '-')}", getattr(args, option)) for option in options if getattr(args, option)]
+
+
+def read_images(paths: Sequence[Path]) -> list[Tensor]:
+    images = [read_image(path) for path in paths]
+    for image in images:
+        reference_size(image.shape[2], image.shape[1])  # raises on a size that the model cannot read
+    return images
+
+
+def read_noise(args: argparse.Namespace, request: PlanRequest) -> Tensor | None:
+    """float32 [B, 16, H/8, W/8]. Raises GLMImageError if the file holds no noise, or not for this request."""
+    if args.noise_in is None:
+        return None
+    source = f"--noise-in {args.noise_in}"
+    try:
+        tensors = load_file(args.noise_in)
+    except (OSError, SafetensorError) as error:
+        raise GLMImageError(f"{source}: cannot be read as a safetensors file ({error})") from error
+    if "noise" not in tensors or not tensors["noise"].is_floating_point():
+        found = sorted(f"{name} {tensor.dtype}".replace("torch.", "") for name, tensor in tensors.items())
+        raise GLMImageError(f"{source}: must contain 'noise', float32 [B, 16, H/8, W/8] (got the tensors {found})")
+    noise = tensors["noise"].float()
+    check_noise(noise, request.batch, request.width, request.height)
+    return noise
+
+
+def render_requests(requests: list[PlanRequest], plans: list[Plan], settings: RenderSettings,
+                    noise: Tensor | None) -> list[RenderRequest]:
     return [replace(RenderRequest.of(request, plan, settings), noise=noise)
             for request, plan in zip(requests, plans, strict=True)]
 
 
-def read_noise(path: Path) -> Tensor:
-    """The noise in a file, float32; the request checks its shape. Raises GLMImageError if there is none."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise GLMImageError(f"--noise-in {path}: cannot be read as a safetensors file ({error})") from error
-    if "noise" not in tensors:
-        raise GLMImageError(f"--noise-in {path}: must contain 'noise', float32 [B, 16, H/8, W/8] "
-                            f"(got the tensors {sorted(tensors)})")
-    return tensors["noise"].float()
+def write_latent(writer: Writer, path: Path | None, latent: Tensor) -> None:
+    if path:
+        writer.write(path, partial(save_file, {"latent": latent.cpu().contiguous()}))
 
 
-def write_pictures(args: argparse.Namespace, prompt: str, rendered: Rendered, first: int) -> list[Image.Image]:
-    """Save the pictures and the latent of a prompt; returns the pictures. first: number of the first picture."""
-    if args.latent_out:
-        save_file({"latent": rendered.latent.cpu().contiguous()}, args.latent_out)
-    pictures = [to_image(pixels) for pixels in rendered.pictures]
-    for i, picture in enumerate(pictures, first):
-        path = args.out.with_stem(f"{args.out.stem}-{i}") if i else args.out
-        picture.save(path)
-        print(f"{path}: {picture.width}x{picture.height}, {prompt}")
-    return pictures
+def picture_path(out: Path, i: int) -> Path:
+    return out.with_stem(f"{out.stem}-{i}") if i else out
+
+
+def write_pictures(writer: Writer, out: Path, requests: Sequence[PlanRequest],
+                   rendered: Iterable[Rendered]) -> list[Captioned]:
+    """Save every picture as soon as it is there; all pictures with their prompts."""
+    drawn = []
+    for result, request in zip(rendered, requests):
+        for pixels in result.pictures:
+            picture, path = to_image(pixels), picture_path(out, len(drawn))
+            if writer.write(path, picture.save):
+                report(f"{path}: {picture.width}x{picture.height}, {request.prompt}")
+            drawn.append((picture, request.prompt))
+    return drawn
+
+
+def write_sheet(drawn: Sequence[Captioned], path: Path) -> None:
+    contact_sheet([picture for picture, _ in drawn], [[prompt] for _, prompt in drawn]).save(path)

@@ -1,7 +1,9 @@
 """Options that several commands share, and what is made from their values."""
 
 import argparse
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -10,10 +12,11 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..checkpoint import EMBEDDED
+from ..checkpoint import EMBEDDED, Part, locate
 from ..errors import GLMImageError
 from ..glyph import DIFFUSERS, NATURAL
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
+from ..pipeline.requests import MOST_STEPS
 from ..planner import Sampling
 from ..plans import Plan
 
@@ -35,6 +38,12 @@ def model_folder(name: str) -> Path:
     return EMBEDDED if name == EMBEDDED_NAME else Path(name)
 
 
+def check_parts(model: Path, parts: Sequence[Part]) -> None:
+    """Raise GLMImageError where a part is missing, before the work that would end there."""
+    for part in parts:
+        locate(model, part)
+
+
 def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
                          help="released or converted folder, or 'embedded' for the small model of this pack")
@@ -52,15 +61,16 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
         add(side, type=int,
             help="in pixels, a multiple of 32 from 32 to 4096 (default: 1024, or 256 for the embedded model)")
     add("--seed", type=int, default=PlanRequest.seed,
-        help="seed of the first prompt; prompt j, counted from 0, has SEED + j * batch. Image i of a prompt is planned "
-             "with the prompt's seed + i; the noise of all its images is drawn from the prompt's seed")
+        help="seed of the first prompt, 0 to 2^64 - 1; prompt j, counted from 0, has SEED + j * batch, and 0 follows "
+             "2^64 - 1. Image i of a prompt is planned with the prompt's seed + i; the noise of all its images is "
+             "drawn from the prompt's seed")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])
     add("--look-ahead", type=int, default=PlanRequest.look_ahead, metavar="N",
         help="number of tokens that the planner tries in one pass; the plan stays the same. Higher values are faster "
              "where tokens are easy to guess")
-    add("--steps", type=int, default=RenderSettings.steps, help="number of sampling steps")
+    add("--steps", type=int, default=RenderSettings.steps, help=f"number of sampling steps, 1 to {MOST_STEPS}")
     add("--guidance", type=float, default=RenderSettings.guidance, help="guidance scale; 1 or less turns guidance off")
     add("--reference-quotes", action="store_true",
         help="treat any two apostrophes as quotation marks, as diffusers does")
@@ -95,3 +105,11 @@ def progress_bar(title: str, total: int, unit: str) -> Iterator[Callable[[], obj
     """A progress bar on standard error; messages are written above it."""
     with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as progress:
         yield progress.update
+
+
+def report(line: str) -> None:
+    """Print a line. When nobody reads any more (``| head``), the work goes on in silence."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,13 @@
 """train: the embedded model from scratch."""
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
-from ..training.recipe import Recipe, train
+import torch
+
+from ..errors import GLMImageError
+from .files import check_out_folder
 from .options import HelpFormatter, Subparsers, add_device, choose_compute
 
 
@@ -18,4 +22,16 @@ def add_command(commands: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    check_out_folder("OUT", args.out)
+    check_out_folder("OUT", args.out / "training")
+    check_installed()
+    from ..training.recipe import Recipe, train  # needs a later torch than the other commands
+
     train(Recipe(), args.out, choose_compute(args.device, "float32").device)
+
+
+def check_installed() -> None:
+    if not hasattr(torch.optim, "Muon"):
+        raise GLMImageError(f"train: torch must be 2.9 or later (got {torch.__version__})")
+    if find_spec("matplotlib") is None:
+        raise GLMImageError("train: matplotlib is not installed; pip install matplotlib")

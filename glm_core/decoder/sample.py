@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import latent_shape
-from ..plans import Plan, prior_map
+from ..plans import Plan, check_batch, prior_map
 from .dit import GLMImageDiT
 from .schedule import network_timestep, official_sigmas, resolution_shift
 
@@ -34,6 +34,13 @@ def euler(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tenso
     return x
 
 
+def check_plans(dit: GLMImageDiT, plan: Plan, references: Sequence[Plan], batch: int) -> None:
+    """Raise GLMImageError unless the decoder can draw ``batch`` latents of the plan and the references' tokens."""
+    for name, tokens in [("plan", plan), *((f"reference {i}", tokens) for i, tokens in enumerate(references, 1))]:
+        check_batch(name, tokens.batch, batch, "like the noise's")
+        tokens.check_codes(dit.config.prior_vq_quantizer_codebook_size, name)
+
+
 def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, noise: Tensor, *, steps: int,
                   guidance: float, references: Sequence[tuple[Tensor, Plan]] = (), device: torch.device | str = "cpu",
                   dtype: torch.dtype = torch.float32, on_step: OnStep = lambda i: None) -> Tensor:
@@ -42,9 +49,10 @@ def sample_latent(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tenso
     glyphs, no_glyphs: embeddings [1, n, width] of the quoted texts, and of no text. noise: float32 [B, 16, H/8, W/8].
     references: latent [b, 16, h, w] (normalised) and tokens of each reference image, for the conditional branch only.
     device, dtype: those of the activations.
-    Raises GLMImageError if plan and noise are of different sizes, or if an id of the plan is not in the codebook.
+    Raises GLMImageError if plan and noise are of different sizes, if the batch of plan or reference is neither 1 nor
+    the noise's, or if an id is not in the codebook.
     """
-    plan.check_codes(dit.config.prior_vq_quantizer_codebook_size)
+    check_plans(dit, plan, [tokens for _, tokens in references], len(noise))
     prior = prior_map(plan.ids, *noise.shape[-2:]).to(device)
     shift = resolution_shift(plan.width, plan.height)
     keys_values = [list(dit.reference_keys_values(latent, prior_map(tokens.ids, *latent.shape[-2:]).to(device)))

@@ -1,4 +1,4 @@
-"""How well pictures show what their prompts ask for: tasks → pictures → figures. A suite decides what is measured."""
+"""How well pictures show what their prompts ask for: tasks → pictures → figures. A suite decides what to measure."""
 
 from .ocr import Reader, make_reader
 from .run import ABLATIONS, Ablation, draw_pictures, measure_pictures, rotate

@@ -5,9 +5,9 @@ Wanted words and words that the OCR read are normalised (``normalise``), then pa
 - Word accuracy: the share of all wanted words that are paired with the very same word.
 - NED: the mean over all wanted words of the ``similarity`` to their partner, 0 for a word without one.
 
-Both are means over words, not over pictures; other words in a picture do not count against it. Unlike in CVTG-2K, the
-OCR is RapidOCR, 0 and O count as one letter, 1 and I likewise, and letters spaced out on a grid are one word
-(``ocr.line_words``).
+Both are means over words, not over pictures; other words in a picture do not count against it. There are three
+differences from CVTG-2K: the OCR is RapidOCR, 0 counts as O and 1 as I, and letters spaced out on a grid are one word
+(see ``line_words`` in ocr.py).
 """
 
 import unicodedata
@@ -19,7 +19,7 @@ INDISTINGUISHABLE = str.maketrans("01|", "OII")  # no OCR tells these apart in a
 
 
 def normalise(text: str) -> str:
-    """Only letters and digits, in upper case; full-width forms become plain ones, 0 becomes O, 1 and | become I."""
+    """Letters and digits only, in upper case; full-width forms become plain ones, 0 becomes O, 1 and | become I."""
     plain = unicodedata.normalize("NFKC", text).upper().translate(INDISTINGUISHABLE)
     return "".join(character for character in plain if character.isalnum())
 
@@ -81,5 +81,5 @@ def word_figures(words: Sequence[WordResult]) -> dict[str, Any]:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """None for the mean of no values."""
+    """The mean of the values; None if there are none."""
     return sum(values) / len(values) if values else None

@@ -1,4 +1,4 @@
-"""Reading the words of a picture with RapidOCR (with the PP-OCR models in its wheel)."""
+"""Reading the words in a picture with RapidOCR, with the PP-OCR models from its wheel."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from .metrics import normalise
 
 Reader = Callable[[np.ndarray], list[str]]  # a picture, uint8 [H, W, 3] → its normalised words
 
-SPACED_PITCH = 0.68  # times the line's height: letters at least this far apart are spaced out; in plain type about 0.5
-SPACED_GAP = 1.35  # times the usual pitch: among spaced-out letters, a blank wider than this ends a word
+SPACED_PITCH = 0.68  # of the line's height: letters at least this far apart are spaced out; in plain type about 0.5
+SPACED_GAP = 1.35  # of the usual pitch: among spaced-out letters, a wider gap ends a word
 
 
 @dataclass(frozen=True)
 class TextBox:
     """A text that the OCR found.
 
-    centres: x of each character that is not a blank; y: the box's centre. All in pixels.
+    centres: x of the centre of each character that is not a blank. y, height: of the box, y of its centre. In pixels.
     """
 
     text: str
@@ -32,7 +32,7 @@ class TextBox:
 
 
 def text_lines(boxes: Sequence[TextBox]) -> list[list[TextBox]]:
-    """Boxes side by side form a line. Lines from top to bottom, boxes from left to right."""
+    """Boxes that are side by side form a line. Lines go from top to bottom, their boxes from left to right."""
     lines: list[list[TextBox]] = []
     for box in sorted(boxes, key=lambda box: box.y):
         if lines and is_beside(box, lines[-1][0]):
@@ -47,7 +47,7 @@ def is_beside(box: TextBox, other: TextBox) -> bool:
 
 
 def split_at_blanks(line: Sequence[TextBox]) -> list[tuple[str, list[float]]]:
-    """The pieces of the line's texts, each with the centres of its characters in pixels."""
+    """The pieces of the line's texts between blanks, each with the centres of its characters in pixels."""
     pieces = []
     for box in line:
         centres = iter(box.centres)
@@ -56,8 +56,8 @@ def split_at_blanks(line: Sequence[TextBox]) -> list[tuple[str, list[float]]]:
     return pieces
 
 
-def widest_join(line: Sequence[TextBox]) -> float:
-    """How far apart in pixels two letters with a blank between them still belong to one word; 0 in plain type."""
+def max_gap_in_word(line: Sequence[TextBox]) -> float:
+    """The distance in pixels up to which letters belong to one word despite a blank between them; 0 in plain type."""
     height = median(box.height for box in line)
     pitches = [b - a for box in line for a, b in pairwise(box.centres)]
     usual = median(pitches or [height])
@@ -68,14 +68,14 @@ def widest_join(line: Sequence[TextBox]) -> float:
 
 def line_words(line: Sequence[TextBox]) -> list[str]:
     """Normalised words of a line. Evenly spaced letters ("H E L L O") are one word, whatever blanks the OCR saw."""
-    join = widest_join(line)
-    words, end = [], None
+    max_gap = max_gap_in_word(line)
+    words, last_centre = [], None
     for piece, centres in split_at_blanks(line):
-        if end is not None and centres[0] - end <= join:
+        if last_centre is not None and centres[0] - last_centre <= max_gap:
             words[-1] += piece
         else:
             words.append(piece)
-        end = centres[-1]
+        last_centre = centres[-1]
     return [word for word in map(normalise, words) if word]
 
 
@@ -86,10 +86,10 @@ def read_words(boxes: Sequence[TextBox]) -> list[str]:
 
 
 def letter_centres(text: str, corners: np.ndarray, letters: Sequence) -> tuple[float, ...]:
-    """The x in pixels of each character of ``text`` that is not a blank.
+    """The x in pixels of the centre of each character of ``text`` that is not a blank.
 
-    corners: of the text's box, [4, 2]. letters: the characters that the OCR located, each (character, score, corners).
-    Where they do not spell the text, its characters are spread evenly over the box.
+    corners: x and y of the text's box, [4, 2]. letters: the characters that the OCR located, each a tuple (character,
+    score, corners). If they do not spell the text, its characters are spread evenly over the box.
     """
     if [letter[0] for letter in letters] == list("".join(text.split())):
         return tuple(float(np.mean([x for x, _ in letter[2]])) for letter in letters)
@@ -100,8 +100,10 @@ def letter_centres(text: str, corners: np.ndarray, letters: Sequence) -> tuple[f
 
 def to_boxes(result: Any) -> list[TextBox]:
     """RapidOCR's output as boxes; [] if it found no text."""
+    if not result.txts:
+        return []
     boxes = []
-    for i, (text, corners) in enumerate(zip(result.txts or (), result.boxes if result.txts else ())):
+    for i, (text, corners) in enumerate(zip(result.txts, result.boxes)):
         letters = result.word_results[i] if i < len(result.word_results) else ()
         height = float(np.linalg.norm(corners[3] - corners[0]))
         boxes.append(TextBox(text, letter_centres(text, corners, letters), float(corners[:, 1].mean()), height))
@@ -109,7 +111,7 @@ def to_boxes(result: Any) -> list[TextBox]:
 
 
 def make_reader() -> Reader:
-    """A function from a picture, uint8 [H, W, 3], to its normalised words; it does not read upside-down text.
+    """A Reader that uses RapidOCR; it does not read upside-down text.
 
     Raises GLMImageError if rapidocr or onnxruntime is not installed.
     """

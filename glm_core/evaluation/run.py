@@ -1,4 +1,4 @@
-"""Tasks → requests → plans → pictures → results. An ablation disables one component, between plans and pictures."""
+"""Tasks → requests → plans → pictures → results. An ablation disables one component on the way."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from ..plans import Plan
 from .ocr import Reader
 from .tasks import Task
 
-Ablation = Literal["plan", "glyphs", "preview"]  # draw the next task's plan, no quoted texts, no coarse grid
+Ablation = Literal["plan", "glyphs", "preview"]  # with the next task's plan; without quoted texts; without coarse grids
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 
 Element = TypeVar("Element")
@@ -35,10 +35,11 @@ Result = TypeVar("Result")
 
 def draw_pictures(model: Path, tasks: Sequence[Task], template: PlanRequest, settings: RenderSettings, compute: Compute,
                   without: Ablation | None = None, progress: Progress = no_progress) -> list[Image.Image]:
-    """One picture of each task. Picture i is planned with, and starts from noise of, the template's seed + i.
+    """One picture for each task. Plan and noise of picture i have the template's seed + i.
 
     template: what all requests share, such as size and sampling; prompt and references are each task's own.
-    without: the component that is disabled. Without "plan", each task is drawn from the plan of the next one.
+    without: the component that is disabled, if any.
+    Raises GLMImageError on a reference image that cannot be read, and OSError if there is no such file.
     """
     images = [[read_image(path) for path in task.images] for task in tasks]
     references = read_references(model, images, compute, progress)
@@ -51,7 +52,7 @@ def draw_pictures(model: Path, tasks: Sequence[Task], template: PlanRequest, set
 
 def plan_requests(tasks: Sequence[Task], template: PlanRequest,
                   references: Sequence[tuple[ReferenceImage, ...]]) -> list[PlanRequest]:
-    """One request for each task, with seeds that no two pictures share."""
+    """One request per task, with a seed of its own."""
     requests = [replace(template, prompt=task.prompt, references=images)
                 for task, images in zip(tasks, references, strict=True)]
     return with_seeds(requests, template.seed)
@@ -59,22 +60,23 @@ def plan_requests(tasks: Sequence[Task], template: PlanRequest,
 
 def render_requests(requests: Sequence[PlanRequest], plans: Sequence[Plan], settings: RenderSettings,
                     without: Ablation | None) -> list[RenderRequest]:
+    """One request per plan, with the ablation, if any, of plans or glyphs."""
     if without == "plan":
         plans = rotate(plans)
-    drawn = [RenderRequest.of(request, plan, settings) for request, plan in zip(requests, plans, strict=True)]
+    to_render = [RenderRequest.of(request, plan, settings) for request, plan in zip(requests, plans, strict=True)]
     if without == "glyphs":
-        drawn = [replace(request, prompt="") for request in drawn]
-    return drawn
+        to_render = [replace(request, prompt="") for request in to_render]
+    return to_render
 
 
 def rotate(items: Sequence[Element]) -> list[Element]:
-    """Rotate the list by one: each item's place is taken by the next one."""
+    """The list rotated by one: every item is replaced by the next, the last by the first."""
     return [*items[1:], *items[:1]]
 
 
 def measure_pictures(measure: Callable[[AnyTask, Image.Image, Reader], Result], tasks: Sequence[AnyTask],
                      pictures: Sequence[Image.Image], reader: Reader, progress: Progress = no_progress) -> list[Result]:
-    """What a suite's ``measure`` says of each picture."""
+    """The result of a suite's ``measure`` for each picture."""
     results = []
     with progress("read", len(pictures), "image") as advance:
         for task, picture in zip(tasks, pictures, strict=True):

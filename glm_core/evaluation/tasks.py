@@ -1,4 +1,4 @@
-"""The tasks to evaluate, one per line of a JSONL file: a prompt, the texts that its picture should show, and images."""
+"""The tasks to evaluate, one per line of a JSONL file: a prompt, the texts to show, and reference images."""
 
 import json
 from collections.abc import Sequence
@@ -26,31 +26,32 @@ class Task:
 
 
 def read_lines(path: Path) -> list[tuple[str, Any]]:
-    """The JSON values of all lines that are not empty, each with its source for messages ("FILE, line 3").
+    """For each line that is not empty, its source for messages ("FILE, line 3") and its JSON value.
 
-    Raises GLMImageError, naming file and line, if a line is not JSON or there are none.
+    Raises GLMImageError, naming the source, if a line is not JSON or there are none.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise GLMImageError(f"{path} must contain one JSON object per line, in UTF-8 ({error})") from error
-    values = [parse_json(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
-    if not values:
+    sources = [(f"{path}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
+    if not sources:
         raise GLMImageError(f"{path} must have at least one line with a prompt (got none)")
-    return values
+    return [(source, parse_line(line, source)) for source, line in sources]
 
 
-def parse_json(line: str, source: str) -> tuple[str, Any]:
+def parse_line(line: str, source: str) -> Any:
+    """The JSON value of a line. Raises GLMImageError, naming ``source``, if it is not JSON."""
     try:
-        return source, json.loads(line)
+        return json.loads(line)
     except json.JSONDecodeError as error:
         raise GLMImageError(f"{source} must be JSON ({error})") from error
 
 
 def parse_task(values: dict, source: str, folder: Path) -> Task:
-    """The task of a line that has "prompt", "texts" and perhaps "images", whose names are relative to ``folder``.
+    """The task of a line with "prompt", "texts" and perhaps "images", whose file names are relative to ``folder``.
 
-    Raises GLMImageError naming ``source`` and the value that is of another type.
+    Raises GLMImageError, naming ``source`` and the key, if a value has another type.
     """
     prompt, texts, images = values["prompt"], values["texts"], values.get("images", [])
     if not isinstance(prompt, str):
@@ -76,5 +77,5 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def invalid(source: str, accepted: str, found: Any) -> GLMImageError:
-    """The error of a JSON value that is not as it must be."""
+    """The error to raise for a JSON value that must be ``accepted``."""
     return GLMImageError(f"{source} must be {accepted} (got {json.dumps(found, ensure_ascii=False)})")

@@ -1,32 +1,43 @@
 """The texts in a prompt that should appear in the image: those in quotation marks."""
 
 import re
+from collections.abc import Callable, Iterable
 
 from ..errors import GLMImageError
+from .marks import FAMILIES, STYLES, contractions, read_family, warn_of_unpaired
 
 DIFFUSERS, NATURAL = "reference", "natural"  # as saved workflows name the rules
-LATIN = "A-Za-z0-9\u00c0-\u024f"  # an apostrophe between two of these is no quotation mark; Chinese text may touch one
 
 # Four passes in the order of diffusers' GlmImagePipeline.get_glyph_texts: '…', “…”, "…", 「…」
-_CURLY, _CORNER = re.compile("\u201c([^\u201c\u201d]*)\u201d"), re.compile("\u300c([^\u300c\u300d]*)\u300d")
-QUOTE_RULES = {
-    DIFFUSERS: (re.compile(r"'([^']*)'"), _CURLY, re.compile(r'"([^"]*)"'), _CORNER),
-    NATURAL: (
-        # the ' of it's, dogs' or 6' does not open a quotation, that of don't does not close one
-        re.compile(rf"(?<![{LATIN}])'((?:[^']|(?<=[{LATIN}])'(?=[{LATIN}]))*)'(?![{LATIN}])"),
-        _CURLY,
-        re.compile(r'(?<!\d)"([^"]*)"'),  # 2" is an inch mark
-        _CORNER,
-    ),
-}
+UPSTREAM = (re.compile(r"'([^']*)'"), re.compile("\u201c([^\u201c\u201d]*)\u201d"), re.compile(r'"([^"]*)"'),
+            re.compile("\u300c([^\u300c\u300d]*)\u300d"))
+
+
+def upstream_texts(prompt: str) -> Iterable[str]:
+    return (text for rule in UPSTREAM for text in rule.findall(prompt))
+
+
+def natural_texts(prompt: str) -> Iterable[str]:
+    skipped, found, unpaired = contractions(prompt), [], []
+    for family in FAMILIES:
+        texts, alone = read_family(prompt, family, skipped)
+        found += texts
+        unpaired += alone
+    warn_of_unpaired(prompt, sorted(unpaired))
+    return (text for _, text in sorted(found, key=lambda style_and_text: STYLES.index(style_and_text[0])))
+
+
+QUOTE_RULES: dict[str, Callable[[str], Iterable[str]]] = {DIFFUSERS: upstream_texts, NATURAL: natural_texts}
 
 
 def quoted_texts(prompt: str, rules: str = NATURAL) -> list[str]:
-    """The quoted texts of a prompt, in upstream's order: one style of quotation marks after the other. [""] if none.
+    """The quoted texts of a prompt, one style of quotation marks after the other; [""] if there are none.
 
-    rules: NATURAL ignores apostrophes and inch marks; DIFFUSERS pairs any two marks, as diffusers does, so that
-    ``it's … don't`` yields ``s … don``. Raises GLMImageError on other rules.
+    rules: DIFFUSERS knows the four styles of diffusers and pairs any two marks as it does, so that
+    ``it's … don't`` yields ``s … don``. NATURAL knows more styles and ignores apostrophes and inch marks; its texts
+    come in the order of ``STYLES``, diffusers' four first, and marks without a partner are logged. Raises GLMImageError
+    on other rules.
     """
     if rules not in QUOTE_RULES:
         raise GLMImageError(f"quotes must be one of {', '.join(QUOTE_RULES)} (got {rules!r})")
-    return [text for rule in QUOTE_RULES[rules] for text in rule.findall(prompt)] or [""]
+    return list(QUOTE_RULES[rules](prompt)) or [""]

@@ -1,4 +1,5 @@
 """Texts → ByT5 ids: every byte is a token."""
+from ..errors import check_text
 
 PAD, END, FIRST_BYTE = 0, 1, 3
 VOCABULARY = 384
@@ -6,7 +7,11 @@ MAX_IDS = 2048  # of one text, including the end token (diffusers, GlmImagePipel
 
 
 def byt5_ids(text: str) -> list[int]:
-    """UTF-8 bytes + 3, then the end token; at most 2048 ids. A literal ``</s>`` is spelled out like any text."""
+    """UTF-8 bytes + 3, then the end token; at most 2048 ids. A literal ``</s>`` is spelled out like any text.
+
+    Raises GLMImageError on unpaired surrogates.
+    """
+    check_text("quoted text", text)
     return [byte + FIRST_BYTE for byte in text.encode()[: MAX_IDS - 1]] + [END]
 
 

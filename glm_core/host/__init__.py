@@ -2,7 +2,9 @@
 
 from .diffusion import load_diffusion_model, patch_sampling
 from .glyph import load_glyph_encoder
+from .lora import load_lora
 from .planner import HostPlanner
 from .vae import GLMImageVAE
 
-__all__ = ["GLMImageVAE", "HostPlanner", "load_diffusion_model", "load_glyph_encoder", "patch_sampling"]
+__all__ = ["GLMImageVAE", "HostPlanner", "load_diffusion_model", "load_glyph_encoder", "load_lora",
+           "patch_sampling"]

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from ..errors import GLMImageError
 from ..geometry import LATENT_CHANNELS
+from ..plans import check_batch
 
 
 def check_picture_latent(latent: Tensor) -> None:
@@ -32,7 +33,5 @@ def glyph_embeddings(embeddings: Tensor | None, width: int, batch: int) -> Tenso
         found = "none" if embeddings is None else list(embeddings.shape)
         raise GLMImageError(f"conditioning: must be the glyph encoder's embeddings, [batch, n, {width}] (got {found}); "
                             f"{advice}")
-    if len(embeddings) not in (1, batch):
-        raise GLMImageError(f"conditioning: the batch size must be 1 or {batch}, like the latent's "
-                            f"(got {len(embeddings)})")
+    check_batch("conditioning", len(embeddings), batch, "like the latent's")
     return embeddings

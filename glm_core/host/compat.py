@@ -1,5 +1,9 @@
-"""Where ComfyUI's versions differ, from 0.8 on: one function for each difference."""
+"""Differences between versions of ComfyUI, from 0.8 on: one function for each."""
 
+import functools
+from collections.abc import Callable
+
+import comfy.lora
 import comfy.model_management
 import comfy.model_patcher
 from comfy.cli_args import args
@@ -7,17 +11,17 @@ from torch import nn
 
 
 def core_patcher_class() -> type[comfy.model_patcher.ModelPatcher]:
-    """The patcher of ComfyUI's own models. Since 0.12 it is one that may page weights from disk (DynamicVRAM)."""
+    """The patcher of ComfyUI's own models. Since 0.12 it can page weights from disk (DynamicVRAM)."""
     return getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 
 
 def is_dynamic(patcher: comfy.model_patcher.ModelPatcher) -> bool:
-    """True if the patcher pages weights; these are then assigned from the file, not copied. Patchers ask since 0.12."""
+    """True if the patcher pages weights, a thing since 0.12; they are then assigned from the file, not copied."""
     return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
 
 
 def record_dtypes(module: nn.Module) -> None:
-    """Note the type of every weight on its module. Since 0.12 patchers keep to it when they move weights."""
+    """Note the dtype of every weight on its module. Since 0.12, patchers keep to it when they move weights."""
     if hasattr(comfy.model_management, "archive_model_dtypes"):
         comfy.model_management.archive_model_dtypes(module)
 
@@ -25,3 +29,35 @@ def record_dtypes(module: nn.Module) -> None:
 def cuda_graphs_disabled() -> bool:
     """True if ComfyUI was started with --disable-cuda-graphs, an option since 0.32."""
     return getattr(args, "disable_cuda_graphs", False)
+
+
+LORA_MARK = "glm_image_lora_names"
+MODEL_PREFIX, WEIGHT = "diffusion_model.", ".weight"
+
+
+def add_lora_names(model_class: type, names: Callable[[str], list[str]]) -> None:
+    """Let ComfyUI's LoRA loaders find a module of ``model_class`` by all of ``names(module)``.
+
+    No version lets a pack add names to a model: comfy.lora.model_lora_keys_unet asks for each of core's own classes.
+    Loaders, hooks and other packs call it through its module, so it is wrapped: once, and for this class alone.
+    """
+    original = comfy.lora.model_lora_keys_unet
+    if getattr(original, LORA_MARK, None) is model_class:
+        return
+
+    @functools.wraps(original)
+    def with_names(model, *args, **kwargs):
+        key_map = original(model, *args, **kwargs)
+        if isinstance(model, model_class):
+            for name, key in lora_names(model, names):
+                key_map.setdefault(name, key)
+        return key_map
+
+    setattr(with_names, LORA_MARK, model_class)
+    comfy.lora.model_lora_keys_unet = with_names
+
+
+def lora_names(model, names: Callable[[str], list[str]]) -> list[tuple[str, str]]:
+    """Each name of each weight in the diffusion model, and the key of the weight."""
+    keys = [key for key in model.state_dict() if key.startswith(MODEL_PREFIX) and key.endswith(WEIGHT)]
+    return [(name, key) for key in keys for name in names(key.removeprefix(MODEL_PREFIX).removesuffix(WEIGHT))]

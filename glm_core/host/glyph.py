@@ -18,34 +18,38 @@ QUOTES_OPTION = "quotes"
 
 
 class GlyphTokenizer:
-    """Finds the quoted texts of a prompt; parentheses are ordinary characters, not weights."""
+    """The tokenizer of a ComfyUI CLIP: finds the quoted texts of a prompt. Parentheses are characters, not weights."""
 
-    def __init__(self, embedding_directory=None, tokenizer_data={}):
+    def __init__(self, embedding_directory: str | None = None, tokenizer_data: dict = {}):
         pass
 
-    def tokenize_with_weights(self, text: str, return_word_ids=False, tokenizer_options={}, **kwargs):
+    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, tokenizer_options: dict = {},
+                              **kwargs) -> dict[str, list[list[tuple[int, float]]]]:
+        """Pairs (id, weight 1) of each quoted text."""
         texts = quoted_texts(text, tokenizer_options.get(QUOTES_OPTION, NATURAL))
         return {"glyph": [[(token, 1.0) for token in ids] for ids in glyph_tokens(texts)]}
 
-    def untokenize(self, pairs):
+    def untokenize(self, pairs: list[tuple[int, float]]) -> list[tuple[tuple[int, float], str]]:
         return [(pair, chr(pair[0])) for pair in pairs]
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         return {}
 
 
 class GlyphClipModel(nn.Module):
-    def __init__(self, config: GlyphConfig, source: str, dtype=None, device=None, model_options={}):
+    """The text model of a ComfyUI CLIP, around the glyph encoder."""
+
+    def __init__(self, config: GlyphConfig, source: str, dtype=None, device=None, model_options: dict = {}):
         super().__init__()
         operations = model_options.get("custom_operations", comfy.ops.manual_cast)
         self.transformer = GlyphEncoder(config, device, dtype, operations)
         self.source, self.dtypes, self.can_assign_sd = source, {dtype}, False
         self.reset_clip_options()
 
-    def reset_clip_options(self):
+    def reset_clip_options(self) -> None:
         self.execution_device = None
 
-    def set_clip_options(self, options: dict):
+    def set_clip_options(self, options: dict) -> None:
         self.execution_device = options.get("execution_device", self.execution_device)
 
     def encode_token_weights(self, pairs: dict) -> tuple[Tensor, None]:
@@ -54,13 +58,14 @@ class GlyphClipModel(nn.Module):
         embeddings = encode_texts(self.transformer, tokens, self.execution_device, torch.float32)
         return embeddings.to(comfy.model_management.intermediate_device()), None
 
-    def load_sd(self, tensors: dict):
+    def load_sd(self, tensors: dict[str, Tensor]) -> tuple[list[str], list[str]]:
+        """Missing and unexpected keys, of which there are none: ``fill`` raises GLMImageError instead."""
         fill(self.transformer, tensors, self.source, assign=self.can_assign_sd)
         return [], []
 
 
 def load_glyph_encoder(path: str, quotes: str = NATURAL) -> comfy.sd.CLIP:
-    """A CLIP whose conditioning is the embedding of the quoted texts. ``quotes``: the rules that find them.
+    """A CLIP whose conditioning is the embeddings of the quoted texts. quotes: the rules that find them.
 
     Raises GLMImageError if the file is not a GLM-Image glyph encoder.
     """

@@ -1,4 +1,4 @@
-"""What every loader shares: reading through the host, choosing types and layers, wrapping for its memory manager."""
+"""What all loaders share: reading through ComfyUI, choosing dtypes and layers, wrapping for its memory manager."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -22,13 +23,13 @@ from ..checkpoint import Part, Weights, format_names, read_part
 from ..errors import GLMImageError
 from .compat import core_patcher_class, is_dynamic, record_dtypes
 
-INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # a port reports overflows in float16
+INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # another port of the model reports overflows in float16
 TEXT_ENCODER_FLAGS = {"fp32_text_enc": torch.float32, "bf16_text_enc": torch.bfloat16, "fp16_text_enc": torch.float16,
                       "fp8_e4m3fn_text_enc": torch.float8_e4m3fn, "fp8_e5m2_text_enc": torch.float8_e5m2}
 
 
 def read_weights(path: str, part: Part) -> Weights:
-    """Read through ComfyUI's own file loader and bring scaled fp8 files of older tools to its present form.
+    """Read with ComfyUI's own file loader, and convert the scaled fp8 files of older tools to its present format.
 
     Raises GLMImageError as ``read_part`` does, or when this ComfyUI does not know the file's quantisation.
     """
@@ -44,7 +45,7 @@ def read_weights(path: str, part: Part) -> Weights:
 
 @dataclass(frozen=True)
 class Precision:
-    """storage: type of the weights. cast: type to compute in, None for the same. quantised: ComfyUI's quant config."""
+    """storage: dtype of the weights. cast: dtype to compute in, None for the same. quantised: ComfyUI's settings."""
 
     storage: torch.dtype
     cast: torch.dtype | None
@@ -52,10 +53,11 @@ class Precision:
 
     @property
     def compute(self) -> torch.dtype:
+        """The dtype to compute in."""
         return self.cast or self.storage
 
-    def operations(self):
-        """ComfyUI's layers for these types."""
+    def operations(self) -> Any:
+        """ComfyUI's layers for these dtypes."""
         model_config = SimpleNamespace(quant_config=self.quantised)
         return comfy.ops.pick_operations(self.storage, self.cast, model_config=model_config)
 
@@ -63,7 +65,7 @@ class Precision:
 def choose_precision(weights: Weights, load_device: torch.device, dtype: torch.dtype | None = None) -> Precision:
     """As comfy.sd.load_diffusion_model_state_dict chooses: what the file holds, if the device can compute in it.
 
-    ``dtype``: type of the weights where the user wants one.
+    dtype: of the weights, if the user chose one.
     """
     quantised = comfy.utils.detect_layer_quantization(weights.tensors, "")
     storage = storage_dtype(weights, quantised) if dtype is None else dtype
@@ -121,12 +123,12 @@ def pages_weights(device: torch.device) -> bool:
 
 def make_patcher(module: nn.Module, load_device: torch.device, offload_device: torch.device,
                  disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
-    """ComfyUI's patcher for a module; with ``disable_dynamic`` one that does not page weights."""
+    """ComfyUI's patcher for a module. disable_dynamic: whether the weights must not be paged from disk."""
     record_dtypes(module)
     patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else core_patcher_class()
     return patcher_class(module, load_device=load_device, offload_device=offload_device)
 
 
 def stays_in_place(patcher: comfy.model_patcher.ModelPatcher) -> bool:
-    """True if all weights of a loaded model are on its device, and stay there until something else is loaded."""
+    """True if all weights of a loaded model are on its device and stay there until something else is loaded."""
     return not is_dynamic(patcher) and not patcher.model.model_lowvram

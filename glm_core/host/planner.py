@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.utils
 import torch
 from comfy.cli_args import LatentPreviewMethod, args
@@ -34,14 +36,14 @@ from ..vision import SemanticVQ, VisionConfig, tokenize
 from .compat import cuda_graphs_disabled, is_dynamic
 from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights, stays_in_place
 
-PREVIEW_SECONDS = 1.0  # with the one at the end, never more than two a second
-PREVIEW_SIDE = 512
-MOST_LOOK_AHEAD = 64
-MOST_IMAGE_TOKENS = 4096  # of a reference image, 2048 x 2048 pixels
+PREVIEW_SECONDS = 1.0  # between two previews; only the last one may come sooner
+PREVIEW_SIDE = 512  # pixels, at most
+MAX_LOOK_AHEAD = 64
+MAX_IMAGE_TOKENS = 4096  # of a reference image: 2048 x 2048 pixels
 
 
 class PlanProgress:
-    """Called after every token: stops on cancel, moves the bar, and shows the grid every second and at the end.
+    """Called after every token: stops on cancel, moves the bar, and previews the grid every second and at the end.
 
     Like the sampler, it shows nothing with ComfyUI's preview method "none". A prompt's own ``preview_method`` is in
     ``args`` while the prompt runs.
@@ -50,18 +52,19 @@ class PlanProgress:
     def __init__(self, layout: PromptLayout):
         self.grids, self.total = layout.grids, layout.new_tokens
         self.bar = comfy.utils.ProgressBar(self.total)
-        self.shown = time.monotonic()
+        self.last_preview = time.monotonic()
         self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
 
     def __call__(self, i: int, tokens: Tensor) -> None:
+        """See ``OnToken``."""
         comfy.model_management.throw_exception_if_processing_interrupted()
-        due = self.has_preview and (time.monotonic() - self.shown >= PREVIEW_SECONDS or i + 1 == self.total)
-        self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(tokens), PREVIEW_SIDE) if due else None)
-        if due:
-            self.shown = time.monotonic()
+        is_due = self.has_preview and (time.monotonic() - self.last_preview >= PREVIEW_SECONDS or i + 1 == self.total)
+        self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(tokens), PREVIEW_SIDE) if is_due else None)
+        if is_due:
+            self.last_preview = time.monotonic()
 
     def draw(self, tokens: Tensor) -> Image.Image:
-        """The grid that is being written, of the first item."""
+        """The first item's grid that is being written."""
         started = [grid for grid in split_grids(tokens[:1].cpu(), self.grids) if grid[0, 0, 0] != DROPPED]
         grid = started[-1]
         cell = min(max(1, PREVIEW_SIDE // max(grid.shape[1:])), LARGEST_CELL)
@@ -71,16 +74,16 @@ class PlanProgress:
 def hide_from_manager(module: nn.Module, name: str) -> None:
     """Keep this submodule usable but hide it from the memory manager.
 
-    So the table of the whole vocabulary (1.4 GB in the released planner) takes no room on the device and, where only a
-    part of the model fits, does not cross the bus for every token.
+    This way the table of the whole vocabulary (1.4 GB in the released planner) takes no memory on the device. And if
+    only part of the model fits there, the table does not cross the bus for every token.
     """
-    part = getattr(module, name)
+    submodule = getattr(module, name)
     delattr(module, name)
-    vars(module)[name] = part
+    vars(module)[name] = submodule  # an ordinary attribute, which torch does not take for a submodule
 
 
 def graph_recorder(device: torch.device) -> GraphRecorder | None:
-    """What records a token's pass on this device: a CUDA graph, unless ComfyUI runs with --disable-cuda-graphs."""
+    """For NVIDIA GPUs the recorder of CUDA graphs, unless ComfyUI runs with --disable-cuda-graphs; otherwise None."""
     is_possible = device.type == "cuda" and comfy.model_management.is_nvidia() and not cuda_graphs_disabled()
     return record_cuda_graph_if_possible if is_possible else None
 
@@ -105,13 +108,15 @@ class HostPlanner:
             self.vision = self.load_part(SemanticVQ, VisionConfig.from_json(weights.config, weights.source), weights)
 
     def clone(self) -> HostPlanner:
-        """A planner with patches (LoRAs) of its own, which shares the weights."""
+        """A planner that shares the weights but has its own patches (LoRAs)."""
         cloned = copy.copy(self)
         cloned.patcher = self.patcher.clone()
         cloned.vision = self.vision and self.vision.clone()
         return cloned
 
-    def load_part(self, module_class, config, weights: Weights, **options):
+    def load_part(self, module_class: Callable[..., nn.Module], config: PlannerConfig | VisionConfig, weights: Weights,
+                  **options: Any) -> comfy.model_patcher.ModelPatcher:
+        """A patcher for a new module with these weights. options: arguments of ``module_class``."""
         offload_device = comfy.model_management.unet_offload_device()
         dtype, operations = self.precision.storage, self.precision.operations()
         module = module_class(config, offload_device, dtype, operations, **options).eval()
@@ -121,13 +126,14 @@ class HostPlanner:
 
     def plan(self, prompt: str, width: int, height: int, batch: int, seed: int, sampling: Sampling,
              references: Sequence[Plan] = (), lookahead: int = 1) -> Plan:
-        """Plan ``batch`` pictures. Raises GLMImageError on bad sizes and batches, and the host's interrupt on cancel.
+        """Plan ``batch`` pictures of width x height pixels; see ``generate_plan``.
 
-        The pass of a token is recorded anew for every run, so that it has the weights and patches of this one.
+        The pass of a token is recorded anew in every call, so that the recording has the present weights and patches.
+        Raises GLMImageError on bad sizes and batches, and ComfyUI's InterruptProcessingException on cancel.
         """
         check_batch_size(batch)
         check_range("seed", seed, 0, 2**64 - 1)
-        check_range("look_ahead", lookahead, 1, MOST_LOOK_AHEAD)
+        check_range("look_ahead", lookahead, 1, MAX_LOOK_AHEAD)
         layout = lay_out_prompt(self.tokenizer, self.config, prompt, width, height, references)
         warn_of_untrained_size(self.config, width, height)
         needed = session_bytes(self.config, layout, batch, lookahead, self.precision.compute)
@@ -135,17 +141,20 @@ class HostPlanner:
         recorder = self.recorder if lookahead == 1 and stays_in_place(self.patcher) else None
         plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling, lookahead=lookahead,
                              device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(layout),
-                             recorder=recorder,
-                             fingerprint=self.fingerprint)
+                             recorder=recorder, fingerprint=self.fingerprint)
         return plan.to(comfy.model_management.intermediate_device())
 
     def tokenize(self, image: Tensor) -> Plan:
-        """The token grids of pictures [B, H, W, channels]. Raises GLMImageError if the file has no vision tower."""
+        """The tokens of images [B, H, W, channels] in 0...1.
+
+        Raises GLMImageError if the planner's file has no vision tower, or as ``encoder_pixels`` does.
+        """
         if self.vision is None:
             raise GLMImageError(f"{self.source}: reference images need a planner file with the vision tower "
                                 f"(the tensor {VISION.signature} is missing)")
-        width = self.vision.model.config.embed_dim + MOST_IMAGE_TOKENS
-        codebook = self.config.codebook_size * width * torch.float32.itemsize
-        comfy.model_management.load_models_gpu([self.vision], memory_required=2 * codebook)
-        return tokenize(self.vision.model, image, self.load_device, self.precision.compute).to(
-            comfy.model_management.intermediate_device())
+        # per code: its direction, and its distance to every token of an image; twice, for intermediate results
+        numbers = self.config.codebook_size * (self.vision.model.config.embed_dim + MAX_IMAGE_TOKENS)
+        needed = 2 * numbers * torch.float32.itemsize
+        comfy.model_management.load_models_gpu([self.vision], memory_required=needed)
+        plan = tokenize(self.vision.model, image, self.load_device, self.precision.compute)
+        return plan.to(comfy.model_management.intermediate_device())

@@ -1,82 +1,78 @@
-"""Reference images on their way from a conditioning into the decoder's attention."""
+"""Reference images on their way into the decoder's attention: read, checked, and their keys and values kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import comfy.conds
 import comfy.model_management
-import node_helpers
+import comfy.sd
 import torch
 from torch import Tensor
 
 from ..decoder.layers import KeyValue
 from ..errors import GLMImageError
+from ..geometry import latent_shape
 from ..images import fit_image
-from ..plans import Plan, Read, prior_map
+from ..plans import Plan, check_batch, prior_map
+from .planner import HostPlanner
 
-LATENTS_KEY = "reference_latents"  # ComfyUI's own, as ReferenceLatent writes it
-TOKENS_KEY = "glm_image_reference_tokens"
-IN_NEGATIVE_KEY = "glm_image_reference_in_negative"
-
-
-def attach_reference(conditioning, image: Tensor, vae, tokens: Plan, in_negative: bool):
-    """The conditioning with one more reference image [b, H, W, channels]: its latent and its tokens.
-
-    ``in_negative``: the unconditional branch sees it too. Raises GLMImageError if the tokens come from another image.
-    """
-    check_tokens(tokens, image)
-    latent = vae.encode(fit_image(image, tokens.width, tokens.height))
-    values = {LATENTS_KEY: [latent], TOKENS_KEY: [tokens.ids], IN_NEGATIVE_KEY: [in_negative]}
-    return node_helpers.conditioning_set_values(conditioning, values, append=True)
+PLAN_KEY = "glm_image_plan"  # in a conditioning: token ids, int64 [B, h, w]
+REFERENCES_KEY = "glm_image_references"  # in a conditioning: a tuple of Reference
+LATENTS_KEY = "reference_latents"  # as ComfyUI's own ReferenceLatent writes them, without tokens
 
 
-def check_tokens(tokens: Plan, image: Tensor) -> None:
-    """Raise GLMImageError if the tokens come from another batch, or from an image of another size."""
-    if tokens.batch != len(image):
-        raise GLMImageError(f"tokens come from a batch of {tokens.batch}, but this image is a batch of {len(image)}; "
-                            "tokenize this image")
-    width, height = image.shape[2], image.shape[1]
-    for origin in tokens.origins:
-        if isinstance(origin, Read) and origin.size != (width, height):
-            raise GLMImageError(f"tokens come from a {origin.size[0]}x{origin.size[1]} image, but this image is "
-                                f"{width}x{height}; tokenize this image")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
-    """A reference image in a conditioning: latent [b, 16, h, w], not normalised, and tokens int64 [b, h/4, w/4]."""
+    """A reference image for planner and decoder: its tokens, and its latent [b, 16, h, w], not normalised.
+
+    in_negative: the unconditional branch sees it too. Raises GLMImageError if the latent is not of the tokens' size.
+    """
 
     latent: Tensor
-    tokens: Tensor
+    tokens: Plan
+    in_negative: bool = False
+
+    def __post_init__(self):
+        expected = latent_shape(self.tokens.batch, self.tokens.width, self.tokens.height)
+        if tuple(self.latent.shape) != expected:
+            raise GLMImageError(f"reference image: the VAE's latent must be {list(expected)}, as the tokens have it "
+                                f"(got {list(self.latent.shape)}); use the GLM-Image VAE")
 
     @property
     def key(self) -> tuple[int, int]:
-        """The conditioning keeps both tensors alive for the whole run, so their ids identify the image."""
+        """Identifies the image during a run: the conditioning keeps both tensors alive, so no other has their ids."""
         return id(self.latent), id(self.tokens)
 
     def prior(self) -> Tensor:
         """Token ids per latent pixel [b, 1, h, w]."""
-        return prior_map(self.tokens, *self.latent.shape[-2:]).expand(len(self.latent), -1, -1, -1)
+        return prior_map(self.tokens.ids, *self.latent.shape[-2:])
 
 
-def find_references(batch: int, is_negative: bool, values: dict) -> list[Reference]:
+def read_reference(planner: HostPlanner, vae: comfy.sd.VAE, image: Tensor, in_negative: bool) -> Reference:
+    """The reference of images [b, H, W, channels]: both parts are read off the same pixels.
+
+    Raises GLMImageError on an image or a VAE that is not accepted.
+    """
+    tokens = planner.tokenize(image)
+    return Reference(vae.encode(fit_image(image, tokens.width, tokens.height)), tokens, in_negative)
+
+
+def find_references(batch: int, is_negative: bool, codebook_size: int, values: dict) -> list[Reference]:
     """The references in a conditioning's values that this branch sees; the negative one sees those marked for it.
 
-    ``batch``: of the latent that is sampled. Raises GLMImageError if a latent has no tokens, or another batch.
+    batch: of the latent that is sampled. codebook_size: of the decoder. Raises GLMImageError if a reference has
+    another batch or ids outside the codebook, and on latents without tokens.
     """
-    latents, tokens = values.get(LATENTS_KEY) or [], values.get(TOKENS_KEY) or []
-    if len(latents) != len(tokens):
-        raise GLMImageError(f"{LATENTS_KEY}: each latent must come with its tokens (got {len(latents)} latents and "
-                            f"tokens for {len(tokens)}); use GLM-Image Reference instead of ReferenceLatent")
-    for i, latent in enumerate(latents, 1):
-        if len(latent) not in (1, batch):
-            raise GLMImageError(f"reference {i}: the batch size must be 1 or {batch}, like the latent's "
-                                f"(got {len(latent)})")
-    in_negative = values.get(IN_NEGATIVE_KEY) or []
-    return [Reference(latent, ids) for latent, ids, also_in_negative in zip(latents, tokens, in_negative)
-            if also_in_negative or not is_negative]
+    if values.get(LATENTS_KEY):
+        raise GLMImageError(f"{LATENTS_KEY}: each latent must come with its tokens (got {len(values[LATENTS_KEY])} "
+                            "without); use GLM-Image Reference instead of ReferenceLatent")
+    references = values.get(REFERENCES_KEY) or ()
+    for i, reference in enumerate(references, 1):
+        check_batch(f"reference {i}", reference.tokens.batch, batch, "like the latent's")
+        reference.tokens.check_codes(codebook_size, f"reference {i}")
+    return [reference for reference in references if reference.in_negative or not is_negative]
 
 
 def latent_pixels(latent: Tensor) -> int:
@@ -84,19 +80,19 @@ def latent_pixels(latent: Tensor) -> int:
     return latent.shape[0] * latent.shape[2:].numel()
 
 
-def references_shape(latents: list[Tensor]) -> list[int]:
+def references_shape(references: Sequence[Reference]) -> list[int]:
     """Latent pixels of all images together, as a shape for ComfyUI's memory estimate."""
-    return [1, 1, sum(map(latent_pixels, latents))]
+    return [1, 1, sum(latent_pixels(reference.latent) for reference in references)]
 
 
 class CONDReferences(comfy.conds.CONDConstant):
-    """The references as they are; two conditionings share a batch if they have the same images."""
+    """References as a network input. Two conditionings can share a batch if they have the same images."""
 
-    def can_concat(self, other) -> bool:
+    def can_concat(self, other: CONDReferences) -> bool:
         return [reference.key for reference in self.cond] == [reference.key for reference in other.cond]
 
     def size(self) -> list[int]:
-        return references_shape([reference.latent for reference in self.cond])
+        return references_shape(self.cond)
 
 
 class ReferenceCache:
@@ -106,12 +102,12 @@ class ReferenceCache:
         self.entries: dict[tuple, tuple[tuple, list[KeyValue]]] = {}
 
     def get(self, key: tuple, version: tuple, compute: Callable[[], list[KeyValue]]) -> list[KeyValue]:
-        """The keys and values stored for ``key``, one pair for each block, each tensor [b, heads, n, head_dim].
+        """The keys and values stored for ``key``, one pair for each block, tensors [b, heads, n, head_dim].
 
-        They are computed where there are none, or none of this version (the strengths of hooked LoRAs).
+        They are computed if there are none, or none of this version (the strengths of the LoRA hooks).
         """
         if key not in self.entries or self.entries[key][0] != version:
-            self.entries.pop(key, None)  # first, so that old and new are never in memory together
+            self.entries.pop(key, None)  # first, so that old and new ones are never in memory together
             self.entries[key] = version, compute()
         return self.entries[key][1]
 
@@ -120,7 +116,9 @@ class ReferenceCache:
 
 
 def storage_device(size: int, device: torch.device) -> torch.device:
-    """Where to keep ``size`` bytes: on the computing device if they fit beside what inference needs, else on the CPU,
-    from where each layer is copied when it is used."""
-    room = comfy.model_management.get_free_memory(device) - comfy.model_management.minimum_inference_memory()
-    return device if size <= room else torch.device("cpu")
+    """Where to keep ``size`` bytes of keys and values: ``device`` if they fit there beside what inference needs.
+
+    Otherwise the CPU; from there each block's pair is copied when it is used.
+    """
+    free = comfy.model_management.get_free_memory(device) - comfy.model_management.minimum_inference_memory()
+    return device if size <= free else torch.device("cpu")

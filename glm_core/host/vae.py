@@ -19,21 +19,21 @@ NOTHING_DETECTED = "No VAE weights detected"  # part of the message that comfy.s
 
 @contextmanager
 def without_message(text: str) -> Iterator[None]:
-    """Drop messages that hold ``text`` and go to the root logger; all others are logged."""
+    """Keep messages that contain ``text`` out of the root logger; all others are logged."""
 
-    def lets_pass(record: logging.LogRecord) -> bool:
+    def is_other(record: logging.LogRecord) -> bool:
         return text not in record.getMessage()
 
     logger = logging.getLogger()
-    logger.addFilter(lets_pass)
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logger.removeFilter(lets_pass)
+        logger.removeFilter(is_other)
 
 
 class GLMImageVAE(comfy.sd.VAE):
-    """comfy.sd.VAE with this autoencoder, whose block layout its constructor does not detect.
+    """comfy.sd.VAE with GLM-Image's autoencoder, whose block layout comfy.sd.VAE itself does not detect.
 
     Raises GLMImageError if the file is not a GLM-Image VAE.
     """

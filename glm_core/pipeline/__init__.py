@@ -1,7 +1,7 @@
 """The one way from request to picture without a host, which every command, benchmark and trainer takes."""
 
-from .parts import Compute, LoadedPlanner, build, default_side, load, load_planner
-from .requests import PlanRequest, ReferenceImage, RenderRequest, RenderSettings, with_seeds
+from .parts import Compute, LoadedPlanner, build, check_aspect, check_codes, default_side, load, load_planner
+from .requests import PlanRequest, ReferenceImage, RenderRequest, RenderSettings, check_noise, with_seeds
 from .run import (
     Progress,
     Rendered,
@@ -16,5 +16,6 @@ from .run import (
 from .sheet import contact_sheet
 
 __all__ = ["Compute", "LoadedPlanner", "PlanRequest", "Progress", "ReferenceImage", "RenderRequest", "RenderSettings",
-           "Rendered", "build", "contact_sheet", "decode_pixels", "default_side", "encode_glyphs", "encode_image",
-           "load", "load_planner", "no_progress", "plan", "read_references", "render", "with_seeds"]
+           "Rendered", "build", "check_aspect", "check_codes", "check_noise", "contact_sheet", "decode_pixels",
+           "default_side", "encode_glyphs", "encode_image", "load", "load_planner", "no_progress", "plan",
+           "read_references", "render", "with_seeds"]

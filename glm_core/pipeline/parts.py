@@ -29,6 +29,7 @@ from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
 from ..glyph import GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..planner.model import released_names
+from ..plans import Plan
 from ..vision import SemanticVQ, VisionConfig
 
 MODULES: dict[Part, tuple[Any, Any, dict[str, Any]]] = {  # part → module class, config class, module options
@@ -89,3 +90,17 @@ def default_side(model: Path) -> int:
     """The side of pictures, in pixels, if none is given: 1024 for the released model."""
     config = read_config_only(locate(model, PLANNER), PLANNER)
     return geometry.default_side(config.get("trained_sides") or PlannerConfig.trained_sides)
+
+
+def check_aspect(model: Path, width: int, height: int) -> None:
+    """Raise GLMImageError on a size for which the model can plan no coarse grid."""
+    config = read_config_only(locate(model, PLANNER), PLANNER)
+    read = PlannerConfig.from_json(config, f"model folder {model}") if config else PlannerConfig
+    geometry.plan_grids(width, height, read.coarse_tokens)
+
+
+def check_codes(model: Path, plan: Plan) -> None:
+    """Raise GLMImageError on an id that is not in the codebook which the model's config names."""
+    config = read_config_only(locate(model, DIFFUSION), DIFFUSION)
+    if "prior_vq_quantizer_codebook_size" in config:
+        plan.check_codes(DiTConfig.from_json(config, f"model folder {model}").prior_vq_quantizer_codebook_size)

@@ -8,18 +8,28 @@ from math import isfinite
 
 from torch import Tensor
 
-from ..errors import GLMImageError
+from ..errors import GLMImageError, check_text
 from ..geometry import check_size, latent_shape
 from ..glyph import NATURAL, QUOTE_RULES
 from ..images import to_rgb
 from ..planner import Sampling
-from ..plans import Plan
+from ..plans import Plan, check_batch
 
+MOST_PICTURES = 4096  # of a batch, as in ComfyUI
+MOST_STEPS = 1000  # timesteps of the schedule
+SEEDS = 2**64
 
-def check_count(name: str, count: int) -> None:
-    """Raise GLMImageError, naming the option ``name``, unless ``count`` is at least 1."""
+def check_count(name: str, count: int, most: int | None = None) -> None:
+    """Raise GLMImageError, naming the option ``name``, unless ``count`` is from 1 to ``most``."""
     if count < 1:
         raise GLMImageError(f"--{name} must be at least 1 (got {count})")
+    if most is not None and count > most:
+        raise GLMImageError(f"--{name} must be at most {most} (got {count})")
+
+
+def check_seed(seed: int) -> None:
+    if not 0 <= seed < SEEDS:
+        raise GLMImageError(f"--seed must be from 0 to {SEEDS - 1} (got {seed})")
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,8 @@ class ReferenceImage:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """Plans of ``batch`` pictures of width x height pixels for one prompt; item i is planned with seed + i.
+    """Plans of ``batch`` pictures of width x height pixels for one prompt; item i is planned with seed + i, which goes
+    on with 0 after 2^64 - 1.
 
     references: in the order in which the prompt refers to them, each of one image or of ``batch`` images.
     look_ahead: number of tokens that the planner tries in one pass.
@@ -60,9 +71,11 @@ class PlanRequest:
     coarse: bool = True
 
     def __post_init__(self) -> None:
+        check_text("prompt", self.prompt)
         check_size(self.width, self.height)
-        check_count("batch", self.batch)
+        check_count("batch", self.batch, MOST_PICTURES)
         check_count("look-ahead", self.look_ahead)
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,8 @@ class RenderSettings:
     quotes: str = NATURAL
 
     def __post_init__(self) -> None:
-        check_count("steps", self.steps)
+        check_count("steps", self.steps, MOST_STEPS)
+        check_seed(self.seed)
         if not isfinite(self.guidance):
             raise GLMImageError(f"--guidance must be a finite number (got {self.guidance})")
         if self.quotes not in QUOTE_RULES:
@@ -91,8 +105,9 @@ class RenderSettings:
 class RenderRequest:
     """Pictures of one plan.
 
-    prompt: its quoted texts are drawn as text. noise: float32 [B, 16, H/8, W/8], used instead of the seed's.
-    Raises GLMImageError if the noise is not of the plan's size.
+    prompt: its quoted texts are drawn as text. references: each of one image or of as many as there are plans.
+    noise: float32 [B, 16, H/8, W/8], used instead of the seed's.
+    Raises GLMImageError if the noise is not of the plan's size or not finite, or a reference of another batch.
     """
 
     plan: Plan
@@ -102,10 +117,10 @@ class RenderRequest:
     noise: Tensor | None = None
 
     def __post_init__(self) -> None:
-        expected = latent_shape(self.plan.batch, self.plan.width, self.plan.height)
-        if self.noise is not None and tuple(self.noise.shape) != expected:
-            raise GLMImageError(f"noise must have the shape {list(expected)} to match the plan "
-                                f"(got {list(self.noise.shape)})")
+        if self.noise is not None:
+            check_noise(self.noise, self.plan.batch, self.plan.width, self.plan.height)
+        for i, reference in enumerate(self.references, 1):
+            check_batch(f"reference {i}", reference.tokens.batch, self.plan.batch, "the number of plans")
 
     @classmethod
     def of(cls, request: PlanRequest, plan: Plan, settings: RenderSettings) -> RenderRequest:
@@ -116,6 +131,15 @@ class RenderRequest:
         return cls(plan, request.prompt, replace(settings, seed=request.seed), request.references)
 
 
+def check_noise(noise: Tensor, batch: int, width: int, height: int) -> None:
+    """Raise GLMImageError unless ``noise`` fits latents of these pictures and has only finite numbers."""
+    expected = latent_shape(batch, width, height)
+    if tuple(noise.shape) != expected:
+        raise GLMImageError(f"noise must have the shape {list(expected)} to match the plan (got {list(noise.shape)})")
+    if not noise.isfinite().all():
+        raise GLMImageError(f"noise must have finite numbers only (got {int((~noise.isfinite()).sum())} others)")
+
+
 def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
     """The requests with their seeds: each request's seeds follow those of the one before, the first gets ``seed``.
 
@@ -123,4 +147,4 @@ def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
     0, as in a batch.
     """
     offsets = accumulate((request.batch for request in requests), initial=0)
-    return [replace(request, seed=(seed + offset) % 2**64) for request, offset in zip(requests, offsets)]
+    return [replace(request, seed=(seed + offset) % SEEDS) for request, offset in zip(requests, offsets)]

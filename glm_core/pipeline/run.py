@@ -26,6 +26,7 @@ from .requests import PlanRequest, ReferenceImage, RenderRequest
 
 Advance = Callable[[], object]  # called once after each unit of work
 Progress = Callable[[str, int, str], AbstractContextManager[Advance]]  # title of a stage, number and name of its units
+OnLatent = Callable[[Tensor], object]  # called with each request's latent once it is sampled
 
 
 @contextmanager
@@ -80,11 +81,14 @@ def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute,
                 for request, layout in zip(requests, layouts)]
 
 
-def render(model: Path, requests: Sequence[RenderRequest], compute: Compute,
-           progress: Progress = no_progress) -> Iterator[Rendered]:
-    """Latent and pictures of each request: all latents first, then picture by picture as they are decoded."""
+def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress = no_progress,
+           on_latent: OnLatent = lambda latent: None) -> Iterator[Rendered]:
+    """Latent and pictures of each request: all latents first, then picture by picture as they are decoded.
+
+    on_latent: called with each normalised latent, float32 [B, 16, H/8, W/8], as soon as it is there.
+    """
     glyphs, no_glyphs = encode_prompts(model, requests, compute, progress)
-    latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress)
+    latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress, on_latent)
     vae = load(model, VAE, compute)
     with progress("decode", len(latents), "image") as advance:
         for latent in latents:
@@ -107,15 +111,19 @@ def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Comp
 
 @torch.inference_mode()
 def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Sequence[Tensor], no_glyphs: Tensor,
-                   compute: Compute, progress: Progress) -> list[Tensor]:
+                   compute: Compute, progress: Progress, on_latent: OnLatent) -> list[Tensor]:
     """Normalised latents of each request, float32 [B, 16, H/8, W/8]. glyphs, no_glyphs: see ``encode_prompts``."""
     references = encode_references(model, requests, compute)
     dit = load(model, DIFFUSION, compute)
+    latents = []
     with progress("draw", sum(request.settings.steps for request in requests), "step") as advance:
-        return [sample_latent(dit, request.plan, texts, no_glyphs, initial_noise(request),
-                              steps=request.settings.steps, guidance=request.settings.guidance, references=images,
-                              device=compute.device, dtype=compute.dtype, on_step=lambda i: advance())
-                for request, texts, images in zip(requests, glyphs, references, strict=True)]
+        for request, texts, images in zip(requests, glyphs, references, strict=True):
+            latents.append(sample_latent(dit, request.plan, texts, no_glyphs, initial_noise(request),
+                                         steps=request.settings.steps, guidance=request.settings.guidance,
+                                         references=images, device=compute.device, dtype=compute.dtype,
+                                         on_step=lambda i: advance()))
+            on_latent(latents[-1])
+    return latents
 
 
 def initial_noise(request: RenderRequest) -> Tensor:

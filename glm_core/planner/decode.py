@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GLMImageError
 from ..geometry import Grid
-from ..plans import DROPPED, Drawn, Plan
+from ..plans import DROPPED, Drawn, Plan, check_batch
 from .layout import PromptLayout, lay_out_prompt
 from .model import PlannerModel
 from .prompt import PromptTokenizer
@@ -128,9 +127,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     fingerprint: of the planner's weights, for the plan's origins.
     Raises GLMImageError if the references' batch is neither 1 nor ``batch``.
     """
-    if len(layout.prompt_ids) not in (1, batch):
-        raise GLMImageError(f"references: the batch size must be 1 or {batch}, the number of plans "
-                            f"(got {len(layout.prompt_ids)})")
+    check_batch("references", len(layout.prompt_ids), batch, "the number of plans")
     session = DecodeSession.start(model, layout, batch, device, dtype)
     tokens = torch.full((batch, layout.new_tokens), DROPPED, device=device)
     first = layout.prompt_ids.shape[1]

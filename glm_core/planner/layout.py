@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GLMImageError
 from ..geometry import TOKEN_PIXELS, Grid, plan_grids
-from ..plans import Plan
+from ..plans import Plan, check_batch
 from .model import PlannerConfig
 from .prompt import PromptTokenizer
 
@@ -65,6 +64,8 @@ def lay_out_prompt(tokenizer: PromptTokenizer, config: PlannerConfig, prompt: st
     grids = [target, coarse_grid] if coarse and not references else [target]
     text = tokenizer.encode_prompt(prompt, grids, config.image_start_token_id)
     batch = common_batch(references)
+    for i, reference in enumerate(references, 1):
+        reference.check_codes(config.codebook_size, f"reference {i}")
     images = [image_ids(config, reference, batch) for reference in references]
     prompt_ids = torch.cat([*images, torch.tensor([text]).expand(batch, -1)], dim=1)
     segments: list[int | Grid] = []
@@ -78,15 +79,12 @@ def common_batch(references: Sequence[Plan]) -> int:
     """The batch size that all references have, or 1. Raises GLMImageError if two sizes above 1 differ."""
     batch = max((reference.batch for reference in references), default=1)
     for i, reference in enumerate(references, 1):
-        if reference.batch not in (1, batch):
-            raise GLMImageError(f"reference {i}: the batch size must be 1 or {batch}, like that of another reference "
-                                f"(got {reference.batch})")
+        check_batch(f"reference {i}", reference.batch, batch, "like that of another reference")
     return batch
 
 
 def image_ids(config: PlannerConfig, reference: Plan, batch: int) -> Tensor:
-    """Start, tokens of a reference image, end: int64 [batch, rows * columns + 2]. Raises as ``check_codes`` does."""
-    reference.check_codes(config.codebook_size)
+    """Start, tokens of a reference image, end: int64 [batch, rows * columns + 2]."""
     start, end = (torch.full((batch, 1), token) for token in (config.image_start_token_id, config.image_end_token_id))
     return torch.cat([start, reference.ids.cpu().flatten(1).expand(batch, -1), end], dim=1)
 

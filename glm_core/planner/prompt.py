@@ -4,7 +4,7 @@ import json
 
 from tokenizers import Tokenizer
 
-from ..errors import GLMImageError
+from ..errors import GLMImageError, check_text
 from ..geometry import Grid
 
 
@@ -31,7 +31,8 @@ class PromptTokenizer:
         return controls[name]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text as it is, without control tokens."""
+        """Ids of a text as it is, without control tokens. Raises GLMImageError on unpaired surrogates."""
+        check_text("prompt", text)
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def encode_prompt(self, prompt: str, grids: list[Grid], image_start: int) -> list[int]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..plans import Plan
+from ..plans import Plan, check_batch
 from .layout import PromptLayout
 from .model import PlannerConfig, PlannerModel, rotary_table
 from .positions import positions
@@ -72,9 +72,7 @@ def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.d
     grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
     if grids != layout.grids:
         raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
-    if len(layout.prompt_ids) not in (1, plan.batch):
-        raise GLMImageError(f"references: the batch size must be 1 or {plan.batch}, the number of plans "
-                            f"(got {len(layout.prompt_ids)})")
+    check_batch("references", len(layout.prompt_ids), plan.batch, "the number of plans")
     prompts = layout.prompt_ids.expand(plan.batch, -1)
     layouts = [replace(layout, prompt_ids=prompt[None]) for prompt in prompts]
     tokens = written_tokens(plan).to(device)

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..errors import GLMImageError
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -39,6 +41,32 @@ class Edited:
 
 
 Origin = Drawn | Read | Edited
+
+
+def prompts_of(origin: Origin) -> set[str]:
+    """The prompts of all the drawn items that this one is or was made of."""
+    if isinstance(origin, Edited):
+        return set().union(*map(prompts_of, origin.sources))
+    return {origin.prompt} if isinstance(origin, Drawn) else set()
+
+
+def common_prompt(origins: tuple[Origin, ...]) -> str:
+    """The one prompt of all items of a plan.
+
+    Raises GLMImageError where an item has no known prompt, or is made of items of several, and where items differ.
+    """
+    found = [prompts_of(origin) for origin in origins] or [set()]
+    for i, prompts in enumerate(found):
+        if len(prompts) != 1:
+            reason = f"is made of plans of {len(prompts)} prompts" if prompts else "does not come from a known prompt"
+            raise GLMImageError(f"the plan must have a prompt of its own, but its item {i} (counted from 0) {reason}; "
+                                "connect prompt")
+    if len(different := set().union(*found)) > 1:
+        raise GLMImageError(f"all plans of the batch must have the same prompt (got {len(different)} prompts); "
+                            "select one plan with GLM-Image Select Plan, or connect prompt")
+    return different.pop()
+
+
 KINDS: dict[str, type] = {"drawn": Drawn, "read": Read, "edited": Edited}
 NAMES = {kind: name for name, kind in KINDS.items()}
 

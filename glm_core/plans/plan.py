@@ -108,11 +108,11 @@ class Plan:
         sources = [(origin,) for origin in self.origins] or [()] * self.batch
         return Plan(ids, coarse, tuple(Edited(operation, source) for source in sources))
 
-    def check_codes(self, codebook_size: int) -> None:
-        """Raise GLMImageError unless every id of the target grid is a row of the codebook."""
+    def check_codes(self, codebook_size: int, name: str = "plan") -> None:
+        """Raise GLMImageError about ``name`` unless every id of the target grid is a row of the codebook."""
         low, high = int(self.ids.min()), int(self.ids.max())
         if low < 0 or high >= codebook_size:
-            raise GLMImageError(f"plan: ids must be from 0 to {codebook_size - 1} (got {low if low < 0 else high})")
+            raise GLMImageError(f"{name}: ids must be from 0 to {codebook_size - 1} (got {low if low < 0 else high})")
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a safetensors file: the tensors, and the origins as JSON in its metadata."""

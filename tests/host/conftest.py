@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from glm_core.checkpoint import FORMATS, convert_folder
 from tests.host.graphs import run_and_load, small_workflow
+from tests.host.loras import write_loras
 from tests.support.servers import find_hosts, host_version, serve
 from tests.support.tiny import Tiny, write_checkpoint
 
@@ -25,6 +26,7 @@ def models(tmp_path_factory):
         list(convert_folder(released, folder, quantised))
     (folder / "loras").mkdir()
     save_file(decoder_lora(rank=4, width=32), folder / "loras" / LORA)
+    write_loras(folder)
     return SimpleNamespace(folder=folder, released=released)
 
 

@@ -15,7 +15,8 @@ TINY_FILES = {
     "planner_name": "glm_image_planner.safetensors", "encoder_name": "glm_image_glyph_encoder.safetensors",
     "model_name": "glm_image_diffusion_model.safetensors", "vae_name": "glm_image_vae.safetensors",
 }
-SMALL_VALUES = {"width": WIDTH, "height": HEIGHT, "steps": STEPS, "seed": SEED, "noise_seed": SEED, "value": PROMPT}
+SMALL_VALUES = {"width": WIDTH, "height": HEIGHT, "steps": STEPS, "seed": SEED, "noise_seed": SEED, "value": PROMPT,
+                "prompt": PROMPT}
 SAMPLERS = "KSampler", "SamplerCustomAdvanced"
 
 
@@ -98,6 +99,19 @@ def with_lora(graph: dict, file: str) -> dict:
     loader = id_of(changed, "GLMImageDiffusionModelLoader")
     inputs_of(changed, "ModelSamplingGLMImage")["model"] = ["lora", 0]
     return changed | {"lora": make_node("LoraLoaderModelOnly", model=[loader, 0], lora_name=file, strength_model=1.0)}
+
+
+def with_apply_plan(graph: dict) -> dict:
+    """The graph with CLIP Text Encode ("texts", "no_texts") and GLM-Image Apply Plan instead of GLM-Image Conditioning,
+    whose number GLM-Image Apply Plan gets."""
+    changed = copy.deepcopy(graph)
+    conditioning = id_of(changed, "GLMImageConditioning")
+    inputs = changed[conditioning]["inputs"]
+    prompt = inputs_of(changed, "GLMImagePlan")["prompt"]
+    others = {name: link for name, link in inputs.items() if name in ("plan", "references")}
+    changed[conditioning] = make_node("GLMImageApplyPlan", positive=["texts", 0], negative=["no_texts", 0], **others)
+    return changed | {"texts": make_node("CLIPTextEncode", clip=inputs["clip"], text=prompt),
+                      "no_texts": make_node("CLIPTextEncode", clip=inputs["clip"], text="")}
 
 
 def cache_node(class_type: str, graph: dict, threshold: float) -> dict:

@@ -33,65 +33,69 @@ SETTINGS = {  # an empty page: no first-visit dialog, no workflow of an earlier 
 }
 IS_READY = "window.app?.vueAppReady && window.LiteGraph?.registered_node_types.GLMImagePlan"
 EXAMPLE = "example.png"  # comes with ComfyUI; the picture of the edit workflows
-# title: x, y (below the title bar), width, height; the lanes at the bottom are for the links of MODEL and VAE
+# title: x, y (below the title bar), width, height; the link of VAE runs above all nodes, that of MODEL below them
 TEXT_TO_IMAGE = {
-    "Prompt": (0, 0, 420, 400),
-    "Load GLM-Image Planner": (0, 490, 420, 60),
-    "Load GLM-Image Glyph Encoder": (0, 660, 420, 82),
-    "Load GLM-Image Diffusion Model": (0, 1030, 420, 82),
-    "Load GLM-Image VAE": (0, 1210, 420, 60),
-    "GLM-Image Plan": (500, 0, 340, 560),  # with room for the preview while it works
-    "Texts to letter": (500, 650, 340, 100),
-    "No text": (500, 840, 340, 100),
-    "GLM-Image Plan Preview": (920, 0, 300, 400),
-    "GLM-Image Apply Plan": (920, 560, 300, 66),
-    "Empty GLM-Image Latent": (920, 770, 300, 106),
-    "ModelSamplingGLMImage": (1300, 950, 280, 46),
-    "RandomNoise": (1300, 240, 280, 82),
-    "KSamplerSelect": (1300, 420, 280, 58),
-    "GLM-Image Scheduler": (1300, 560, 280, 82),
-    "CFGGuider": (1300, 950, 280, 98),
-    "KSampler": (1660, 560, 300, 262),
-    "SamplerCustomAdvanced": (1660, 620, 300, 106),
-    "VAE Decode": (2040, 1030, 220, 46),
-    "Save Image": (2340, 560, 400, 460),
+    "Load GLM-Image VAE": (0, 0, 380, 60),
+    "Load GLM-Image Planner": (0, 110, 380, 60),
+    "Load GLM-Image Glyph Encoder": (0, 620, 380, 82),
+    "Load GLM-Image Diffusion Model": (0, 970, 380, 82),
+    "GLM-Image Plan": (460, 110, 400, 420),
+    "GLM-Image Plan Preview": (940, 110, 320, 400),
+    "GLM-Image Conditioning": (940, 620, 320, 86),
+    "Empty GLM-Image Latent": (940, 790, 320, 106),
+    "RandomNoise": (1340, 110, 280, 82),
+    "KSamplerSelect": (1340, 270, 280, 58),
+    "GLM-Image Scheduler": (1340, 410, 280, 82),
+    "CFGGuider": (1340, 970, 280, 98),
+    "ModelSamplingGLMImage": (1340, 970, 280, 46),
+    "KSampler": (1700, 560, 300, 262),
+    "SamplerCustomAdvanced": (1700, 410, 300, 106),
+    "VAE Decode": (2080, 0, 220, 46),
+    "Save Image": (2380, 0, 400, 460),
 }
-PICTURE_COLUMNS = 760  # pixels between the loaders and the plan of an edit, for nodes that read pictures
-EDIT = {title: (x + PICTURE_COLUMNS if x else x, *rest) for title, (x, *rest) in TEXT_TO_IMAGE.items()} | {
-    "Picture": (0, 0, 420, 400),
-    "Picture with mask": (0, 0, 420, 400),
-    "Prompt": (0, 830, 420, 110),
-    "GLM-Image Tokenize": (500, 0, 300, 46),
-    "Texts to letter": (500, 690, 300, 100),
-    "No text": (500, 900, 300, 100),
-    "GLM-Image Fit Image": (880, 0, 300, 106),
-    "GLM-Image Reference": (1260, 690, 340, 126),
-    "VAE Encode": (1260, 950, 340, 46),
-    "Empty GLM-Image Latent": (1680, 480, 300, 106),
-    "GLM-Image Apply Plan": (1680, 780, 300, 66),
-    "Set Latent Noise Mask": (1680, 950, 300, 46),
+
+
+def moved(layout: dict, pixels: int) -> dict:
+    """The layout with everything but the left column moved to the right."""
+    return {title: (x + pixels if x else x, *rest) for title, (x, *rest) in layout.items()}
+
+
+EDIT = moved(TEXT_TO_IMAGE, 420) | {
+    "Picture": (0, 270, 380, 330),
+    "Load GLM-Image Glyph Encoder": (0, 690, 380, 82),
+    "GLM-Image Reference": (460, 540, 340, 106),
 }
 LAYOUTS = {  # of the workflows that are not laid out as text_to_image is
-    "image_variation": TEXT_TO_IMAGE | {
-        "Picture": (0, 0, 420, 400),
-        "Prompt": (0, 830, 420, 110),
-        "GLM-Image Tokenize": (500, 0, 340, 46),
-    },
     "edit_image": EDIT,
-    "inpaint": EDIT | {"ModelSamplingGLMImage": (2060, 1030, 280, 46)},
-    "edit_multi_image": EDIT | {
-        "First picture": (0, 0, 420, 330),  # the page lets a picture have no less
-        "Second picture": (0, 400, 420, 330),
-        "Load GLM-Image Glyph Encoder": (0, 810, 420, 82),
-        "Prompt": (0, 970, 420, 100),
-        "Load GLM-Image Diffusion Model": (0, 1160, 420, 82),
-        "Load GLM-Image VAE": (0, 1330, 420, 60),
-        "Load GLM-Image Planner": (500, 130, 300, 60),
-        "Tokenize first picture": (880, 0, 300, 46),
-        "Tokenize second picture": (880, 240, 300, 46),
-        "Reference first picture": (1260, 690, 340, 126),
-        "Reference second picture": (1680, 690, 300, 126),
-        "GLM-Image Apply Plan": (2060, 690, 280, 66),
+    "edit_multi_image": moved(TEXT_TO_IMAGE, 840) | {
+        "First picture": (0, 240, 380, 330),
+        "Second picture": (0, 640, 380, 330),
+        "Load GLM-Image Glyph Encoder": (0, 1050, 380, 82),
+        "Load GLM-Image Diffusion Model": (0, 1220, 380, 82),
+        "Reference first picture": (460, 300, 340, 106),
+        "Reference second picture": (880, 540, 340, 106),
+    },
+    "inpaint": moved(EDIT, 780) | {
+        "Picture with mask": (0, 640, 380, 330),
+        "Load GLM-Image Glyph Encoder": (0, 1050, 380, 82),
+        "Load GLM-Image Diffusion Model": (0, 1220, 380, 82),
+        "Load GLM-Image VAE": (0, 1390, 380, 60),
+        "GLM-Image Reference": (460, 540, 340, 106),
+        "GLM-Image Plan": (880, 110, 400, 420),
+        "GLM-Image Conditioning": (1360, 620, 320, 86),
+        "GLM-Image Fit Image": (1360, 790, 320, 106),
+        "VAE Encode": (1760, 930, 280, 46),
+        "Set Latent Noise Mask": (2120, 860, 280, 46),
+        "ModelSamplingGLMImage": (2480, 1040, 280, 46),
+        "KSampler": (2840, 560, 300, 262),
+        "VAE Decode": (3220, 1150, 220, 46),
+        "Save Image": (3520, 560, 400, 460),
+    },
+    "image_variation": TEXT_TO_IMAGE | {
+        "Picture": (0, 250, 380, 330),
+        "Texts": (460, 790, 400, 110),
+        "Load GLM-Image Glyph Encoder": (0, 670, 380, 82),
+        "GLM-Image Tokenize": (460, 110, 400, 46),
     },
 }
 WINDOW = 1280, 800

@@ -55,10 +55,10 @@ def test_pictures_are_encoded_to_latents_of_their_size(server, class_type):
 
 def test_regional_conditioning_runs_and_a_second_pass_with_denoise(server):
     graph = small_workflow("text_to_image")
-    apply, sampler = id_of(graph, "GLMImageApplyPlan"), id_of(graph, *SAMPLERS)
-    graph["area"] = make_node("ConditioningSetArea", conditioning=[apply, 0], width=64, height=64, x=32, y=0,
+    conditioning, sampler = id_of(graph, "GLMImageConditioning"), id_of(graph, *SAMPLERS)
+    graph["area"] = make_node("ConditioningSetArea", conditioning=[conditioning, 0], width=64, height=64, x=32, y=0,
                               strength=1.0)
-    graph["both"] = make_node("ConditioningCombine", conditioning_1=[apply, 0], conditioning_2=["area", 0])
+    graph["both"] = make_node("ConditioningCombine", conditioning_1=[conditioning, 0], conditioning_2=["area", 0])
     inputs = graph[sampler]["inputs"]
     inputs["positive"] = ["both", 0]
     graph["again"] = make_node("KSampler", **inputs | {"latent_image": [sampler, 0], "denoise": 0.5})

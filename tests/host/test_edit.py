@@ -25,6 +25,7 @@ from tests.host.graphs import (
     save_plan,
     save_tensors,
     small_workflow,
+    with_apply_plan,
     with_lora,
     with_model,
 )
@@ -94,7 +95,7 @@ def test_an_edit_gives_the_command_lines_plan_and_latent(server, one_reference, 
     graph = one_reference()
     seed = inputs_of(graph, "KSampler")["seed"]
     assert inputs_of(graph, "GLMImagePlan")["seed"] == seed
-    prompt = inputs_of(graph, "PrimitiveStringMultiline")["value"]
+    prompt = inputs_of(graph, "GLMImagePlan")["prompt"]
     expected = generate_in_subprocess(tmp_path, "--model", server.models, "--prompt", prompt, "--width", WIDTH,
                                       "--height", HEIGHT, "--image", server.inputs / "one.png", "--steps", STEPS,
                                       "--seed", seed)
@@ -111,28 +112,46 @@ def test_the_order_of_two_references_matters(server, pictures):
 
 def test_references_matter_to_the_decoder_too(server, one_reference, edited):
     graph = one_reference()
-    reference = graph.pop(id_of(graph, "GLMImageReference"))
-    inputs_of(graph, "GLMImageApplyPlan")["positive"] = reference["inputs"]["conditioning"]
+    del inputs_of(graph, "GLMImageConditioning")["references"]
     without = run_and_load(server, graph, "unseen")
     assert torch.equal(without["ids"], edited["ids"])
     assert largest_difference(without["latent"], edited["latent"]) > 1e-2
 
 
-def reference_on_both_branches(graph: dict, in_negative: bool) -> dict:
-    """The graph with the same reference in the negative conditioning, with or without its effect there."""
-    apply = inputs_of(graph, "GLMImageApplyPlan")
-    values = inputs_of(graph, "GLMImageReference") | {"conditioning": apply["negative"], "in_negative": in_negative}
-    apply["negative"] = ["negative_reference", 0]
-    return graph | {"negative_reference": make_node("GLMImageReference", **values)}
-
-
-def test_the_negative_does_not_see_references(server, one_reference, edited):
-    result = run_and_load(server, reference_on_both_branches(one_reference(), False), "negative_blind")
+def test_apply_plan_attaches_references_too(server, one_reference, edited):
+    result = run_and_load(server, with_apply_plan(one_reference()), "edit_apply")
     assert is_close(result["latent"], edited["latent"])
 
 
-def test_the_negative_sees_references_when_asked(server, one_reference, edited):
-    result = run_and_load(server, reference_on_both_branches(one_reference(), True), "negative_seeing")
+@pytest.fixture(scope="module")
+def seen_by_negative(server, one_reference):
+    """The latent of the edit whose reference is marked for the negative conditioning."""
+    graph = one_reference()
+    inputs_of(graph, "GLMImageReference")["in_negative"] = True
+    return run_and_load(server, graph, "in_negative")["latent"]
+
+
+def negative_with_references(graph: dict, in_negative: bool) -> dict:
+    """The graph with a negative conditioning that was a positive one, and so has all references attached."""
+    inputs_of(graph, "GLMImageReference")["in_negative"] = in_negative
+    conditioning = id_of(graph, "GLMImageConditioning")
+    inputs = graph[conditioning]["inputs"]
+    inputs_of(graph, *SAMPLERS)["negative"] = ["negative", 1]
+    return graph | {
+        "empty": make_node("GLMImageConditioning", **inputs, prompt=""),
+        "negative": make_node("GLMImageApplyPlan", positive=[conditioning, 0], plan=inputs["plan"],
+                              negative=["empty", 0]),
+    }
+
+
+def test_the_negative_does_not_see_references(server, one_reference, edited):
+    result = run_and_load(server, negative_with_references(one_reference(), False), "negative_blind")
+    assert is_close(result["latent"], edited["latent"])
+
+
+def test_the_negative_sees_references_when_asked(server, one_reference, edited, seen_by_negative):
+    result = run_and_load(server, negative_with_references(one_reference(), True), "negative_seeing")
+    assert is_close(result["latent"], seen_by_negative)
     assert largest_difference(result["latent"], edited["latent"]) > 1e-3
 
 
@@ -181,15 +200,15 @@ def test_inpainting_keeps_what_is_outside_the_mask(server):
 
 def test_references_go_with_areas_masks_ranges_batches_and_denoise(server, one_reference):
     graph = one_reference(batch_size=2)
-    apply, sampler = id_of(graph, "GLMImageApplyPlan"), id_of(graph, "KSampler")
+    conditioning, sampler = id_of(graph, "GLMImageConditioning"), id_of(graph, "KSampler")
     graph |= {
         "mask": make_node("SolidMask", value=1.0, width=WIDTH, height=HEIGHT),
-        "area": make_node("ConditioningSetArea", conditioning=[apply, 0], width=256, height=256, x=64, y=0,
+        "area": make_node("ConditioningSetArea", conditioning=[conditioning, 0], width=256, height=256, x=64, y=0,
                           strength=1.0),
         "masked": make_node("ConditioningSetMask", conditioning=["area", 0], mask=["mask", 0], strength=0.5,
                             set_cond_area="default"),
         "late": make_node("ConditioningSetTimestepRange", conditioning=["masked", 0], start=0.5, end=1.0),
-        "both": make_node("ConditioningCombine", conditioning_1=[apply, 0], conditioning_2=["late", 0]),
+        "both": make_node("ConditioningCombine", conditioning_1=[conditioning, 0], conditioning_2=["late", 0]),
     }
     inputs = graph[sampler]["inputs"]
     inputs["positive"] = ["both", 0]
@@ -224,9 +243,9 @@ def run_and_count(server, graph: dict, name: str) -> tuple[int, int]:
 def test_each_reference_runs_once_and_is_freed(server, pictures):
     """Two pictures, four steps, a batch of two and an area: two passes in all, and nothing left after the run."""
     graph = edit("edit_multi_image", *pictures, batch_size=2)
-    apply = id_of(graph, "GLMImageApplyPlan")
-    area = make_node("ConditioningSetArea", conditioning=[apply, 0], width=64, height=64, x=0, y=0, strength=1.0)
-    both = make_node("ConditioningCombine", conditioning_1=[apply, 0], conditioning_2=["area", 0])
+    conditioning = id_of(graph, "GLMImageConditioning")
+    area = make_node("ConditioningSetArea", conditioning=[conditioning, 0], width=64, height=64, x=0, y=0, strength=1.0)
+    both = make_node("ConditioningCombine", conditioning_1=[conditioning, 0], conditioning_2=["area", 0])
     inputs_of(graph, *SAMPLERS)["positive"] = ["both", 0]
     graph = counting_references(graph | {"area": area, "both": both}, "once")
     assert run_and_count(server, graph, "once") == (2, 0)
@@ -235,13 +254,13 @@ def test_each_reference_runs_once_and_is_freed(server, pictures):
 def test_conditionings_with_different_hooks_have_references_of_their_own(server, one_reference, edited):
     """One positive under a hooked LoRA, one without: a pass of the picture for each, and a result of its own."""
     graph = one_reference()
-    apply = id_of(graph, "GLMImageApplyPlan")
+    conditioning = id_of(graph, "GLMImageConditioning")
     inputs_of(graph, *SAMPLERS)["positive"] = ["both", 0]
     graph |= {
         "hook": make_node("CreateHookLora", lora_name=LORA, strength_model=1.0, strength_clip=0.0),
-        "hooked": make_node("ConditioningSetProperties", cond_NEW=[apply, 0], strength=1.0, set_cond_area="default",
-                            hooks=["hook", 0]),
-        "both": make_node("ConditioningCombine", conditioning_1=[apply, 0], conditioning_2=["hooked", 0]),
+        "hooked": make_node("ConditioningSetProperties", cond_NEW=[conditioning, 0], strength=1.0,
+                            set_cond_area="default", hooks=["hook", 0]),
+        "both": make_node("ConditioningCombine", conditioning_1=[conditioning, 0], conditioning_2=["hooked", 0]),
     }
     assert largest_difference(run_and_load(server, graph, "hooks")["latent"], edited["latent"]) > 1e-2
     assert run_and_count(server, counting_references(graph, "hooks"), "hooks") == (2, 0)
@@ -293,21 +312,13 @@ def test_a_picture_that_is_too_wide_is_named(server):
     assert "aspect ratio" in message and "at most 4" in message and "2560x512" in message
 
 
-def test_tokens_of_another_picture_are_named(server):
-    graph = edit("edit_image", put_picture(server, "square.png", 512, 512, 3))
-    graph["other"] = make_node("LoadImage", image=put_picture(server, "tall.png", 512, 1024, 4))
-    inputs_of(graph, "GLMImageReference")["image"] = ["other", 0]
-    message = error_message(server, graph)
-    assert "512x512" in message and "512x1024" in message and "tokenize" in message
-
-
 def test_a_reference_latent_without_tokens_is_named(server, one_reference):
     """As ComfyUI's own ReferenceLatent makes it."""
     graph = one_reference()
-    reference = id_of(graph, "GLMImageReference")
-    inputs = graph[reference]["inputs"]
-    graph["encode"] = make_node("VAEEncode", pixels=inputs["image"], vae=inputs["vae"])
-    graph[reference] = make_node("ReferenceLatent", conditioning=inputs["conditioning"], latent=["encode", 0])
+    conditioning, reference = id_of(graph, "GLMImageConditioning"), inputs_of(graph, "GLMImageReference")
+    inputs_of(graph, *SAMPLERS)["positive"] = ["latent", 0]
+    graph |= {"encode": make_node("VAEEncode", pixels=reference["image"], vae=reference["vae"]),
+              "latent": make_node("ReferenceLatent", conditioning=[conditioning, 0], latent=["encode", 0])}
     message = error_message(server, graph)
     assert "reference_latents" in message and "GLM-Image Reference" in message
 
@@ -320,8 +331,7 @@ def batch_of_pictures(server, one_reference) -> Callable[[int], dict]:
     def make(batch_size: int) -> dict:
         graph = one_reference(batch_size=batch_size)
         first = [id_of(graph, "LoadImage"), 0]
-        for class_type in ("GLMImageFitImage", "GLMImageTokenize", "GLMImageReference"):
-            inputs_of(graph, class_type)["image"] = ["batch", 0]
+        inputs_of(graph, "GLMImageReference")["image"] = ["batch", 0]
         return graph | {"second": make_node("LoadImage", image=second),
                         "batch": make_node("ImageBatch", image1=first, image2=["second", 0])}
 

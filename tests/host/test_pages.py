@@ -113,6 +113,10 @@ def test_every_api_workflow_has_its_page_form():
     assert sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json")) == WORKFLOWS, REMAKE
 
 
+def test_text_to_image_stays_small():
+    assert len(load_workflow("text_to_image")) <= 11
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_nodes_do_not_overlap(name):
     boxes = {}
@@ -144,8 +148,8 @@ def widget_names(info: dict) -> list[str]:
     """The widgets of a node in the order in which the page keeps their values."""
     names = []
     for name, (kind, *options) in input_specs(info).items():
-        if isinstance(kind, list) or kind in WIDGETS:
-            settings = options[0] if options else {}
+        settings = options[0] if options else {}
+        if (isinstance(kind, list) or kind in WIDGETS) and not settings.get("forceInput"):
             names += [name] + [CONTROL] * bool(settings.get(CONTROL)) + [UPLOAD] * bool(settings.get("image_upload"))
     return names
 

@@ -59,3 +59,10 @@ def test_noise_of_another_size_is_refused():
 def test_images_and_tokens_of_different_batches_are_refused():
     with pytest.raises(GLMImageError, match=r"must have the same batch size \(got 1 and 2\)"):
         ReferenceImage(torch.zeros(1, 64, 96, 3), PLAN)
+
+
+def test_references_of_another_batch_than_the_plans_are_refused():
+    three = ReferenceImage(torch.zeros(3, 64, 96, 3), Plan(torch.zeros(3, 2, 3, dtype=torch.int64)))
+    message = r"reference 1: the batch size must be 1 or 2, the number of plans \(got 3\)"
+    with pytest.raises(GLMImageError, match=message):
+        RenderRequest(PLAN, "", references=(three,))

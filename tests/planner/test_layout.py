@@ -47,7 +47,7 @@ def test_references_of_unequal_batches_are_refused(planner, tokenizer):
 
 def test_tokens_outside_the_codebook_are_refused(planner, tokenizer):
     tokens = image_tokens(first=planner.config.codebook_size - 5)
-    with pytest.raises(GLMImageError, match="ids must be from 0 to"):
+    with pytest.raises(GLMImageError, match="reference 1: ids must be from 0 to"):
         lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [tokens])
 
 

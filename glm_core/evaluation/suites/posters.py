@@ -1,4 +1,4 @@
-"""Posters: their pictures should show words, and shapes of a given kind and colour, each in one of nine zones."""
+"""Posters: pictures that should show words, and shapes of a given kind and colour, each in one of nine zones."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -41,7 +41,7 @@ class ShapeResult:
 
 @dataclass(frozen=True)
 class PosterResult:
-    """What a task's picture shows: all normalised words that were read, and a result for each wanted word and shape."""
+    """What a task's picture shows: all normalised words that were read, and a result per wanted word and shape."""
 
     task: PosterTask
     read: list[str]
@@ -67,6 +67,7 @@ def tasks(path: Path, limit: int | None = None) -> list[PosterTask]:
 
 
 def parse_poster_task(values: Any, source: str, folder: Path) -> PosterTask:
+    """The task of a line, see ``tasks``."""
     check_keys(values, f"{source}: the line", ("prompt", "texts"), ("shapes", "images"))
     task, shapes = parse_task(values, source, folder), values.get("shapes", [])
     if not isinstance(shapes, list):
@@ -76,6 +77,7 @@ def parse_poster_task(values: Any, source: str, folder: Path) -> PosterTask:
 
 
 def parse_shape(values: Any, source: str) -> Item:
+    """A wanted shape, see ``tasks``."""
     check_keys(values, source, ("kind", "colour", "zone"))
     zone = values["zone"]
     if not isinstance(zone, list) or len(zone) != 2:
@@ -94,7 +96,7 @@ def check_choice(value: Any, source: str, choices: Sequence[str]) -> None:
 
 
 def measure(task: PosterTask, picture: Image.Image, reader: Reader) -> PosterResult:
-    """Compare an RGB picture with what its task wants."""
+    """Compare an RGB picture with what its task asks for."""
     read = reader(np.asarray(picture))
     return PosterResult(task, read, pair_words(task.words, read), measure_shapes(task, picture))
 
@@ -122,6 +124,6 @@ def summary(results: Sequence[PosterResult]) -> dict[str, Any]:
 
 
 def plan_figures(tasks: Sequence[PosterTask], pictures: Sequence[Image.Image]) -> dict[str, Any]:
-    """For pictures that were drawn from the next task's plan: the share of that task's shapes that they show."""
+    """For pictures that were drawn with the next task's plan: the share of that task's shapes that they show."""
     followed = [measure_shapes(task, picture) for task, picture in zip(rotate(tasks), pictures, strict=True)]
     return {"plans_shape_accuracy": mean([shape.right for shapes in followed for shape in shapes])}

@@ -15,14 +15,14 @@ from PIL import Image, ImageDraw
 
 from ...posters import BACKGROUNDS, COLUMNS, ROWS, SHAPES, Item, outline
 
-SHORT_SIDE = 144  # pixels; regions are found in a picture scaled to this short side
-STENCIL = 32
-OVERSAMPLED = 4
+SHORT_SIDE = 144  # pixels, to which the picture's short side is scaled before regions are found
+STENCIL = 32  # side of a stencil in pixels
+OVERSAMPLING = 4  # stencils are drawn this much larger and then reduced
 ZONES = 9
-LEAST_AREA = 1 / 20  # of a zone
-LARGEST_SIDE = 1 / 2  # of the picture's side
-LARGEST_ASPECT = 1.5
-LEAST_OVERLAP = 0.7
+MIN_AREA = 1 / 20  # of a zone
+MAX_SIDE = 1 / 2  # of the picture's side
+MAX_ASPECT = 1.5
+MIN_OVERLAP = 0.7  # intersection over union
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def nearest_colours(pixels: np.ndarray) -> np.ndarray:
 
 
 def shrink(mask: np.ndarray, width: int, height: int) -> np.ndarray:
-    """bool [H, W] → bool [height, width], by the majority of the pixels."""
+    """bool [H, W] → bool [height, width]; each pixel is what most pixels of its area are."""
     greys = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(greys.resize((width, height), Image.Resampling.BOX)) >= 128
 
@@ -55,7 +55,7 @@ def flood(rest: np.ndarray, start: tuple[int, int]) -> np.ndarray:
     height, width = rest.shape
     rest[start] = False
     found = [start]
-    for row, column in found:  # grows meanwhile
+    for row, column in found:  # which grows during the loop
         for neighbour in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
             is_inside = 0 <= neighbour[0] < height and 0 <= neighbour[1] < width
             if is_inside and rest[neighbour]:
@@ -86,17 +86,17 @@ def regions(mask: np.ndarray) -> Iterator[Region]:
 
 
 def may_be_shape(area: int, sides: np.ndarray, picture: tuple[int, ...]) -> bool:
-    """Whether a region of this area, height and width may be a shape in a picture [H, W]; all in pixels."""
+    """Whether a region may be a shape. sides: its height and width; picture: height and width; all in pixels."""
     height, width = picture
-    is_large = area >= LEAST_AREA * height * width / ZONES
-    fits = bool((sides <= LARGEST_SIDE * np.array(picture)).all())
-    return is_large and fits and bool(sides.max() <= LARGEST_ASPECT * sides.min())
+    is_large = area >= MIN_AREA * height * width / ZONES
+    fits = bool((sides <= MAX_SIDE * np.array(picture)).all())
+    return is_large and fits and bool(sides.max() <= MAX_ASPECT * sides.min())
 
 
 @cache
 def stencil(kind: str) -> np.ndarray:
-    """The shape as posters draw it, filling bool [32, 32]."""
-    side = STENCIL * OVERSAMPLED
+    """The shape as posters draw it, bool [32, 32], from edge to edge."""
+    side = STENCIL * OVERSAMPLING
     image = Image.new("1", (side, side))
     draw = ImageDraw.Draw(image)
     if kind == "circle":
@@ -116,11 +116,11 @@ def kind_of(region: Region) -> str | None:
     filled = shrink(region.mask, STENCIL, STENCIL)
     overlaps = {kind: overlap(filled, stencil(kind)) for kind in SHAPES}
     best = max(overlaps, key=lambda kind: overlaps[kind])
-    return best if overlaps[best] >= LEAST_OVERLAP else None
+    return best if overlaps[best] >= MIN_OVERLAP else None
 
 
 def kinds_in_zones(mask: np.ndarray) -> dict[tuple[str, str], str | None]:
-    """Zone → kind of the largest region in it, for the zones of a mask [H, W] that have a region."""
+    """Zone → kind of the largest region in it, for those zones of a mask [H, W] that have a region."""
     kinds: dict[tuple[str, str], str | None] = {}
     for region in regions(mask):
         if region.zone not in kinds:
@@ -129,7 +129,7 @@ def kinds_in_zones(mask: np.ndarray) -> dict[tuple[str, str], str | None]:
 
 
 def seen_kinds(pixels: np.ndarray, wanted: Sequence[Item]) -> list[str | None]:
-    """For every wanted shape the kind of shape in its zone and colour, None if there is none.
+    """For every wanted shape, the kind of shape that is in its zone in its colour; None if there is none.
 
     pixels: uint8 [H, W, 3].
     """

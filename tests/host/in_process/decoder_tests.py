@@ -1,6 +1,7 @@
 """The decoder under ComfyUI's memory manager: estimates, references, compilation, partial loading."""
 
 import math
+from functools import partial
 from unittest.mock import patch
 
 import comfy.ldm.modules.attention as comfy_attention
@@ -11,8 +12,10 @@ from comfy.cli_args import args
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
 
 from glm_core.decoder import official_sigmas
+from glm_core.errors import GLMImageError
 from glm_core.host.diffusion import PEAK_ACTIVATIONS, load_diffusion_model, patch_sampling
-from glm_core.host.references import Reference, storage_device
+from glm_core.host.references import REFERENCES_KEY, Reference, find_references, storage_device
+from glm_core.plans import Plan
 
 SHAPE = [1, 16, 128, 128]  # of a latent whose memory is estimated
 CUDA = torch.device("cuda")  # named only, never used
@@ -20,14 +23,13 @@ CUDA = torch.device("cuda")  # named only, never used
 
 def random_references() -> list[Reference]:
     latents = torch.randn(1, 16, 64, 68), torch.randn(1, 16, 80, 64)
-    return [Reference(latent, torch.zeros(1, latent.shape[2] // 4, latent.shape[3] // 4, dtype=torch.int64))
+    return [Reference(latent, Plan(torch.zeros(1, latent.shape[2] // 4, latent.shape[3] // 4, dtype=torch.int64)))
             for latent in latents]
 
 
 def estimate(model, references: list[Reference]) -> float:
     """ComfyUI's estimate of bytes for a latent of SHAPE."""
-    latents = [reference.latent for reference in references]
-    shapes = model.extra_conds_shapes(reference_latents=latents)
+    shapes = model.extra_conds_shapes(**{REFERENCES_KEY: references})
     with patch.object(comfy.model_management, "pytorch_attention_flash_attention", lambda: True):
         return model.memory_required(SHAPE, {name: [shape] for name, shape in shapes.items()})
 
@@ -65,6 +67,39 @@ def test_the_next_run_computes_references_anew(files):
     after = model.keys_values(reference, CPU, {})
     assert after is not before
     assert torch.equal(after[0][0], before[0][0])
+
+
+def refusal(work) -> str:
+    """The message with which ``work`` is refused."""
+    try:
+        work()
+    except GLMImageError as error:
+        return str(error)
+    raise AssertionError("this must be refused")
+
+
+def test_the_latent_of_another_vae_is_refused(files):
+    for shape in ((1, 4, 64, 64), (1, 16, 32, 32), (1, 16, 1, 64, 64), (2, 16, 64, 64)):
+        message = refusal(partial(Reference, torch.zeros(shape), Plan(torch.zeros(1, 16, 16, dtype=torch.int64))))
+        assert "must be [1, 16, 64, 64]" in message and str(list(shape)) in message, message
+
+
+def test_references_must_fit_the_latents_batch_and_the_codebook(files):
+    one = Reference(torch.zeros(1, 16, 8, 8), Plan(torch.full((1, 2, 2), 70)))
+    two = Reference(torch.zeros(2, 16, 8, 8), Plan(torch.zeros(2, 2, 2, dtype=torch.int64)))
+    values = {REFERENCES_KEY: (one, two)}
+    assert find_references(2, False, 71, values) == [one, two]
+    assert "reference 1: ids must be from 0 to 69 (got 70)" in refusal(lambda: find_references(2, False, 70, values))
+    message = refusal(lambda: find_references(3, False, 71, values))
+    assert "reference 2: the batch size must be 1 or 3, like the latent's (got 2)" in message
+
+
+def test_the_negative_sees_the_references_marked_for_it(files):
+    plan = Plan(torch.zeros(1, 2, 2, dtype=torch.int64))
+    plain, marked = (Reference(torch.zeros(1, 16, 8, 8), plan, in_negative) for in_negative in (False, True))
+    values = {REFERENCES_KEY: (plain, marked)}
+    assert find_references(1, True, 64, values) == [marked]
+    assert find_references(1, False, 64, values) == [plain, marked]
 
 
 def stored_on(size: int) -> str:

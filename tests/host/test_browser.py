@@ -1,0 +1,152 @@
+"""The shipped workflows in ComfyUI's page: what people do with nodes there keeps every link and value."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.browser import BROWSERS, Page, open_page
+from tests.support.servers import PACK, load_workflow
+
+WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
+IS_READY = "window.app?.vueAppReady && window.LiteGraph?.registered_node_types.GLMImagePlan"
+AT_THE_ENDS = "LoadImage", "SaveImage", *(f"GLMImage{part}Loader" for part in ("Planner", "GlyphEncoder",
+                                                                               "DiffusionModel", "VAE"))
+SET_TITLES = "titles => app.graph.nodes.forEach(node => node.title = titles[node.id])"
+RELOAD = "() => app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))"
+COPY = """(titles, connectInputs) => {  // the nodes that were pasted
+    const nodes = app.graph.nodes.filter(node => titles.includes(node.title))
+    app.canvas.selectItems(nodes)
+    app.canvas.copyToClipboard()
+    const before = new Set(app.graph.nodes.map(node => node.id))
+    app.canvas.pasteFromClipboard({connectInputs})
+    return app.graph.nodes.map(node => node.id).filter(id => !before.has(id)).map(String)
+}"""
+REMOVE_ALL_BUT = "ids => app.graph.nodes.filter(node => !ids.includes(String(node.id)))" \
+                 ".forEach(node => app.graph.remove(node))"
+TO_SUBGRAPH = """titles => {
+    const nodes = app.graph.nodes.filter(node => titles.includes(node.title))
+    app.graph.convertToSubgraph(new Set(nodes))
+}"""
+UNPACK = "() => app.graph.unpackSubgraph(app.graph.nodes.find(node => node.subgraph))"
+SET_WIDGET = """(title, name, value) => {
+    app.graph.nodes.find(node => node.title === title).widgets.find(widget => widget.name === name).value = value
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(server, tmp_path_factory) -> Iterator[Page]:
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+    shutil.copy(server.host / "input" / "example.png", server.inputs)
+    server.post("/settings", SETTINGS)
+    with open_page(server.url, tmp_path_factory.mktemp("profile"), (1280, 800)) as opened:
+        opened.wait_for(IS_READY)
+        yield opened
+
+
+@pytest.fixture
+def open_workflow(page) -> Callable[[str], Page]:
+    """Shows a shipped workflow in the page, its nodes under the titles of the API form, which tell them apart."""
+
+    def show(name: str) -> Page:
+        text = (PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8")
+        page.call("graph => app.loadGraphData(graph)", json.loads(text))
+        page.call(SET_TITLES, {key: node["_meta"]["title"] for key, node in load_workflow(name).items()})
+        return page
+
+    return show
+
+
+def exported(page: Page) -> dict:
+    """What the page would queue, as API graph, without the page's own button of Load Image."""
+    graph = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
+    for node in graph.values():
+        node["inputs"].pop("upload", None)
+    return graph
+
+
+def by_title(graph: dict) -> dict:
+    """An API graph without the nodes' ids: title → class and inputs; a link names the title of its source."""
+    titles = {key: node["_meta"]["title"] for key, node in graph.items()}
+    assert len(set(titles.values())) == len(titles), f"titles must differ: {sorted(titles.values())}"
+    return {titles[key]: described(node, titles) for key, node in graph.items()}
+
+
+def described(node: dict, titles: dict[str, str]) -> tuple[str, dict]:
+    inputs = {name: [titles[value[0]], value[1]] if isinstance(value, list) else value
+              for name, value in node["inputs"].items()}
+    return node["class_type"], inputs
+
+
+def middle(name: str) -> list[str]:
+    """Titles of a workflow's nodes without those that load or save."""
+    return [node["_meta"]["title"] for node in load_workflow(name).values() if node["class_type"] not in AT_THE_ENDS]
+
+
+def titles_of(name: str) -> list[str]:
+    return [node["_meta"]["title"] for node in load_workflow(name).values()]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_saving_and_reloading_keeps_the_graph(open_workflow, name):
+    page = open_workflow(name)
+    assert by_title(exported(page)) == by_title(load_workflow(name))
+    page.call(RELOAD)
+    assert by_title(exported(page)) == by_title(load_workflow(name))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_copy_and_paste_of_all_nodes_keeps_the_graph(open_workflow, name):
+    page = open_workflow(name)
+    copies = page.call(COPY, titles_of(name), False)
+    page.call(REMOVE_ALL_BUT, copies)
+    assert by_title(exported(page)) == by_title(load_workflow(name))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_pasted_nodes_with_connections_have_the_same_inputs(open_workflow, name):
+    """What Ctrl+Shift+V does: links from nodes that were not copied stay."""
+    page = open_workflow(name)
+    copies = page.call(COPY, middle(name), True)
+    graph = exported(page)
+    titles = {key: node["_meta"]["title"] for key, node in graph.items()}
+    expected = by_title(load_workflow(name))
+    assert len(copies) == len(middle(name))
+    for key in copies:
+        assert described(graph[key], titles) == expected[titles[key]]
+
+
+def alone(*titles: str) -> Callable[[str], list[str]]:
+    return lambda name: list(titles)
+
+
+@pytest.mark.parametrize("selection", [
+    pytest.param(middle, id="middle"),
+    pytest.param(titles_of, id="all", marks=pytest.mark.long),
+    pytest.param(alone("GLM-Image Conditioning"), id="conditioning", marks=pytest.mark.long),
+    pytest.param(alone("GLM-Image Plan", "GLM-Image Reference", "GLM-Image Tokenize"), id="plan",
+                 marks=pytest.mark.long),
+])
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_subgraph_and_its_unpacking_keep_the_graph(open_workflow, name, selection):
+    page, expected = open_workflow(name), by_title(load_workflow(name))
+    page.call(TO_SUBGRAPH, selection(name))
+    assert by_title(exported(page)) == expected
+    page.call(RELOAD)
+    assert by_title(exported(page)) == expected
+    page.call(UNPACK)
+    assert by_title(exported(page)) == expected
+    page.call(RELOAD)
+    assert by_title(exported(page)) == expected
+
+
+@pytest.mark.parametrize("text", ['"A//B"', '"{red|blue}"', "// not a comment", "/* nor */ this"])
+def test_a_prompt_arrives_as_typed(open_workflow, text):
+    """The page would cut comments and choose one of the words between braces."""
+    page = open_workflow("text_to_image")
+    page.call(SET_WIDGET, "GLM-Image Plan", "prompt", text)
+    node = next(node for node in exported(page).values() if node["class_type"] == "GLMImagePlan")
+    assert node["inputs"]["prompt"] == text

@@ -1,6 +1,7 @@
 """Sizes: pixels, tokens and latents, the grids of a plan, and the size at which a reference image enters the model."""
 
 from math import isqrt
+from numbers import Integral, Real
 
 from .errors import GLMImageError
 
@@ -9,6 +10,7 @@ LATENT_PIXELS = 8  # one latent pixel covers 8 x 8 pixels
 TOKEN_LATENTS = TOKEN_PIXELS // LATENT_PIXELS
 LATENT_CHANNELS = 16
 SMALLEST_SIDE, LARGEST_SIDE = 32, 4096  # of a picture to draw, in pixels
+LARGEST_BATCH = 64
 COARSE_TOKENS = 256  # about this many in the released model's coarse grid
 MIN_REFERENCE_SIDE, MAX_REFERENCE_ASPECT = 16, 4  # of a reference image as it is given, in pixels
 SHORTEST_SIDE, LONGEST_SIDE = 512, 2048  # of a reference image as the released model reads it, in pixels
@@ -19,9 +21,23 @@ Grid = tuple[int, int]  # rows, columns
 def check_size(width: int, height: int) -> None:
     """Raise GLMImageError unless both sides are multiples of 32 from 32 to 4096 pixels."""
     for name, side in (("width", width), ("height", height)):
-        if side % TOKEN_PIXELS or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+        if not isinstance(side, Integral) or side % TOKEN_PIXELS or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
             raise GLMImageError(f"{name} must be a multiple of {TOKEN_PIXELS} from {SMALLEST_SIDE} to {LARGEST_SIDE} "
-                                f"(got {side})")
+                                f"(got {side!r})")
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise GLMImageError unless a batch has 1 to 64 pictures."""
+    check_range("batch_size", batch_size, 1, LARGEST_BATCH)
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Raise GLMImageError unless the value is from ``least`` to ``most``, a whole number if these are. NaN is not."""
+    kind = Integral if isinstance(least, int) else Real
+    if not isinstance(value, kind):
+        raise GLMImageError(f"{name} must be a {'whole ' * (kind is Integral)}number (got {value!r})")
+    if not least <= value <= most:
+        raise GLMImageError(f"{name} must be from {least} to {most} (got {value})")
 
 
 def default_side(trained_sides: tuple[int, int]) -> int:

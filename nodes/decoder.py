@@ -4,8 +4,9 @@ import comfy.model_management
 import torch
 from comfy_api.latest import io
 
-from ..glm_core.decoder import official_sigmas, resolution_shift
-from ..glm_core.geometry import LATENT_PIXELS, check_size, latent_shape
+from ..glm_core.decoder import last_sigmas, resolution_shift
+from ..glm_core.geometry import LATENT_PIXELS, check_batch_size, check_size, latent_shape
+from ..glm_core.host.checks import check_picture_latent
 from ..glm_core.host.conditioning import apply_plan, encode_prompt, zero_conditioning
 from ..glm_core.host.diffusion import patch_sampling
 from ..glm_core.plans import common_prompt
@@ -97,6 +98,7 @@ class EmptyGLMImageLatent(io.ComfyNode):
         if plan is not None:
             width, height, batch_size = plan.width, plan.height, plan.batch
         check_size(width, height)
+        check_batch_size(batch_size)
         shape = latent_shape(batch_size, width, height)
         return io.NodeOutput({"samples": torch.zeros(shape, device=comfy.model_management.intermediate_device())})
 
@@ -119,6 +121,7 @@ class ModelSamplingGLMImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latent) -> io.NodeOutput:
+        check_picture_latent(latent["samples"])
         return io.NodeOutput(patch_sampling(model, *latent["samples"].shape[-2:]))
 
 
@@ -142,6 +145,6 @@ class GLMImageScheduler(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent, steps, denoise) -> io.NodeOutput:
+        check_picture_latent(latent["samples"])
         height, width = (side * LATENT_PIXELS for side in latent["samples"].shape[-2:])
-        sigmas = official_sigmas(int(steps / denoise), resolution_shift(width, height))
-        return io.NodeOutput(sigmas[-(steps + 1):])
+        return io.NodeOutput(last_sigmas(steps, denoise, resolution_shift(width, height)))

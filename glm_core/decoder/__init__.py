@@ -3,8 +3,9 @@
 from .dit import DiTConfig, GLMImageDiT
 from .latents import LATENTS_MEAN, LATENTS_STD
 from .sample import draw_noise, euler, sample_latent
-from .schedule import network_timestep, official_sigmas, resolution_shift
+from .schedule import last_sigmas, network_timestep, official_sigmas, resolution_shift, sigma_table
 from .vae import AutoencoderKL, VAEConfig, latent_statistics
 
 __all__ = ["LATENTS_MEAN", "LATENTS_STD", "AutoencoderKL", "DiTConfig", "GLMImageDiT", "VAEConfig", "draw_noise",
-           "euler", "latent_statistics", "network_timestep", "official_sigmas", "resolution_shift", "sample_latent"]
+           "euler", "last_sigmas", "latent_statistics", "network_timestep", "official_sigmas", "resolution_shift",
+           "sample_latent", "sigma_table"]

@@ -19,11 +19,12 @@ from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ..checkpoint import DIFFUSION, DIFFUSION_STYLES, fill
-from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift
+from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift, sigma_table
 from ..decoder.dit import PEAK_ACTIVATIONS
 from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, check_batch, prior_map
+from .checks import check_latent, glyph_embeddings
 from .compat import add_lora_names, is_dynamic
 from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights, saved_config
 from .references import (
@@ -51,6 +52,8 @@ class GLMImageLatent(comfy.latent_formats.LatentFormat):
         self.mean, self.std = torch.tensor(mean).view(1, -1, 1, 1), torch.tensor(std).view(1, -1, 1, 1)
 
     def process_in(self, latent: Tensor) -> Tensor:
+        """Raises GLMImageError if it is the latent of another model."""
+        check_latent(latent)
         return (latent - self.mean.to(latent)) / self.std.to(latent)
 
     def process_out(self, latent: Tensor) -> Tensor:
@@ -68,6 +71,7 @@ class HostDiT(GLMImageDiT):
 
     def __init__(self, config: DiTConfig, device=None, dtype=None, operations: Any = None):
         super().__init__(config, host_attention, device, dtype, operations)
+        self.in_channels, self.out_channels = config.in_channels, config.out_channels  # RenormCFG and others read them
 
     def forward(self, x: Tensor, timestep: Tensor, context: Tensor, prior: Tensor | None = None,
                 target_size: Tensor | None = None, transformer_options: dict = {},
@@ -166,12 +170,15 @@ class GLMImage(comfy.model_base.BaseModel):
         references = kwargs.get(REFERENCES_KEY)
         return {"references": references_shape(references)} if references else {}
 
-    def extra_conds(self, cross_attn: Tensor, noise: Tensor, device: torch.device,
+    def extra_conds(self, noise: Tensor, device: torch.device, cross_attn: Tensor | None = None,
                     **kwargs) -> dict[str, comfy.conds.CONDRegular]:
         """The network's inputs, by name.
 
         Without references both branches have the same inputs, so that they share a batch and a compiled graph.
+        Raises GLMImageError if latent or conditioning are another model's, or of batches that do not match.
         """
+        check_latent(noise)
+        cross_attn = glyph_embeddings(cross_attn, self.diffusion_model.config.text_embed_dim, len(noise))
         height, width = noise.shape[-2] * LATENT_PIXELS, noise.shape[-1] * LATENT_PIXELS
         is_unconditional = not cross_attn.any()  # ConditioningZeroOut keeps the other keys
         ids = None if is_unconditional else kwargs.get(PLAN_KEY)
@@ -242,6 +249,8 @@ def patch_sampling(model: comfy.model_patcher.ModelPatcher, latent_height: int,
                    latent_width: int) -> comfy.model_patcher.ModelPatcher:
     """A clone of the MODEL whose sigmas are shifted for this size, for samplers that make their own schedule.
 
+    ComfyUI's "simple" strides through the table of sigmas, and so gives the official schedule for up to 999 steps.
+
     latent_height, latent_width: in latent pixels.
     """
 
@@ -249,7 +258,9 @@ def patch_sampling(model: comfy.model_patcher.ModelPatcher, latent_height: int,
         pass
 
     sampling = ModelSampling(model.model.model_config)
-    sampling.set_parameters(shift=resolution_shift(latent_width * LATENT_PIXELS, latent_height * LATENT_PIXELS))
+    shift = resolution_shift(latent_width * LATENT_PIXELS, latent_height * LATENT_PIXELS)
+    sampling.set_parameters(shift=shift)
+    sampling.register_buffer("sigmas", sigma_table(shift))
     patched = model.clone()
     patched.add_object_patch("model_sampling", sampling)
     return patched

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +17,7 @@ import comfy.ops
 import comfy.quant_ops
 import comfy.utils
 import torch
+from comfy.cli_args import args
 from torch import nn
 
 from ..checkpoint import Part, Weights, dequantise_all, read_part, read_tags, text_to_tensor
@@ -21,6 +25,8 @@ from ..errors import GLMImageError
 from .compat import core_patcher_class, is_dynamic, record_dtypes
 
 INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # another port of the model reports overflows in float16
+TEXT_ENCODER_FLAGS = {"fp32_text_enc": torch.float32, "bf16_text_enc": torch.bfloat16, "fp16_text_enc": torch.float16,
+                      "fp8_e4m3fn_text_enc": torch.float8_e4m3fn, "fp8_e5m2_text_enc": torch.float8_e5m2}
 
 
 def read_weights(path: str, part: Part) -> Weights:
@@ -82,11 +88,47 @@ def choose_precision(weights: Weights, load_device: torch.device, dtype: torch.d
     return Precision(storage, cast, quantised)
 
 
+def choose_planner_precision(weights: Weights, load_device: torch.device) -> Precision:
+    """As ``choose_precision``, but under ComfyUI's flags for text encoders (--bf16-text-enc), not for the UNet."""
+    with without_unet_flags():
+        return choose_precision(weights, load_device, text_encoder_flag(weights))
+
+
+def text_encoder_flag(weights: Weights) -> torch.dtype | None:
+    """The type that ComfyUI was started with for text encoders; None without one, and where it does not apply: float16
+    for any of our models, and every type for a file that is quantised."""
+    asked = next((dtype for flag, dtype in TEXT_ENCODER_FLAGS.items() if getattr(args, flag)), None)
+    if asked == torch.float16:
+        warn_of_float16(weights)
+        return None
+    return None if comfy.utils.detect_layer_quantization(weights.tensors, "") else asked
+
+
 def storage_dtype(weights: Weights, quantised: dict | None) -> torch.dtype:
-    """ComfyUI's choice for this number of weights in their dtype."""
-    return comfy.model_management.unet_dtype(
-        model_params=comfy.utils.calculate_parameters(weights.tensors), supported_dtypes=INFERENCE_DTYPES,
-        weight_dtype=None if quantised else comfy.utils.weight_dtype(weights.tensors))
+    """ComfyUI's choice for weights of this type and number; --fp16-unet does not apply."""
+    about = {"model_params": comfy.utils.calculate_parameters(weights.tensors), "supported_dtypes": INFERENCE_DTYPES,
+             "weight_dtype": None if quantised else comfy.utils.weight_dtype(weights.tensors)}
+    chosen = comfy.model_management.unet_dtype(**about)
+    if chosen != torch.float16:
+        return chosen
+    warn_of_float16(weights)
+    with without_unet_flags():
+        return comfy.model_management.unet_dtype(**about)
+
+
+def warn_of_float16(weights: Weights) -> None:
+    logging.warning("%s: GLM-Image runs in bfloat16 or float32; the option for fp16 is ignored", weights.source)
+
+
+@contextmanager
+def without_unet_flags() -> Iterator[None]:
+    """Inside, ComfyUI chooses types as if it had been started without --bf16-unet, --fp8_e4m3fn-unet and the like."""
+    flags = {name: value for name, value in vars(args).items() if name.endswith("_unet")}
+    vars(args).update(dict.fromkeys(flags, False))
+    try:
+        yield
+    finally:
+        vars(args).update(flags)
 
 
 def pages_weights(device: torch.device) -> bool:

@@ -11,11 +11,13 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
 import torch
+from comfy.cli_args import LatentPreviewMethod, args
 from PIL import Image
 from torch import Tensor, nn
 
 from ..checkpoint import PLANNER, VISION, Weights, fill, fingerprint
 from ..errors import GLMImageError
+from ..geometry import check_batch_size, check_range
 from ..planner import (
     PlannerConfig,
     PlannerModel,
@@ -29,28 +31,34 @@ from ..planner import (
 )
 from ..planner.model import has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
-from ..plans import DROPPED, Plan, draw_grid
+from ..plans import DROPPED, LARGEST_CELL, Plan, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .compat import cuda_graphs_disabled, is_dynamic
-from .loading import choose_precision, make_patcher, pages_weights, read_weights, stays_in_place
+from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights, stays_in_place
 
 PREVIEW_SECONDS = 1.0  # between two previews; only the last one may come sooner
 PREVIEW_SIDE = 512  # pixels, at most
+MAX_LOOK_AHEAD = 64
 MAX_IMAGE_TOKENS = 4096  # of a reference image: 2048 x 2048 pixels
 
 
 class PlanProgress:
-    """Called after every token: stops on cancel, moves the bar, and previews the grid every second and at the end."""
+    """Called after every token: stops on cancel, moves the bar, and previews the grid every second and at the end.
+
+    Like the sampler, it shows nothing with ComfyUI's preview method "none". A prompt's own ``preview_method`` is in
+    ``args`` while the prompt runs.
+    """
 
     def __init__(self, layout: PromptLayout):
         self.grids, self.total = layout.grids, layout.new_tokens
         self.bar = comfy.utils.ProgressBar(self.total)
         self.last_preview = time.monotonic()
+        self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
 
     def __call__(self, i: int, tokens: Tensor) -> None:
         """See ``OnToken``."""
         comfy.model_management.throw_exception_if_processing_interrupted()
-        is_due = time.monotonic() - self.last_preview >= PREVIEW_SECONDS or i + 1 == self.total
+        is_due = self.has_preview and (time.monotonic() - self.last_preview >= PREVIEW_SECONDS or i + 1 == self.total)
         self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(tokens), PREVIEW_SIDE) if is_due else None)
         if is_due:
             self.last_preview = time.monotonic()
@@ -59,7 +67,7 @@ class PlanProgress:
         """The first item's grid that is being written."""
         started = [grid for grid in split_grids(tokens[:1].cpu(), self.grids) if grid[0, 0, 0] != DROPPED]
         grid = started[-1]
-        cell = max(1, PREVIEW_SIDE // max(grid.shape[1:]))
+        cell = min(max(1, PREVIEW_SIDE // max(grid.shape[1:])), LARGEST_CELL)
         return Image.fromarray((draw_grid(grid, cell)[0] * 255).byte().numpy())
 
 
@@ -92,7 +100,7 @@ class HostPlanner:
         self.config = PlannerConfig.from_json(weights.config, weights.source)
         self.tokenizer.check_vocabulary(self.config.vocab_size, weights.source)
         self.recorder = graph_recorder(self.load_device)
-        self.precision = choose_precision(weights, self.load_device)
+        self.precision = choose_planner_precision(weights, self.load_device)
         fused = has_plain_qkv(weights.tensors) and not pages_weights(self.load_device)
         self.patcher = self.load_part(PlannerModel, self.config, weights, fused=fused)
         hide_from_manager(self.patcher.model.language_model, "embed_tokens")
@@ -124,6 +132,9 @@ class HostPlanner:
         The pass of a token is recorded anew in every call, so that the recording has the present weights and patches.
         Raises GLMImageError on bad sizes and batches, and ComfyUI's InterruptProcessingException on cancel.
         """
+        check_batch_size(batch)
+        check_range("seed", seed, 0, 2**64 - 1)
+        check_range("look_ahead", lookahead, 1, MAX_LOOK_AHEAD)
         layout = lay_out_prompt(self.tokenizer, self.config, prompt, width, height, references)
         warn_of_untrained_size(self.config, width, height)
         needed = session_bytes(self.config, layout, batch, lookahead, self.precision.compute)

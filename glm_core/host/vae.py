@@ -10,6 +10,7 @@ import comfy.sd
 
 from ..checkpoint import VAE, fill
 from ..decoder import AutoencoderKL, VAEConfig
+from .checks import check_latent
 from .compat import is_dynamic
 from .loading import make_patcher, read_whole_weights, saved_config
 
@@ -55,3 +56,13 @@ class GLMImageVAE(comfy.sd.VAE):
     def get_sd(self):
         """What VAESave and CheckpointSave write, the config included."""
         return {**super().get_sd(), **saved_config(VAE, self.config)}
+
+    def decode(self, samples_in, *args, **kwargs):
+        """Raises GLMImageError if the latent is another model's."""
+        check_latent(samples_in)
+        return super().decode(samples_in, *args, **kwargs)
+
+    def decode_tiled(self, samples, *args, **kwargs):
+        """Raises GLMImageError if the latent is another model's."""
+        check_latent(samples)
+        return super().decode_tiled(samples, *args, **kwargs)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import GLMImageError
+from ..geometry import check_range
 
 
 def setting(default: float | int, least: float | int, most: float | int, step: float | int, help: str) -> Any:
@@ -33,9 +33,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            value, least, most = getattr(self, entry.name), entry.metadata["least"], entry.metadata["most"]
-            if not least <= value <= most:
-                raise GLMImageError(f"{entry.name} must be from {least} to {most} (got {value})")
+            check_range(entry.name, getattr(self, entry.name), entry.metadata["least"], entry.metadata["most"])
 
 
 def seeded_generators(seed: int, batch: int, device: torch.device | str) -> list[torch.Generator]:

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from ..geometry import check_range
 from .plan import DROPPED
 
+LARGEST_CELL = 64
 STEPS = 0.6180339887, 0.7548776662, 0.5698402910  # of hue, saturation and value from one id to the next, all irrational
 TURN = 2**32  # parts of a full turn: whole numbers are exact, and Macs' GPUs have no float64
 
@@ -24,5 +26,9 @@ def colours(ids: Tensor) -> Tensor:
 
 
 def draw_grid(ids: Tensor, cell: int) -> Tensor:
-    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1."""
+    """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1.
+
+    Raises GLMImageError unless cell is from 1 to 64.
+    """
+    check_range("cell", cell, 1, LARGEST_CELL)
     return colours(ids).repeat_interleave(cell, 1).repeat_interleave(cell, 2)

@@ -5,7 +5,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glm_core.decoder import network_timestep, official_sigmas, resolution_shift
+from glm_core.decoder import network_timestep, official_sigmas, resolution_shift, sigma_table
 from tests.support.tiny import SCHEDULER
 
 SIZES = [(512, 512), (1024, 1024), (2048, 2048), (1152, 1024), (1920, 1088)]
@@ -27,6 +27,25 @@ def test_schedule_is_upstreams_for_4_to_50_steps(width, height):
         ours = official_sigmas(steps, shift)
         assert (ours - sigmas).abs().max() <= 1e-6
         assert (network_timestep(ours[:-1], shift) - (timesteps - 1)).abs().max() <= 2e-3
+
+
+def strided(table: torch.Tensor, steps: int) -> torch.Tensor:
+    """What ComfyUI's scheduler "simple" takes from a table of sigmas."""
+    stride = len(table) / steps
+    return torch.cat((table[[-1 - int(i * stride) for i in range(steps)]], torch.zeros(1)))
+
+
+@pytest.mark.parametrize("shift", [1.75, 3.25])
+def test_equal_strides_through_the_table_are_the_official_schedule(shift):
+    table = sigma_table(shift)
+    for steps in (*range(1, 101), 123, 333, 500, 998, 999):
+        assert torch.equal(strided(table, steps), official_sigmas(steps, shift)), steps
+
+
+def test_the_table_rises_from_timestep_1_to_1000():
+    table = sigma_table(3.25)
+    assert (table.diff() >= 0).all() and len(table.unique()) == 1000
+    assert table[-1] == 1 and table[0].item() == pytest.approx(3.25 / (3.25 + 999))
 
 
 @pytest.mark.parametrize("size, shift", [((512, 512), 1.75), ((1024, 1024), 3.25), ((2048, 2048), 6.25),

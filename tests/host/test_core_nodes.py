@@ -76,6 +76,14 @@ def test_the_same_shift_through_core_nodes_gives_the_same_picture(server, text_t
     assert is_close(result["latent"], text_to_image["latent"])
 
 
+def test_renormcfg_changes_the_picture(server, text_to_image):
+    graph = small_workflow("text_to_image")
+    sampling = [id_of(graph, "ModelSamplingGLMImage"), 0]
+    node = make_node("RenormCFG", model=sampling, cfg_trunc=100.0, renorm_cfg=0.9)
+    latent = run_and_load(server, with_model(graph, node), "renormcfg")["latent"]
+    assert torch.isfinite(latent).all() and not is_close(latent, text_to_image["latent"])
+
+
 @pytest.mark.parametrize("class_type", ["EasyCache", "LazyCache"])
 def test_a_cache_that_reuses_no_step_changes_nothing(server, text_to_image, class_type):
     graph = small_workflow("text_to_image")

@@ -115,14 +115,15 @@ class Server:
         finally:
             connection.close()
 
-    def run(self, prompt: dict, on_message: Callable[[Any], object] = lambda message: None) -> dict:
+    def run(self, prompt: dict, on_message: Callable[[Any], object] = lambda message: None, **extra) -> dict:
         """Queue an API prompt and wait for it; returns its outputs by node id.
 
-        on_message: called with every message, parsed JSON or bytes. Raises RunFailed if the server refuses the prompt,
-        cannot finish it, or is told to stop.
+        on_message: called with every message, parsed JSON or bytes. extra: of the prompt's extra_data.
+        Raises RunFailed if the server refuses the prompt, cannot finish it, or is told to stop.
         """
         with self.listen() as (client, connection):
-            prompt_id = self.post("/prompt", {"prompt": prompt, "client_id": client})["prompt_id"]
+            request = {"prompt": prompt, "client_id": client, "extra_data": extra}
+            prompt_id = self.post("/prompt", request)["prompt_id"]
             while True:
                 received = connection.recv()
                 message = received if isinstance(received, bytes) else json.loads(received)

@@ -6,11 +6,14 @@ from unittest.mock import patch
 
 import comfy.ldm.modules.attention as comfy_attention
 import comfy.model_management
+import comfy.samplers
 import torch
+from comfy.cli_args import args
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
 
+from glm_core.decoder import official_sigmas
 from glm_core.errors import GLMImageError
-from glm_core.host.diffusion import PEAK_ACTIVATIONS, load_diffusion_model
+from glm_core.host.diffusion import PEAK_ACTIVATIONS, load_diffusion_model, patch_sampling
 from glm_core.host.references import REFERENCES_KEY, Reference, find_references, storage_device
 from glm_core.plans import Plan
 
@@ -136,3 +139,25 @@ def test_a_half_loaded_decoder_with_a_lora_gives_the_same(files):
     patcher = load_diffusion_model(files.diffusion_model)
     given = inputs(patcher.model.diffusion_model)
     check_half_loaded_with_patches(patcher, lambda: patcher.model.diffusion_model(*given))
+
+
+def test_the_decoder_follows_the_flags_of_the_unet_but_never_takes_float16(files):
+    plain = load_diffusion_model(files.diffusion_model).model
+    with patch.dict(vars(args), fp16_unet=True, force_fp16=True):
+        model = load_diffusion_model(files.diffusion_model).model
+        assert model.get_dtype() == plain.get_dtype() and model.compute_dtype() == plain.compute_dtype()
+    with patch.dict(vars(args), bf16_unet=True):
+        assert load_diffusion_model(files.diffusion_model).model.get_dtype() == torch.bfloat16
+
+
+def test_simple_is_the_official_schedule_at_any_number_of_steps(files):
+    patched = patch_sampling(load_diffusion_model(files.diffusion_model), 128, 128)
+    sampling = patched.get_model_object("model_sampling")
+    for steps in (*range(1, 101), 333, 999):
+        sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", steps)
+        assert torch.equal(sigmas, official_sigmas(steps, 3.25)), steps
+
+
+def test_the_network_tells_its_channels(files):
+    network = load_diffusion_model(files.diffusion_model).model.diffusion_model
+    assert network.in_channels == network.out_channels == 16

@@ -227,3 +227,30 @@ def test_fused_and_unfused_planners_give_the_same_plan(files):
 def test_a_comfyui_that_can_page_weights_does_so_on_a_gpu_alone(files):
     with patch.object(comfy.model_patcher, "CoreModelPatcher", object, create=True):
         assert pages_weights(CUDA) and not pages_weights(CPU)
+
+
+def started_with(**options):
+    """Inside, ComfyUI behaves as if it had been started with these options."""
+    return patch.dict(vars(args), options)
+
+
+def test_the_planner_follows_the_flags_of_text_encoders_alone(files):
+    plain = HostPlanner(files.planner).precision
+    unet = {"fp8_e4m3fn_unet": True, "fp8_e5m2_unet": True, "fp16_unet": True, "bf16_unet": True}
+    for name in unet:
+        with started_with(**{name: True}):
+            assert HostPlanner(files.planner).precision == plain, name
+            assert getattr(args, name)
+    with started_with(bf16_text_enc=True, fp32_unet=True):
+        assert HostPlanner(files.planner).precision.storage == torch.bfloat16
+    with started_with(fp8_e4m3fn_text_enc=True):
+        planner = HostPlanner(files.planner)
+        assert planner.precision.storage == torch.float8_e4m3fn and planner.precision.compute == torch.float32
+        assert plan_ids(planner).shape == (1, 3, 2)
+
+
+def test_the_planner_never_takes_float16(files):
+    plain = HostPlanner(files.planner).precision
+    for options in ({"fp16_text_enc": True}, {"fp16_unet": True, "force_fp16": True}):
+        with started_with(**options):
+            assert HostPlanner(files.planner).precision == plain, options

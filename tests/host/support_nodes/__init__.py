@@ -3,6 +3,7 @@
 import gc
 import os
 import weakref
+from json import loads as json_loads
 
 import folder_paths
 import torch
@@ -103,9 +104,36 @@ class ReportReferences(io.ComfyNode):
         return io.NodeOutput()
 
 
+def value_node(node_id, kind, make):
+    """A node that puts on a wire of this kind what ``make`` makes of the JSON in its widget."""
+
+    class Value(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(node_id=node_id, category="test", inputs=[io.String.Input("json")],
+                             outputs=[kind.Output()])
+
+        @classmethod
+        def execute(cls, json):
+            return io.NodeOutput(make(json_loads(json)))
+
+    return Value
+
+
+def make_latent(shape):
+    """Noise, or zeros where the shape ends with "empty"."""
+    is_empty = shape[-1] == "empty"
+    return {"samples": torch.zeros(shape[:-1]) if is_empty else torch.randn(shape)}
+
+
+VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFloat", io.Float, lambda value: value),
+          value_node("TestLatent", io.Latent, make_latent),
+          value_node("TestConditioning", io.Conditioning, lambda shape: [[torch.randn(shape), {}]])]
+
+
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, SaveTensors, ReadNoise, CountReferences, ReportReferences]
+        return [SavePlan, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
 
 
 async def comfy_entrypoint():

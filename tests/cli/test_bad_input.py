@@ -67,11 +67,11 @@ GENERATE = [  # options after a good command, what the line says
     ("--plan-in {t}/plan.safetensors --prompt b", "--plan-in takes exactly one --prompt (got 2)"),
     ("--plan-in {t}/other_codes.safetensors", "plan: ids must be from 0 to 63 (got 64)"),
     ("--plan-in {t}/noise.safetensors", "must contain 'ids'"),
-    ("--plan-in {t}/nowhere", "plan file {t}/nowhere: cannot be read as a safetensors file"),
-    ("--plan-in {t}/text.png", "plan file {t}/text.png: cannot be read as a safetensors file"),
+    ("--plan-in {t}/nowhere", "plan file {t}/nowhere: must be a file (got no such file)"),
+    ("--plan-in {t}/text.png", "plan file {t}/text.png: not a complete safetensors file"),
     ("--plan-in {t}/folder", "--plan-in {t}/folder: it must be a file (got a folder)"),
     ("--plan-in {t}/pipe.png", "--plan-in {t}/pipe.png: it must be a file (got a pipe, device or socket)"),
-    ("--noise-in {t}/nowhere", "--noise-in {t}/nowhere: cannot be read as a safetensors file"),
+    ("--noise-in {t}/nowhere", "--noise-in {t}/nowhere: must be a file (got no such file)"),
     ("--noise-in {t}/pipe.png", "--noise-in {t}/pipe.png: it must be a file (got a pipe, device or socket)"),
     ("--noise-in {t}/plan.safetensors", "float32 [B, 16, H/8, W/8] (got the tensors ['ids int64'])"),
     ("--noise-in {t}/whole.safetensors", "must contain 'noise', float32 [B, 16, H/8, W/8] (got the tensors ['noise"),
@@ -83,7 +83,7 @@ GENERATE = [  # options after a good command, what the line says
     ("--image {t}/folder", "--image {t}/folder: it must be a file (got a folder)"),
     ("--image {t}/pipe.png", "--image {t}/pipe.png: it must be a file (got a pipe, device or socket)"),
     ("--image /dev/zero", "--image /dev/zero: it must be a file (got a pipe, device or socket)"),
-    ("--image {t}/nowhere.png", "No such file"),
+    ("--image {t}/nowhere.png", "nowhere.png: must be a file (got no such file)"),
     ("--image {t}/text.png", "Pillow cannot read this file as an image"),
     ("--image {t}/flat.png", "the aspect ratio must be at most 4:1 (got 900x100 pixels)"),
     ("--image {t}/tiny.png", "both sides must be at least 16 pixels (got 8x20)"),
@@ -143,9 +143,9 @@ EVALUATE = [
     ("--sheet {t}/picture.png --prompts {t}/edits.jsonl", "another file than that of a reference image (got the same)"),
     ("--prompts {t}/folder", "--prompts {t}/folder: it must be a file (got a folder)"),
     ("--prompts {t}/pipe.png", "--prompts {t}/pipe.png: it must be a file (got a pipe, device or socket)"),
-    ("--prompts {t}/nowhere.jsonl", "No such file"),
-    ("--prompts {t}/surrogate.jsonl", "prompt 2 must be text without unpaired surrogates (got '\\ud800' at"),
-    ("--prompts {t}/gone.jsonl", "No such file"),
+    ("--prompts {t}/nowhere.jsonl", "nowhere.jsonl: must be a file (got no such file)"),
+    ("--prompts {t}/surrogate.jsonl", "line 2: prompt must be a string (got \"\\ud800\")"),
+    ("--prompts {t}/gone.jsonl", "must be a file (got no such file)"),
     ("--limit 0", "--limit must be at least 1 (got 0)"),
     ("--seed -1", f"{SEED_RANGE} (got -1)"),
     ("--steps 1001", "--steps must be at most 1000 (got 1001)"),
@@ -302,7 +302,7 @@ def test_train_asks_for_what_it_needs_first(place, model, capsys, monkeypatch):
 
 def test_an_error_of_several_lines_is_one_line(place, model, capsys):
     command = [*good_generate(place, model), "--plan-in", str(place / "two\nlines")]
-    check_refused(command, "two lines: cannot be read as a safetensors file", 1, place, model, capsys)
+    check_refused(command, "two lines: must be a file (got no such file)", 1, place, model, capsys)
 
 
 def test_the_size_of_a_plan_need_not_be_told(place, model, tmp_path):

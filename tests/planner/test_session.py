@@ -38,6 +38,12 @@ def test_a_replayed_pass_writes_the_same_tokens_of_an_edit(planner, tokenizer, r
     assert torch.equal(plain.ids, recorded.ids)
 
 
+def test_passes_of_several_tokens_run_beside_a_recorded_one(planner, tokenizer):
+    plain, recorded = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, seed=4, lookahead=lookahead, recorder=recorder)
+                       for lookahead, recorder in ((1, None), (4, trace)))
+    assert torch.equal(plain.ids, recorded.ids) and torch.equal(plain.coarse, recorded.coarse)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can record the pass")
 def test_a_pass_that_cannot_be_recorded_runs_unrecorded(planner, tokenizer, caplog):
     plain, failed = (plan_prompt(planner, tokenizer, PROMPT, 96, 64, seed=4, recorder=recorder)

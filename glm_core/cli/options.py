@@ -108,8 +108,9 @@ def progress_bar(title: str, total: int, unit: str) -> Iterator[Callable[[], obj
 
 
 def report(line: str) -> None:
-    """Print a line. When nobody reads any more (``| head``), the work goes on in silence."""
+    """Print a line, above a progress bar if there is one. If nobody reads any more (``| head``), the work goes on."""
     try:
-        print(line, flush=True)
+        tqdm.write(line)
+        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

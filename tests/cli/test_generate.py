@@ -1,5 +1,7 @@
 import json
 import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -37,6 +39,14 @@ def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
     assert latent.shape == (2, 16, 8, 12) and latent.dtype == torch.float32
     printed = capsys.readouterr()
     assert "a-1.png: 96x64" in printed.out and "plan:" in printed.err and "draw:" in printed.err
+
+
+def test_names_of_files_and_progress_bars_do_not_share_lines(model, tmp_path):
+    terminal = StringIO()
+    with redirect_stdout(terminal), redirect_stderr(terminal):
+        assert generate(model, tmp_path / "a.png", "--batch", 2) == 0
+    lines = terminal.getvalue().splitlines()
+    assert {f"{tmp_path / name}: 96x64, a 'sign'" for name in ("a.png", "a-1.png")} <= set(lines)
 
 
 def test_each_of_several_prompts_is_drawn_as_if_it_were_the_only_one(model, tmp_path, capsys):

@@ -90,10 +90,15 @@ def test_pictures_are_written_one_by_one(model, tmp_path, capsys, monkeypatch):
     assert decoded == [[], ["a.png"]]
 
 
+def heed_interrupts() -> None:
+    """A shell makes the commands that it runs in the background ignore SIGINT, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_is_one_line_and_exit_code_130(model, tmp_path):
     """A real signal, while a process samples."""
     words = [sys.executable, "-m", "glm_core", *arguments(model, tmp_path, "--steps", 1000)]
-    process = subprocess.Popen(words, cwd=PACK, stderr=subprocess.PIPE)
+    process = subprocess.Popen(words, cwd=PACK, stderr=subprocess.PIPE, preexec_fn=heed_interrupts)
     assert process.stderr is not None
     shown = b""
     while b"draw:" not in shown:

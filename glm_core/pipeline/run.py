@@ -135,12 +135,16 @@ def initial_noise(request: RenderRequest) -> Tensor:
 
 def encode_references(model: Path, requests: Sequence[RenderRequest],
                       compute: Compute) -> list[list[tuple[Tensor, Plan]]]:
-    """Normalised latent and tokens of each request's reference images. Loads the VAE only if there are any."""
-    if not any(request.references for request in requests):
+    """Normalised latent and tokens of each request's reference images. Loads the VAE only if there are any.
+
+    An image that several requests share is encoded once.
+    """
+    images = {id(reference): reference for request in requests for reference in request.references}
+    if not images:
         return [[] for _ in requests]
     vae = load(model, VAE, compute)
-    return [[(encode_image(vae, reference, compute), reference.tokens) for reference in request.references]
-            for request in requests]
+    encoded = {key: (encode_image(vae, reference, compute), reference.tokens) for key, reference in images.items()}
+    return [[encoded[id(reference)] for reference in request.references] for request in requests]
 
 
 @torch.inference_mode()

@@ -103,6 +103,16 @@ def test_an_edit_gives_the_command_lines_plan_and_latent(server, one_reference, 
     assert largest_difference(expected["latent"], normalised(edited["latent"])) <= 1e-3
 
 
+def test_references_go_to_the_planner_in_the_order_of_their_chain(server, pictures, tmp_path):
+    graph = edit("edit_multi_image", *pictures)
+    plan = inputs_of(graph, "GLMImagePlan")
+    sizes = (f"--{side}={plan[side]}" for side in ("width", "height"))
+    images = (option for name in pictures for option in ("--image", server.inputs / name))
+    expected = generate_in_subprocess(tmp_path, "--model", server.models, "--prompt", plan["prompt"], *sizes, *images,
+                                      "--steps", STEPS, "--seed", plan["seed"])
+    assert torch.equal(run_and_load(server, graph, "two_in_order")["ids"], expected["ids"])
+
+
 def test_the_order_of_two_references_matters(server, pictures):
     first = run_and_load(server, edit("edit_multi_image", *pictures), "two")
     second = run_and_load(server, edit("edit_multi_image", *pictures[::-1]), "two_swapped")

@@ -16,6 +16,7 @@ from glm_core.pipeline import (
     plan,
     read_references,
     render,
+    run,
 )
 from glm_core.planner import Sampling, plan_prompt
 from glm_core.planner.session import DecodeSession
@@ -87,3 +88,18 @@ def test_pictures_depend_on_every_reference(model, references):
     wanted = [replace(request, references=references[:count]) for count in range(3)]
     none, one, two = (rendered.latent for rendered in render(model, wanted, CPU))
     assert (none - one).abs().max() > 1e-3 and (one - two).abs().max() > 1e-3
+
+
+def test_an_image_that_requests_share_is_encoded_once(model, references, monkeypatch):
+    encoded = []
+    encode = run.encode_image
+
+    def counted(vae, reference, compute):
+        encoded.append(reference)
+        return encode(vae, reference, compute)
+
+    monkeypatch.setattr(run, "encode_image", counted)
+    plans = plan(model, [PlanRequest("a", 64, 64, references=references)] * 2, CPU)
+    requests = [RenderRequest(each, "a", RenderSettings(steps=1), references) for each in plans]
+    assert len(list(render(model, requests, CPU))) == 2
+    assert len(encoded) == len(references)

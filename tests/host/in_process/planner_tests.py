@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from glm_core.host import planner as host_planner
 from glm_core.host.loading import pages_weights
 from glm_core.host.planner import HostPlanner, PlanProgress, graph_recorder
-from glm_core.planner import Sampling, lay_out_prompt
+from glm_core.planner import Sampling, lay_out_prompt, plan_prompt
 from glm_core.planner.session import DecodeSession, record_cuda_graph_if_possible
 
 CUDA = torch.device("cuda")  # named only, never used
@@ -24,6 +24,27 @@ CANCEL_AFTER = 5
 def plan_ids(planner: HostPlanner, **options) -> Tensor:
     """Ids [1, 3, 2] of a plan of 64 x 96 pixels."""
     return planner.plan("a poster", 64, 96, 1, 3, Sampling(), **options).ids
+
+
+def test_a_plan_is_written_with_all_that_was_asked_for(files):
+    planner, sampling = HostPlanner(files.planner), Sampling(1.5, 0.9, 20)
+    found = planner.plan("a poster", 64, 96, 2, 7, sampling)
+    expected = plan_prompt(planner.patcher.model, planner.tokenizer, "a poster", 64, 96, batch=2, seed=7,
+                           sampling=sampling, fingerprint=planner.fingerprint)
+    assert torch.equal(found.ids, expected.ids) and torch.equal(found.coarse, expected.coarse)
+    assert found.origins == expected.origins
+
+
+def test_the_planner_tries_as_many_tokens_as_it_is_told(files):
+    widths, decode = [], DecodeSession.decode
+
+    def counted(session: DecodeSession, ids: Tensor, position: int) -> Tensor:
+        widths.append(ids.shape[1])
+        return decode(session, ids, position)
+
+    with patch.object(DecodeSession, "decode", counted):
+        plan_ids(HostPlanner(files.planner), lookahead=4)
+    assert max(widths) == 4
 
 
 class TracingRecorder:

@@ -79,7 +79,10 @@ class RunFailed(AssertionError):
 
 @dataclass
 class Server:
-    """A running ComfyUI. output, inputs, models: its folders. log: what it printed. host: the ComfyUI folder."""
+    """A running ComfyUI.
+
+    output, inputs, models: its folders. log: what it printed. host: the ComfyUI folder. process_id: of its process.
+    """
 
     url: str
     output: Path
@@ -87,6 +90,7 @@ class Server:
     models: Path
     log: Path
     host: Path
+    process_id: int
 
     def get(self, path: str) -> Any:
         """The JSON answer to a GET request."""
@@ -176,7 +180,7 @@ def serve(host: Path, folder: Path, models: Path) -> Iterator[Server]:
     environment.pop("PYTHONPATH", None)
     with log.open("w") as sink:
         process = subprocess.Popen(command, cwd=host, stdout=sink, stderr=subprocess.STDOUT, env=environment)
-    server = Server(f"http://127.0.0.1:{port}", folders["output"], folders["input"], models, log, host)
+    server = Server(f"http://127.0.0.1:{port}", folders["output"], folders["input"], models, log, host, process.pid)
     try:
         wait_until_up(server, process)
         yield server

@@ -22,7 +22,7 @@ from tests.support.tiny import make_tokenizer
 def part_shapes(part: Part, config: dict) -> dict[str, torch.Size]:
     """Names and shapes of a part's tensors, as files have them: queries, keys and values apart."""
     module_class, config_class, options = MODULES[part]
-    apart = {name: False for name in options}
+    apart = dict.fromkeys(options, False)
     with torch.device("meta"):
         module = module_class(config_class.from_json(config, part.title), operations=ops, **apart)
     return {name: tensor.shape for name, tensor in module.state_dict().items()}

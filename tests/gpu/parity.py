@@ -4,6 +4,8 @@ The CPU is what ``tests/reference`` compares with transformers and diffusers. Fu
 width, so that the device's kernels are those of the released model.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,10 +49,14 @@ class Side:
     """All parts with the same weights, on one device in one type."""
 
     def __init__(self, models: Models, parts: dict[Part, Any], compute: Compute):
-        self.models, self.compute = models, compute
-        self.parts = {part: copy.deepcopy(module).to(compute.device, compute.dtype) for part, module in parts.items()}
+        self.models, self.parts, self.compute = models, parts, compute
         self.layout = lay_out_prompt(prompt_tokenizer(models), self.parts[PLANNER].config, PROMPT, 128, 96)
         self.name = f"{compute.device.type} {str(compute.dtype).removeprefix('torch.')}"
+
+    def moved(self, compute: Compute) -> Side:
+        """A copy that computes elsewhere or in another type."""
+        parts = {part: copy.deepcopy(module).to(compute.device, compute.dtype) for part, module in self.parts.items()}
+        return Side(self.models, parts, compute)
 
     def to(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.compute.device, self.compute.dtype)
@@ -200,10 +206,13 @@ def parity(record: Record, device: torch.device, size: str) -> None:
     cpu = Side(models, parts, CPU)
     expected = {name: output(cpu) for name, output in OUTPUTS.items()}
     for dtype in LIMITS:
-        side = Side(models, parts, Compute(device, dtype))
-        for name, output in OUTPUTS.items():
-            record.check(f"{side.name}: {name}",
-                         lambda name=name, output=output: check_close(output(side), expected[name], dtype))
-        record.check(f"{side.name}: codes of an image", lambda: f"{share_equal(side.codes(), cpu.codes()):.1%} equal")
-        check_planner(record, cpu, side)
-        del side
+        check_side(record, cpu, expected, cpu.moved(Compute(device, dtype)))
+
+
+def check_side(record: Record, cpu: Side, expected: dict[str, Tensor], side: Side) -> None:
+    """expected: the CPU's OUTPUTS."""
+    for name, output in OUTPUTS.items():
+        record.check(f"{side.name}: {name}",
+                     lambda name=name, output=output: check_close(output(side), expected[name], side.compute.dtype))
+    record.check(f"{side.name}: codes of an image", lambda: f"{share_equal(side.codes(), cpu.codes()):.1%} equal")
+    check_planner(record, cpu, side)

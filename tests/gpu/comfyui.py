@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from .stand_ins import add_stand_ins
+
 PACK = Path(__file__).resolve().parents[2]
 
 
@@ -29,24 +31,31 @@ def find_comfyui(folder: Path) -> None:
     os.chdir(folder)
 
 
-def start_comfyui(device: str, dynamic: bool) -> None:
-    """What ComfyUI's main.py does before its server starts, in its order: aimdo before torch, then the patcher."""
+def start_comfyui(device: str, dynamic: bool) -> list[str]:
+    """What ComfyUI's main.py does before its server starts, in its order. Returns the packages that have stand-ins."""
     from comfy.cli_args import args
 
     args.cpu, args.disable_dynamic_vram = device == "cpu", not dynamic
     if device == "cuda":
         import cuda_malloc  # noqa: F401  # chooses torch's allocator
-    if not dynamic:
-        return
-    import comfy_aimdo.control
+    if dynamic:
+        import comfy_aimdo.control  # before torch
 
-    comfy_aimdo.control.init(simple_vram_headroom=None, nvml_pressure=not args.disable_nvml_pressure)
+        comfy_aimdo.control.init(simple_vram_headroom=None, nvml_pressure=not args.disable_nvml_pressure)
+    stand_ins = add_stand_ins()
+    if dynamic:
+        page_weights(args.vram_headroom)
+    return stand_ins
+
+
+def page_weights(headroom: float) -> None:
+    """Turn DynamicVRAM on. headroom: GiB of each device that are left to others."""
     import comfy.memory_management
     import comfy.model_management
     import comfy.model_patcher
+    import comfy_aimdo.control
 
-    headroom = int(args.vram_headroom * 2**30)
-    devices = [(each.index, headroom) for each in comfy.model_management.get_all_torch_devices()]
+    devices = [(each.index, int(headroom * 2**30)) for each in comfy.model_management.get_all_torch_devices()]
     if not comfy_aimdo.control.init_devices(devices):
         raise RuntimeError("comfy-aimdo must start on this GPU (its init_devices gave False)")
     comfy.model_patcher.CoreModelPatcher = comfy.model_patcher.ModelPatcherDynamic
@@ -57,19 +66,15 @@ def main() -> int:
     given = parse()
     given.json = given.json.resolve()
     find_comfyui(given.comfyui.resolve())
-    start_comfyui(given.device, given.dynamic)
+    stand_ins = start_comfyui(given.device, given.dynamic)
 
     import torch
-
-    from .stand_ins import add_stand_ins
-
-    missing = add_stand_ins()
 
     from . import comfyui_checks, comfyui_speed
     from .record import Record
     from .versions import facts
 
-    record, device = Record(given.json, facts() | {"stand-ins": missing}), torch.device(given.device)
+    record, device = Record(given.json, facts() | {"stand-ins": stand_ins}), torch.device(given.device)
     with torch.inference_mode():
         if given.part == "checks":
             comfyui_checks.checks(record, device, given.size, given.dynamic)

@@ -79,6 +79,8 @@ def tokens(record: Record, device: torch.device, size: str, format_name: str | N
         timed = TimedPlanner(path, size, device)
         for batch in BATCHES:
             time_batch(record, timed, batch, bandwidth, "default")
+        del timed
+        unload()
         with without_recording():
             time_batch(record, TimedPlanner(path, size, device), 1, bandwidth, "plain")
 

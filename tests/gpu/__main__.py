@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from tests.support.servers import find_hosts
+from tests.support.hosts import find_hosts
 
 from .parts import PARTS, Setting, unpack_wheels
 from .report import markdown, summary

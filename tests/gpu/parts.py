@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.servers import PACK, host_python
+from tests.support.hosts import PACK, host_python
 
 QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error",
          "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "passive"}

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.hosts import PACK
 from tests.support.json_files import write_json
-from tests.support.servers import PACK
 
 from .parts import Part, Setting
 

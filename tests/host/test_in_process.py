@@ -9,7 +9,7 @@ import pytest
 
 from glm_core.checkpoint import DIFFUSION, PLANNER
 from tests.host.conftest import HOSTS
-from tests.support.servers import PACK, host_python, host_version
+from tests.support.hosts import PACK, host_python, host_version
 
 FOLDER = Path(__file__).parent / "in_process"
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from glm_core.host import HostPlanner
 from glm_core.pipeline import Compute
 from glm_core.planner import Sampling, lay_out_prompt
 from glm_core.planner.model import KVCache
-from tests.benchmarks.sizes import SIZES
+from tests.benchmarks.sizes import SIZES, Models
 from tests.benchmarks.timing import copy_bandwidth, now
 
 from .comfyui_picture import Picture, watched
@@ -41,6 +41,10 @@ class Clock:
     def __call__(self, *about: Any, **more: Any) -> None:
         if not self.times:
             self.times.append(now(self.device))
+
+
+def models_of(size: str) -> Models:
+    return replace(SIZES[size].models, coarse_tokens=SIZES[size].coarse_tokens)
 
 
 class TimedPlanner:
@@ -71,11 +75,11 @@ class TimedPlanner:
 
 def tokens(record: Record, device: torch.device, size: str, format_name: str | None) -> None:
     """As ``tests.gpu.tokens``: recorded, as ComfyUI does it by default, and one plan with --disable-cuda-graphs."""
-    sizes, compute = SIZES[size], compute_of(device)
-    bandwidth = copy_bandwidth(sizes, compute)
+    compute = compute_of(device)
+    bandwidth = copy_bandwidth(SIZES[size], compute)
     record.figure("copy bandwidth", bandwidth / 1e9, "GB/s")
     with tempfile.TemporaryDirectory() as folder:
-        path = write_part(Path(folder), PLANNER, sizes.models, compute, format_name)
+        path = write_part(Path(folder), PLANNER, models_of(size), compute, format_name)
         timed = TimedPlanner(path, size, device)
         for batch in BATCHES:
             time_batch(record, timed, batch, bandwidth, "default")
@@ -94,7 +98,7 @@ def time_batch(record: Record, timed: TimedPlanner, batch: int, bandwidth: float
 def random_picture(device: torch.device, size: str, format_name: str | None) -> Iterator[Picture]:
     compute = compute_of(device)
     with tempfile.TemporaryDirectory() as folder:
-        yield Picture({part: write_part(Path(folder), part, SIZES[size].models, compute, format_name)
+        yield Picture({part: write_part(Path(folder), part, models_of(size), compute, format_name)
                        for part in (PLANNER, GLYPH, DIFFUSION, VAE)})
 
 

@@ -63,5 +63,5 @@ def draw_noise(keys: Tensor, tokens: int | Tensor, codes: int) -> Tensor:
     if keys.device.type != "cpu":
         first, second = keys[:, None, :1], keys[:, None, 1:]
         return exponential(random_bits(first, second, numbers[:, None], codes))
-    rows = [exponential(random_bits(*key, number, codes)) for key in keys for number in numbers]  # each fits the cache
+    rows = [exponential(random_bits(key[:1], key[1:], number, codes)) for key in keys for number in numbers]  # in cache
     return torch.stack(rows).view(len(keys), len(numbers), codes)

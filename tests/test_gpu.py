@@ -52,7 +52,7 @@ def run_parts(folder: Path, *parts: Part, minutes: float = 1) -> dict:
 def test_networks_on_the_device_are_those_on_the_cpu(tmp_path):
     record = Record(tmp_path / "parity.json", {})
     parity.parity(record, CPU, "tiny")
-    assert record.passed and len(record.data["checks"]) == 25
+    assert record.passed and len(record.data["checks"]) == 27
     assert json.loads(record.path.read_text()) == record.data
 
 

@@ -21,6 +21,7 @@ from glm_core.glyph import encode_texts
 from glm_core.pipeline import Compute
 from glm_core.planner import Sampling, lay_out_prompt
 from glm_core.planner.decode import TokenSampler
+from glm_core.planner.noise import exponential, item_keys, random_bits
 from glm_core.plans import Plan, prior_map
 from tests.benchmarks.models import make_ours
 from tests.benchmarks.sizes import RELEASED, Models
@@ -39,6 +40,7 @@ LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}  # of the difference's norm
 PROMPT = "a shop front on a rainy street at night, a neon sign that says 'OPEN' over the door"
 STEPS, GUIDANCE = 3, 1.5
 CANCEL_AFTER, LOOKAHEAD = 5, 4
+NOISE_CODES, NOISE_ULPS = 16384, 2
 
 
 class Cancelled(Exception):
@@ -157,6 +159,23 @@ def check_equal(found: Tensor, expected: Tensor) -> str:
     return f"{found.numel()} tokens are the same"
 
 
+def noise_bits(side: Side) -> Tensor:
+    """The integers behind the noise of a token of two items, int32 [2, codes]."""
+    first, second = item_keys(7, 2, side.compute.device).split(1, dim=1)
+    return random_bits(first, second, torch.tensor([[5]], dtype=torch.int32, device=side.compute.device), NOISE_CODES)
+
+
+def check_noise(cpu: Side, side: Side) -> str:
+    """The same integers on every device, and their logarithms as close as float32 allows."""
+    bits = noise_bits(cpu)
+    assert torch.equal(noise_bits(side).cpu(), bits), "the integers must be the same"
+    exact = -((bits >> 9 & 0x7FFFFF).double().add(0.5) * 2.0**-23).log()
+    found = exponential(noise_bits(side)).cpu()
+    ulps = int((found.view(torch.int32) - exact.float().view(torch.int32)).abs().max())
+    assert ulps <= NOISE_ULPS, f"logarithms must be within {NOISE_ULPS} ulp (got {ulps})"
+    return f"within {ulps} ulp"
+
+
 def check_planner(record: Record, cpu: Side, side: Side) -> None:
     """Logits with every pass recorded and not; the tokens themselves only in float32, where rounding tips none."""
     forced = cpu.plan(recorded=False)
@@ -194,6 +213,8 @@ def check_tokens(record: Record, cpu: Side, side: Side) -> None:
                  lambda: check_equal(side.plan(recorded=True, lookahead=LOOKAHEAD), plain()))
     record.check(f"{side.name}: greedy plan = the CPU's",
                  lambda: check_equal(plain(sampling=greedy), cpu.plan(recorded=False, sampling=greedy)))
+    record.check(f"{side.name}: plan of a seed = the CPU's", lambda: check_equal(plain(), cpu.plan(recorded=False)))
+    record.check(f"{side.name}: random numbers = the CPU's", lambda: check_noise(cpu, side))
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """Plans with the pass of a token recorded, and without."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ def replay_step(step: Callable[[], None]) -> Callable[[], None]:
 
 def recorder_of(device: torch.device) -> dict:
     """The options of ``generate_plan`` that record the pass; a capture that fails raises an error."""
-    return {"recorder": record_cuda_graph if device.type == "cuda" else replay_step}
+    return {"recorder": nullcontext(record_cuda_graph if device.type == "cuda" else replay_step)}
 
 
 def plan(model: PlannerModel, layout: PromptLayout, compute: Compute, recorded: bool, **options) -> Plan:

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import comfy.model_management
 import torch
+import torch.nn.functional as F
 from comfy.cli_args import args
 from torch import Tensor
 
@@ -17,25 +18,29 @@ from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, Part
 from glm_core.checkpoint.read import read_part
 from glm_core.decoder import draw_noise, sample_latent
 from glm_core.host import HostPlanner
-from glm_core.pipeline import build, encode_glyphs
+from glm_core.host.planner import choose_token_attention
+from glm_core.pipeline import Compute, build, encode_glyphs
+from glm_core.planner import PlannerConfig
 from tests.benchmarks.sizes import Models
 from tests.support.compute import CPU
 
 from .comfyui_picture import PROMPT, Picture
 from .comfyui_planner import counted, free_bytes, plan_ids, unload, without_recording
 from .files import write_part
-from .parity import GUIDANCE, LOOKAHEAD, MODELS, STEPS, check_equal
+from .parity import GUIDANCE, LOOKAHEAD, MODELS, STEPS, WIDE, check_close, check_equal, share_equal
 from .record import Record
 
 WIDTH, HEIGHT = 128, 96
 CANCEL_AFTER = 5
+CACHE_LENGTH = 1504
 LOST = 64e6  # bytes, at most, that a run may keep of the device once all is unloaded: libraries' workspaces grow
 LATENT_LIMIT = 1e-3  # after some steps; of the difference's norm, relative to the result's
 FLOAT32 = "fp32_text_enc", "fp32_unet", "fp32_vae"  # ComfyUI's options
 
 
-def write_files(folder: Path, models: Models) -> dict[Part, Path]:
-    return {part: write_part(folder, part, models, CPU) for part in (PLANNER, GLYPH, DIFFUSION, VAE)}
+def write_files(folder: Path, models: Models, device: torch.device) -> dict[Part, Path]:
+    compute = Compute(device, torch.float32)
+    return {part: write_part(folder, part, models, compute) for part in (PLANNER, GLYPH, DIFFUSION, VAE)}
 
 
 class Planners:
@@ -81,14 +86,16 @@ def cancel(planners: Planners) -> None:
     raise AssertionError("the plan must be cancelled")
 
 
+def check_recorded(planners: Planners, device: torch.device, dynamic: bool) -> str:
+    """Raise AssertionError on a GPU unless every pass of a plan is replayed."""
+    with counted(dynamic) as counts:
+        found = planners.ids()
+    assert device.type == "cpu" or counts.replays >= found.numel() - 1, f"all passes must be replayed ({counts})"
+    return f"{counts.replays} replays for {found.numel()} tokens"
+
+
 def check_plans(record: Record, planners: Planners, device: torch.device, dynamic: bool) -> None:
     plain, ids = planners.plain, planners.ids
-
-    def is_recorded() -> str:
-        with counted(dynamic) as counts:
-            found = ids()
-        assert device.type == "cpu" or counts.replays >= found.numel() - 1, f"all passes must be replayed ({counts})"
-        return f"{counts.replays} replays for {found.numel()} tokens"
 
     def with_a_lora() -> str:
         found = ids(planners.with_patches(planners.recorded))
@@ -100,7 +107,7 @@ def check_plans(record: Record, planners: Planners, device: torch.device, dynami
         work()
         return check_equal(ids(), expected)
 
-    record.check("the pass is recorded by default", is_recorded)
+    record.check("the pass is recorded by default", lambda: check_recorded(planners, device, dynamic))
     record.check("recorded = plain", lambda: check_equal(ids(), plain()))
     record.check("recorded = plain, batch 3", lambda: check_equal(ids(batch=3), plain(batch=3)))
     record.check("recorded, looking ahead = plain", lambda: check_equal(ids(lookahead=LOOKAHEAD), plain()))
@@ -108,6 +115,35 @@ def check_plans(record: Record, planners: Planners, device: torch.device, dynami
     record.check("recorded after a LoRA = plain", lambda: check_equal(ids(), plain()))
     record.check("recorded after a cancel = plain", lambda: after(lambda: cancel(planners)))
     record.check("recorded after an unload = plain", lambda: after(unload))
+
+
+def check_kernel(device: torch.device) -> str:
+    """ComfyUI's attention of one token against torch's in float32, with the released heads."""
+    config = PlannerConfig.from_json(WIDE.planner(), PLANNER.title)
+    attention = choose_token_attention(config, device, torch.bfloat16)
+    if attention is None:
+        return "this comfy-kitchen has none for this device"
+    remarks = []
+    for batch, length in ((1, 1), (1, 700), (3, 1500)):
+        q, k, v = (torch.randn(batch, heads, n, config.head_size, device=device, dtype=torch.bfloat16)
+                   for heads, n in ((config.num_attention_heads, 1), (config.num_key_value_heads, CACHE_LENGTH),
+                                    (config.num_key_value_heads, CACHE_LENGTH)))
+        found = attention(q, k, v, torch.full((batch,), length, dtype=torch.int32, device=device))
+        written = (tensor[:, :, :length].float() for tensor in (k, v))
+        expected = F.scaled_dot_product_attention(q.float(), *written, enable_gqa=True)
+        remarks.append(check_close(found, expected.transpose(1, 2).flatten(2), torch.bfloat16))
+    return ", ".join(remarks)
+
+
+def check_formats(record: Record, folder: Path, models: Models, device: torch.device, dynamic: bool) -> None:
+    """Files in bfloat16 and int8 are recorded too. Rounding may tip tokens there, so their share is only noted."""
+    for name, format_name in (("bfloat16", None), ("int8", "int8")):
+        path = write_part(folder, PLANNER, models, Compute(device, torch.bfloat16), format_name)
+        planners = Planners(path)
+        record.check(f"{name}: the pass is recorded by default",
+                     lambda planners=planners: check_recorded(planners, device, dynamic))
+        record.check(f"{name}: recorded beside plain",
+                     lambda planners=planners: f"{share_equal(planners.ids(), planners.plain()):.1%} of tokens equal")
 
 
 def check_pages(record: Record, planners: Planners) -> None:
@@ -171,7 +207,7 @@ def checks(record: Record, device: torch.device, size: str, dynamic: bool) -> No
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     models = MODELS[size]
     with tempfile.TemporaryDirectory() as folder:
-        files = write_files(Path(folder), models)
+        files = write_files(Path(folder), models, device)
         planners = Planners(files[PLANNER])
         check_plans(record, planners, device, dynamic)
         if dynamic:
@@ -179,3 +215,6 @@ def checks(record: Record, device: torch.device, size: str, dynamic: bool) -> No
         if device.type == "cuda":
             check_memory(record, planners, device)
         check_picture(record, files, models)
+        vars(args).update(dict.fromkeys(FLOAT32, False))
+        record.check("attention of one token", lambda: check_kernel(device))
+        check_formats(record, Path(folder) / "formats", models, device, dynamic)

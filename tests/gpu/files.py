@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from glm_core import ops
-from glm_core.checkpoint import PLANNER, VISION, Part
+from glm_core.checkpoint import PLANNER, Part
 from glm_core.checkpoint.formats import LARGE_MATRICES, quantise
 from glm_core.checkpoint.read import CONFIG_METADATA, TOKENIZER_TENSOR
 from glm_core.checkpoint.text import text_to_tensor
@@ -47,17 +47,12 @@ def stored_tensors(part: Part, config: dict, format_name: str | None, compute: C
     return stored
 
 
-def write_part(folder: Path, part: Part, models: Models, compute: Compute, format_name: str | None = None,
-               with_vision: bool = False) -> Path:
-    """Write a part with random weights in the type of ``compute``, large matrices in a format of ``convert``.
-
-    with_vision: the vision tower too, which only the planner's file has.
-    """
+def write_part(folder: Path, part: Part, models: Models, compute: Compute, format_name: str | None = None) -> Path:
+    """Write a part with random weights in the type of ``compute``, large matrices in a format of ``convert``."""
     torch.manual_seed(0)
+    folder.mkdir(exist_ok=True)
     config = config_of(models, part)
     tensors = stored_tensors(part, config, format_name, compute)
-    if with_vision:
-        tensors |= stored_tensors(VISION, config, None, compute)
     if part is PLANNER:
         tensors[TOKENIZER_TENSOR] = text_to_tensor(make_tokenizer(models.vocabulary).to_str())
     path = folder / Path(part.file).name

@@ -109,7 +109,7 @@ PARTS = (
     in_comfyui("comfyui-tokens", "planner in ComfyUI with DynamicVRAM: tokens a second", 180, "tokens", "--dynamic"),
     in_comfyui("comfyui-tokens-int8", "the same in int8", 180, "tokens", "--dynamic", *INT8),
     benchmark("dit", "diffusion transformer beside diffusers", 200),
-    benchmark("image", "whole picture beside transformers and diffusers", 300),
+    benchmark("image", "whole picture beside transformers and diffusers", 400),
     in_comfyui("comfyui-image-int8", "whole picture in ComfyUI with DynamicVRAM, int8", 200, "picture", "--dynamic",
                *INT8),
     in_comfyui("comfyui-memory-int8", "peaks and estimates in ComfyUI, int8", 200, "memory", *INT8, only_cuda=True),

@@ -26,7 +26,7 @@ def run(host: Path, folder: Path, part: str, *options: str) -> dict:
 @pytest.mark.parametrize("host", NEW_HOSTS, ids=host_version)
 def test_checks_inside_comfyui_pass(host, tmp_path):
     found = run(host, tmp_path, "checks")
-    assert len(found["checks"]) == 10 and all(check["passed"] for check in found["checks"])
+    assert len(found["checks"]) == 15 and all(check["passed"] for check in found["checks"])
 
 
 @pytest.mark.parametrize("host", NEW_HOSTS, ids=host_version)

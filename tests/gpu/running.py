@@ -124,4 +124,5 @@ class Run:
 
     @property
     def has_failed(self) -> bool:
-        return any(entry["status"] == FAILED for entry in self.results["parts"].values())
+        """Whether a part failed or was cut."""
+        return any(entry["status"] in (FAILED, CUT) for entry in self.results["parts"].values())

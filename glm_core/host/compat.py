@@ -1,7 +1,6 @@
 """Differences between versions of ComfyUI, from 0.8 on: one function for each."""
 
 import functools
-import importlib
 from collections.abc import Callable, Sequence
 
 import comfy.lora
@@ -42,7 +41,9 @@ def can_hold_pages() -> bool:
 
 def release_pages(model: nn.Module, modules: Sequence[nn.Module]) -> None:
     """Undo ``page_in`` of these modules, where it was done; only if ``can_hold_pages``."""
-    importlib.import_module("comfy.model_prefetch").cleanup_prefetched_modules(model, modules)  # not in 0.8
+    import comfy.model_prefetch  # 0.8 has none
+
+    comfy.model_prefetch.cleanup_prefetched_modules(model, modules)
 
 
 def flash_decoding(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None:

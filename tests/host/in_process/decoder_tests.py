@@ -12,7 +12,6 @@ import comfy.samplers
 import torch
 from comfy.cli_args import args
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
-from torch._subclasses import FakeTensorMode
 
 from glm_core.decoder import official_sigmas
 from glm_core.decoder.layers import rotary_table, rotate
@@ -20,7 +19,7 @@ from glm_core.errors import GLMImageError
 from glm_core.host import diffusion
 from glm_core.host.compat import ROTATION, fused_rotation
 from glm_core.host.diffusion import PEAK_ACTIVATIONS, load_diffusion_model, patch_sampling
-from glm_core.host.kernels import host_kernels, host_rotate, kitchen_table
+from glm_core.host.kernels import host_kernels, kitchen_table
 from glm_core.host.references import REFERENCES_KEY, Reference, find_references, storage_device
 from glm_core.plans import Plan
 
@@ -169,17 +168,6 @@ def test_a_kernel_of_the_gpu_is_taken_if_there_is_one(files):
                 assert fused_rotation() is None and host_kernels().rotate is rotate
     with patch.object(comfy.quant_ops, "ck", None):
         assert fused_rotation() is None
-
-
-def test_the_kernel_rotates_only_what_it_can(files):
-    """The rest is rotated by our own function."""
-    table, taken = rotary_table(1, 2, 16, CPU), []
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(False):
-        for device, dtype, grad in (("cuda", torch.bfloat16, False), ("cuda", torch.float32, False),
-                                    ("cuda", torch.bfloat16, True), ("cpu", torch.bfloat16, False)):
-            x = torch.empty(1, 3, 2, 16, device=device, dtype=dtype, requires_grad=grad)
-            host_rotate(lambda x, table: taken.append((x.device.type, x.dtype)) or x, x, table.to(device))
-    assert taken == [("cuda", torch.bfloat16)]
 
 
 def test_a_half_loaded_decoder_gives_the_same(files):

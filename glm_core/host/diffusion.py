@@ -73,6 +73,7 @@ class HostDiT(GLMImageDiT):
         """As in GLMImageDiT; ignores ``kwargs``, which are the inputs of other models."""
         wrappers = comfy.patcher_extension.get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         executor = WrapperExecutor.new_class_executor(super().forward, self, wrappers)
+        x = x.clone()  # core's EasyCache adds to its input, which in float32 is the sampler's own latent
         return executor.execute(x, timestep, context, prior, target_size, transformer_options, references)
 
 

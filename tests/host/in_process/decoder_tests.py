@@ -11,6 +11,7 @@ import comfy.quant_ops
 import comfy.samplers
 import torch
 from comfy.cli_args import args
+from comfy.patcher_extension import WrappersMP, add_wrapper
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
 
 from glm_core.decoder import official_sigmas
@@ -148,6 +149,16 @@ def test_the_network_compiles_to_one_graph_for_both_branches(files):
             given = x, timestep, context, branch, size, options
             assert (compiled(*given) - network(*given)).abs().max() <= 1e-5
             assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_a_wrapper_may_write_into_its_input(files):
+    """As EasyCache does; the sampler's latent stays as it is."""
+    network, options = load_diffusion_model(files.diffusion_model).model.diffusion_model, {}
+    add_wrapper(WrappersMP.DIFFUSION_MODEL, lambda executor, x, *args: executor(x.add_(1), *args), options)
+    x, *others, _ = inputs(network)
+    before = x.clone()
+    assert not torch.equal(network(x, *others, options), network(x, *others, {}))
+    assert torch.equal(x, before)
 
 
 def test_comfy_kitchens_rotation_is_ours(files):

@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from glm_core.posters import Item, Poster, draw_poster
-from glm_core.posters.scene import on_grid
+from glm_core.posters import Item, Poster, draw_poster, on_grid
 from tests.host.graphs import inputs_of
 from tests.support.servers import PACK, Server, find_hosts, load_workflow, serve
 

@@ -20,6 +20,8 @@ from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
 
+import calls_tests  # noqa: E402
+import cuda_tests  # noqa: E402
 import decoder_tests  # noqa: E402
 import lora_tests  # noqa: E402
 import paging_tests  # noqa: E402
@@ -46,6 +48,6 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
 
 if __name__ == "__main__":
     files = Files(diffusion_model, planner)
-    modules = decoder_tests, planner_tests, paging_tests, lora_tests
+    modules = calls_tests, cuda_tests, decoder_tests, planner_tests, paging_tests, lora_tests
     tests = {name: value for module in modules for name, value in vars(module).items() if name.startswith("test_")}
     print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import NamedTuple
+from unittest import SkipTest
 
 import comfy.ops
 import torch
@@ -92,7 +93,7 @@ def calls_of_a_token(held: bool) -> tuple[Calls, int]:
 
 def test_a_held_planner_needs_fewer_calls_a_token(files):
     if not compat.can_hold_pages():
-        return
+        raise SkipTest("this ComfyUI cannot page weights")
     (paged, paged_kernels), (held, held_kernels) = calls_of_a_token(False), calls_of_a_token(True)
     assert sum(held) <= 0.75 * sum(paged)
     assert held_kernels == paged_kernels <= 22 * DEPTH.num_hidden_layers

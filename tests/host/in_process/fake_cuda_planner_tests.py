@@ -1,13 +1,13 @@
 """The planner's CUDA branches without a GPU: on tensors that have a shape and a device, and no numbers.
 
 With a CUDA build of torch, every operation is checked for tensors that are on another device, and a number that is read
-back raises DataDependentOutputException. Other builds refuse such tensors.
+back raises DataDependentOutputException. With other builds they are skipped.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import wraps
 from types import SimpleNamespace
+from unittest import SkipTest
 from unittest.mock import patch
 
 import comfy.ops
@@ -27,10 +27,6 @@ CONFIG = PlannerConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=
                        image_start_token_id=16384, image_end_token_id=16385, mrope_section=(1, 1, 2))
 
 
-def where_torch_knows_cuda(test: Callable) -> Callable:
-    return test if torch.backends.cuda.is_built() else wraps(test)(lambda files: None)
-
-
 def replayed(step: Callable[[], None]) -> Callable[[], None]:
     """A GraphRecorder: what would be recorded runs for every token, after one run as before a capture."""
     step()
@@ -40,6 +36,8 @@ def replayed(step: Callable[[], None]) -> Callable[[], None]:
 @contextmanager
 def fake_cuda() -> Iterator[None]:
     """Tensors without numbers. A plan's check of its ids, once a run, would read them."""
+    if not torch.backends.cuda.is_built():
+        raise SkipTest("needs a CUDA build of torch")
     with FakeTensorMode(), patch.object(Plan, "__post_init__"):
         yield
 
@@ -72,7 +70,6 @@ def recorder_of_held(patcher, record) -> Iterator:
         yield record
 
 
-@where_torch_knows_cuda
 def test_a_plan_stays_on_the_gpu(files):
     with fake_cuda():
         model = fake_planner(CUDA)
@@ -80,7 +77,6 @@ def test_a_plan_stays_on_the_gpu(files):
             check(fake_plan(model, sampling=sampling))
 
 
-@where_torch_knows_cuda
 def test_a_recorded_plan_stays_on_the_gpu(files):
     with fake_cuda():
         for kernel in (None, fake_kernel):
@@ -89,10 +85,9 @@ def test_a_recorded_plan_stays_on_the_gpu(files):
                 check(fake_plan(model, sampling=sampling, recorder=nullcontext(replayed)))
 
 
-@where_torch_knows_cuda
 def test_a_paged_plan_stays_on_the_gpu(files):
     if not compat.can_hold_pages():
-        return
+        raise SkipTest("this ComfyUI cannot page weights")
     with paging("cuda:0") as pages, patch("comfy.model_management.NUM_STREAMS", 0), fake_cuda():
         model = fake_planner(torch.device("cpu"))
         for module in model.modules():
@@ -105,7 +100,6 @@ def test_a_paged_plan_stays_on_the_gpu(files):
             assert pages.pinned == [] and len(pages.uploads) == len(pages.pages)
 
 
-@where_torch_knows_cuda
 def test_a_number_that_is_read_back_from_the_gpu_is_noticed(files):
     with fake_cuda():
         model = fake_planner(CUDA)

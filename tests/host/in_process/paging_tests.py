@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import NamedTuple
+from unittest import SkipTest
 from unittest.mock import patch
 
 import comfy.model_management
@@ -31,13 +31,10 @@ def number_of_tokens(planner: HostPlanner) -> int:
     return lay_out_prompt(planner.tokenizer, planner.config, "a poster", 64, 96).new_tokens
 
 
-def where_weights_are_paged(test: Callable) -> Callable:
-    """Skip a test where ComfyUI cannot page weights, as in 0.8."""
-    return test if hasattr(comfy.model_patcher, "ModelPatcherDynamic") else wraps(test)(lambda files: None)
-
-
 @contextmanager
 def paged_planner(files, patches: bool = False) -> Iterator[Paged]:
+    if not hasattr(comfy.model_patcher, "ModelPatcherDynamic"):
+        raise SkipTest("this ComfyUI cannot page weights")
     plain = HostPlanner(files.planner)
     with paging() as pages:
         planner = HostPlanner(files.planner)
@@ -80,7 +77,6 @@ def check_held(paged: Paged, find_ids: Callable[[], Tensor]) -> None:
     assert torch.equal(ids, plan_ids(paged.plain))
 
 
-@where_weights_are_paged
 def test_paged_weights_are_held_for_a_run(files):
     with paged_planner(files) as paged:
         check_held(paged, lambda: plan_ids(paged.planner))
@@ -89,19 +85,16 @@ def test_paged_weights_are_held_for_a_run(files):
         assert paged.pages.uploads == []
 
 
-@where_weights_are_paged
 def test_held_weights_are_recorded(files):
     with paged_planner(files) as paged:
         check_held(paged, lambda: recorded_ids(paged.planner, 1))
 
 
-@where_weights_are_paged
 def test_held_weights_are_recorded_for_several_tokens(files):
     with paged_planner(files) as paged:
         check_held(paged, lambda: recorded_ids(paged.planner, 1, lookahead=4))
 
 
-@where_weights_are_paged
 def test_a_lora_in_pages_is_recorded(files):
     with paged_planner(files, patches=True) as paged:
         check_held(paged, lambda: recorded_ids(paged.planner, 1))
@@ -110,13 +103,11 @@ def test_a_lora_in_pages_is_recorded(files):
         assert not torch.equal(plan_ids(paged.plain), plan_ids(unpatched))
 
 
-@where_weights_are_paged
 def test_held_weights_are_free_after_a_failed_recording(files):
     with paged_planner(files) as paged, patch.object(paged.planner, "recorder", lambda step: None):
         check_held(paged, lambda: plan_ids(paged.planner))
 
 
-@where_weights_are_paged
 def test_weights_evicted_by_the_prompt_are_paged_in_again(files):
     for patches in (False, True):
         with paged_planner(files, patches) as paged:
@@ -142,7 +133,6 @@ def after_prompt(paged: Paged, call: Callable[[], object]) -> Iterator[None]:
         yield
 
 
-@where_weights_are_paged
 def test_without_room_for_one_weight_all_are_released_and_nothing_is_recorded(files):
     with paged_planner(files) as paged:
         seen = []
@@ -160,7 +150,6 @@ class Broken(Exception):
     pass
 
 
-@where_weights_are_paged
 def test_held_weights_are_released_after_a_cancel_and_after_an_error(files):
     def end(i: int) -> None:
         assert len(paged.pages.pinned) == len(paged.pages.pages)
@@ -175,7 +164,6 @@ def test_held_weights_are_released_after_a_cancel_and_after_an_error(files):
             check_held(paged, lambda: recorded_ids(paged.planner, 1))
 
 
-@where_weights_are_paged
 def test_an_error_while_weights_are_paged_in_releases_those_before(files):
     with paged_planner(files) as paged, after_prompt(paged, lambda: paged.pages.broken.append(3)):
         assert ends_with(RuntimeError, lambda: plan_ids(paged.planner))
@@ -189,7 +177,6 @@ def ends_with(error: type[BaseException], call: Callable[[], object]) -> bool:
     return False
 
 
-@where_weights_are_paged
 def test_weights_that_python_changes_in_every_pass_are_not_recorded(files):
     with paged_planner(files) as paged:
         expected = plan_ids(paged.plain)

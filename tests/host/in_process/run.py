@@ -21,8 +21,10 @@ from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
 
+import calls_tests  # noqa: E402
 import decoder_tests  # noqa: E402
 import fake_cuda_decoder_tests  # noqa: E402
+import fake_cuda_planner_tests  # noqa: E402
 import lora_tests  # noqa: E402
 import paging_tests  # noqa: E402
 import planner_tests  # noqa: E402
@@ -50,6 +52,7 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
 
 if __name__ == "__main__":
     files = Files(diffusion_model, planner)
-    modules = decoder_tests, fake_cuda_decoder_tests, planner_tests, paging_tests, lora_tests
+    modules = (calls_tests, decoder_tests, fake_cuda_decoder_tests, fake_cuda_planner_tests, lora_tests, paging_tests,
+               planner_tests)
     tests = {name: value for module in modules for name, value in vars(module).items() if name.startswith("test_")}
     print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

@@ -13,12 +13,14 @@ from .errors import GLMImageError
 from .files import check_file, reason
 
 MOST_PIXELS = 2**27  # 134 million; a small file may claim any number
+SIXTEEN_BITS_AS_I = "PNG", "PPM"  # formats of which Pillow reads 16 bits as mode I, some versions only
 
 
 def read_image(path: Path) -> Tensor:
     """The file's image, float32 [1, H, W, 3] in 0...1, rotated as its EXIF data say.
 
-    Raises GLMImageError if Pillow cannot read the file as an image, or if it has more than MOST_PIXELS.
+    Raises GLMImageError if Pillow cannot read the file as an image, if it has more than MOST_PIXELS, or as
+    ``to_eight_bits`` does.
     """
     check_file(path, f"image {path}")
     try:
@@ -26,7 +28,7 @@ def read_image(path: Path) -> Tensor:
             warnings.simplefilter("ignore")  # of many pixels, where MOST_PIXELS decides, and of broken EXIF data
             with Image.open(path) as opened:
                 check_pixels(opened, path)
-                image = ImageOps.exif_transpose(opened).convert("RGB")
+                image = to_eight_bits(ImageOps.exif_transpose(opened), opened.format, path).convert("RGB")
     except GLMImageError:
         raise
     except Exception as error:  # its decoders raise nearly every kind on a broken file
@@ -39,6 +41,18 @@ def check_pixels(image: Image.Image, path: Path) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise GLMImageError(f"{path}: an image must have at most {MOST_PIXELS} pixels "
                             f"(got {image.width}x{image.height})")
+
+
+def to_eight_bits(image: Image.Image, format_name: str | None, path: Path) -> Image.Image:
+    """An image of 16 bits as one of 8, which Pillow would cut off at 255 and so make white; others as they are.
+
+    Raises GLMImageError on values without a known range: 32 bits, or floating point.
+    """
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    if image.mode == "F" or image.mode == "I" and format_name not in SIXTEEN_BITS_AS_I:
+        raise GLMImageError(f"{path}: an image must have 8 or 16 bits per channel (got Pillow's mode {image.mode})")
+    return Image.fromarray((np.asarray(image, np.float32) / 257).round().astype(np.uint8))
 
 
 def to_rgb(image: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,7 +6,7 @@ from PIL import Image
 
 from glm_core.errors import GLMImageError
 from glm_core.geometry import reference_size
-from glm_core.images import fit_image, fit_mask, resize, to_rgb
+from glm_core.images import fit_image, fit_mask, read_image, resize, to_rgb
 from glm_core.vision import VisionConfig, encoder_pixels
 from tests.support.sizes import accepted_sizes
 from tests.support.tiny import Tiny
@@ -44,3 +45,20 @@ def test_masks_are_resized_with_their_images():
     fitted = fit_mask(mask, 512, 256)
     assert fitted.shape == (1, 256, 512)
     assert fitted[..., :250].max() == 0 and fitted[..., 262:].min() == 1
+
+
+RAMP = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+
+
+def test_images_of_16_bits_keep_their_range(tmp_path):
+    for name in ("deep.png", "deep.tif", "deep.pgm"):
+        Image.fromarray(RAMP).save(tmp_path / name)
+        read = read_image(tmp_path / name)[0, :, :, 0].numpy()
+        assert np.abs(read - RAMP / 65535).max() <= 0.5 / 255 + 1e-6, name
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_images_without_a_known_range_are_refused(dtype, tmp_path):
+    Image.fromarray(RAMP.astype(dtype)).save(tmp_path / "deep.tif")
+    with pytest.raises(GLMImageError, match="deep.tif: an image must have 8 or 16 bits per channel"):
+        read_image(tmp_path / "deep.tif")

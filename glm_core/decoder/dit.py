@@ -20,15 +20,14 @@ from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED
 from .latents import LATENTS_MEAN, LATENTS_STD
 from .layers import (
-    AttentionFunction,
     Block,
     FeedForward,
     FinalModulation,
+    Kernels,
     KeyValue,
     Rotary,
     TimestepEmbedding,
     rotary_table,
-    sdpa,
     sinusoid,
 )
 
@@ -90,9 +89,9 @@ class ImageProjector(nn.Module):
 
 
 class GLMImageDiT(nn.Module):
-    """The diffusion transformer. attention: the function that attends, which a host may choose; see ``sdpa``."""
+    """The diffusion transformer. kernels: how it attends and rotates, which a host may choose."""
 
-    def __init__(self, config: DiTConfig, attention: AttentionFunction = sdpa, device=None, dtype=None,
+    def __init__(self, config: DiTConfig, kernels: Kernels = Kernels(), device=None, dtype=None,
                  operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype, "operations": operations}
@@ -105,7 +104,7 @@ class GLMImageDiT(nn.Module):
                                                           device=device, dtype=dtype)
         self.prior_projector = FeedForward(inner, inner, inner, F.silu, **kw)
         self.time_condition_embed = TimeSizeEmbedding(time_dim, config.condition_dim, **kw)
-        self.transformer_blocks = nn.ModuleList(Block(inner, heads, time_dim, attention, **kw)
+        self.transformer_blocks = nn.ModuleList(Block(inner, heads, time_dim, kernels, **kw)
                                                 for _ in range(config.num_layers))
         self.norm_out = FinalModulation(time_dim, inner, **kw)
         self.proj_out = operations.Linear(inner, patch * config.out_channels, device=device, dtype=dtype)
@@ -139,17 +138,18 @@ class GLMImageDiT(nn.Module):
             img, keys_values = block.forward_reference(img, temb, rotary, transformer_options)
             yield keys_values
 
-    def embed(self, x: Tensor, prior: Tensor | None) -> tuple[Tensor, Rotary]:
-        """Image tokens [B, n, inner] with the plan added, and their rotary table. x, prior: as in ``forward``.
+    def embed(self, x: Tensor, prior: Tensor | None, text_len: int = 0) -> tuple[Tensor, Rotary]:
+        """Image tokens [B, n, inner] with the plan added, and the rotary table of ``text_len`` text tokens and these.
 
-        The positions of every image start at 0.
+        x, prior: as in ``forward``. The positions of every image start at 0.
         """
         if prior is None:
             prior = torch.full((1, 1, *x.shape[2:]), DROPPED, device=x.device)
         p = self.config.patch_size
         pad = (0, -x.shape[3] % p, 0, -x.shape[2] % p)
         x, prior = F.pad(x, pad, mode="replicate"), F.pad(prior, pad, value=DROPPED)
-        rotary = rotary_table(x.shape[2] // p, x.shape[3] // p, self.config.attention_head_dim, x.device)
+        rotary = rotary_table(x.shape[2] // p, x.shape[3] // p, self.config.attention_head_dim, x.device,
+                              text_len)
         return self.embed_image(x) + self.embed_prior(prior[:, 0, ::p, ::p].flatten(1), x.dtype), rotary
 
     def embed_image(self, x: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ class GLMImageDiT(nn.Module):
 
         txt: text tokens [B, text_len, inner]. temb: [B, time_embed_dim].
         """
-        img, rotary = self.embed(x, prior)
+        img, rotary = self.embed(x, prior, txt.shape[1])
         replace = transformer_options.get("patches_replace", {}).get("dit", {})
         for i, block in enumerate(self.transformer_blocks):
             options = {**transformer_options, "block_type": "double", "block_index": i,

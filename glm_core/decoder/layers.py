@@ -17,9 +17,10 @@ from torch import Tensor, nn
 EPS = 1e-5
 FREQUENCY_BASE = 10000  # of timestep embeddings and rotary angles
 
-Rotary = tuple[Tensor, Tensor]  # cosines and sines, float32 [n, head_dim / 2]
+Rotary = Tensor  # float32 [n, 2, 2, head_dim / 2]: for every token, what its two halves give to the two rotated halves
 KeyValue = tuple[Tensor, Tensor]  # keys and values of one block, each [b, heads, n, head_dim], normalised and rotated
 AttentionFunction = Callable[[Tensor, Tensor, Tensor, int, dict], Tensor]  # see ``sdpa``
+RotaryFunction = Callable[[Tensor, Rotary], Tensor]  # see ``rotate``
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, transformer_options: dict) -> Tensor:
@@ -39,23 +40,34 @@ def sinusoid(values: Tensor, dim: int) -> Tensor:
     return torch.cat((angle.cos(), angle.sin()), dim=-1)
 
 
-def rotary_table(rows: int, columns: int, head_dim: int, device: torch.device) -> Rotary:
-    """Cosines and sines, float32 [rows * columns, head_dim / 2]: half of the angles follow the row, half the column."""
+def rotary_table(rows: int, columns: int, head_dim: int, device: torch.device, text_len: int = 0) -> Rotary:
+    """The rotations of text tokens, which have no positions and stay as they are, and then of rows * columns patches.
+
+    Half of a patch's angles follow its row, half its column.
+    """
     half = head_dim // 2
     frequency = 1 / FREQUENCY_BASE ** (torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)
     row_angles = torch.outer(torch.arange(rows, device=device, dtype=torch.float32), frequency)
     column_angles = torch.outer(torch.arange(columns, device=device, dtype=torch.float32), frequency)
     row_angles = row_angles[:, None].expand(-1, columns, -1)
     column_angles = column_angles[None].expand(rows, -1, -1)
-    angles = torch.cat((row_angles, column_angles), dim=-1).flatten(0, 1)
-    return angles.cos(), angles.sin()
+    angles = F.pad(torch.cat((row_angles, column_angles), dim=-1).flatten(0, 1), (0, 0, text_len, 0))
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack((cos, sin, -sin, cos), dim=1).unflatten(1, (2, 2))
 
 
 def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     """Rotate x [B, heads, n, head_dim] in float32; element i is paired with i + head_dim / 2."""
-    cos, sin = rotary
-    a, b = x.chunk(2, dim=-1)  # products with the float32 tables are float32
-    return torch.cat(((a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)), dim=-1)
+    first, second = x.unflatten(-1, (2, 1, -1)).unbind(-3)
+    by_first, by_second = rotary.unbind(1)
+    return (by_first * first).addcmul_(by_second, second).flatten(-2).to(x.dtype)
+
+
+class Kernels(NamedTuple):
+    """Functions that a host may replace by faster ones."""
+
+    attend: AttentionFunction = sdpa
+    rotate: RotaryFunction = rotate
 
 
 def match_batch(reference: Tensor, own: Tensor) -> Tensor:
@@ -76,7 +88,7 @@ def prepend_references(references: Sequence[Tensor], own: Tensor) -> Tensor:
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Scale x [B, n, inner] by 1 + scale and shift it; shift and scale are [B, 1, inner]."""
-    return x * (1 + scale) + shift
+    return torch.addcmul(shift, x, 1 + scale)
 
 
 class TimestepEmbedding(nn.Module):
@@ -124,24 +136,23 @@ def gelu_tanh(x: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Text and image tokens share the projections; only image tokens have positions."""
+    """Text and image tokens share the projections."""
 
-    def __init__(self, inner: int, heads: int, attention: AttentionFunction, device=None, dtype=None,
-                 operations: Any = None):
+    def __init__(self, inner: int, heads: int, kernels: Kernels, device=None, dtype=None, operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype}
-        self.heads, self.attention = heads, attention
+        self.heads, self.kernels = heads, kernels
         self.to_q, self.to_k, self.to_v = (operations.Linear(inner, inner, **kw) for _ in range(3))
         self.to_out = nn.ModuleList([operations.Linear(inner, inner, **kw)])
         self.norm = operations.LayerNorm(inner // heads, eps=EPS, elementwise_affine=False, **kw)
 
-    def forward(self, x: Tensor, text_len: int, rotary: Rotary, transformer_options: dict,
+    def forward(self, x: Tensor, rotary: Rotary, transformer_options: dict,
                 references: Sequence[KeyValue] = ()) -> Tensor:
         """x [B, text_len + n, inner], text tokens and then image tokens → the same shape.
 
         references: keys and values that the tokens attend to besides their own.
         """
-        q, k, v = self.project(x, text_len, rotary)
+        q, k, v = self.project(x, rotary)
         if references:
             k = prepend_references([key for key, value in references], k)
             v = prepend_references([value for key, value in references], v)
@@ -152,27 +163,22 @@ class Attention(nn.Module):
 
         They attend to each other only.
         """
-        q, k, v = self.project(x, 0, rotary)
+        q, k, v = self.project(x, rotary)
         return self.attend(q, k, v, transformer_options), (k, v)
 
-    def project(self, x: Tensor, text_len: int, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of tokens x, each [B, heads, text_len + n, head_dim]."""
-        q = self.normalise_and_rotate(self.split_heads(self.to_q(x)), text_len, rotary)
-        k = self.normalise_and_rotate(self.split_heads(self.to_k(x)), text_len, rotary)
-        return q, k, self.split_heads(self.to_v(x))
+    def project(self, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of tokens x [B, n, inner], each [B, heads, n, head_dim]."""
+        q, k = (self.kernels.rotate(self.norm(self.split_heads(project(x))).transpose(1, 2), rotary)
+                for project in (self.to_q, self.to_k))
+        return q, k, self.split_heads(self.to_v(x)).transpose(1, 2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, transformer_options: dict) -> Tensor:
         """q [B, heads, n, head_dim], k and v [B, heads, m, head_dim] → [B, n, inner]."""
-        return self.to_out[0](self.attention(q, k, v, self.heads, transformer_options))
+        return self.to_out[0](self.kernels.attend(q, k, v, self.heads, transformer_options))
 
     def split_heads(self, y: Tensor) -> Tensor:
-        """[B, n, inner] → [B, heads, n, head_dim]."""
-        return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def normalise_and_rotate(self, y: Tensor, text_len: int, rotary: Rotary) -> Tensor:
-        """Queries or keys [B, heads, text_len + n, head_dim]: normalises all, rotates those of image tokens."""
-        y = self.norm(y)
-        return torch.cat((y[:, :, :text_len], rotate(y[:, :, text_len:], rotary)), dim=2)
+        """[B, n, inner] → [B, n, heads, head_dim]."""
+        return y.unflatten(-1, (self.heads, -1))
 
 
 class Modulation(NamedTuple):
@@ -207,31 +213,33 @@ class ModulationProjection(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, inner: int, heads: int, time_dim: int, attention: AttentionFunction, device=None, dtype=None,
+    def __init__(self, inner: int, heads: int, time_dim: int, kernels: Kernels, device=None, dtype=None,
                  operations: Any = None):
         super().__init__()
         kw = {"device": device, "dtype": dtype, "operations": operations}
         self.norm1 = ModulationProjection(time_dim, inner, **kw)
         self.norm = operations.LayerNorm(inner, eps=EPS, elementwise_affine=False, device=device, dtype=dtype)
-        self.attn1 = Attention(inner, heads, attention, **kw)
+        self.attn1 = Attention(inner, heads, kernels, **kw)
         self.ff = FeedForward(inner, 4 * inner, inner, gelu_tanh, **kw)
 
     def forward(self, img: Tensor, txt: Tensor, temb: Tensor, rotary: Rotary, transformer_options: dict,
                 references: Sequence[KeyValue] = ()) -> tuple[Tensor, Tensor]:
         """Image tokens [B, n, inner] and text tokens [B, text_len, inner] → both after this block.
 
-        temb: [B, time_dim]. references: keys and values of this block, one pair for each reference image.
+        temb: [B, time_dim]. rotary: of text and image tokens together. references: keys and values of this block, one
+        pair for each reference image.
         """
         text_len = txt.shape[1]
         for_img, for_txt = self.norm1(temb)
         # one pass for text and image reads the weights once; x is reused so that the previous tensor can be freed
         x = torch.cat((self.modulated(txt, for_txt.attention), self.modulated(img, for_img.attention)), dim=1)
-        x = self.attn1(x, text_len, rotary, transformer_options, references)
-        img = img + for_img.attention.gate * x[:, text_len:]
-        txt = txt + for_txt.attention.gate * x[:, :text_len]
+        x = self.attn1(x, rotary, transformer_options, references)
+        img = torch.addcmul(img, for_img.attention.gate, x[:, text_len:])
+        txt = torch.addcmul(txt, for_txt.attention.gate, x[:, :text_len])
         x = torch.cat((self.modulated(txt, for_txt.feed_forward), self.modulated(img, for_img.feed_forward)), dim=1)
         x = self.ff(x)
-        return img + for_img.feed_forward.gate * x[:, text_len:], txt + for_txt.feed_forward.gate * x[:, :text_len]
+        return (torch.addcmul(img, for_img.feed_forward.gate, x[:, text_len:]),
+                torch.addcmul(txt, for_txt.feed_forward.gate, x[:, :text_len]))
 
     def forward_reference(self, img: Tensor, temb: Tensor, rotary: Rotary,
                           transformer_options: dict) -> tuple[Tensor, KeyValue]:
@@ -242,10 +250,10 @@ class Block(nn.Module):
         for_img, _ = self.norm1(temb)
         x = self.modulated(img, for_img.attention)
         x, keys_values = self.attn1.forward_reference(x, rotary, transformer_options)
-        img = img + for_img.attention.gate * x
+        img = torch.addcmul(img, for_img.attention.gate, x)
         x = self.modulated(img, for_img.feed_forward)
         x = self.ff(x)
-        return img + for_img.feed_forward.gate * x, keys_values
+        return torch.addcmul(img, for_img.feed_forward.gate, x), keys_values
 
     def modulated(self, x: Tensor, modulation: Modulation) -> Tensor:
         """Tokens x [B, n, inner], normalised and modulated, as a sub-layer takes them."""

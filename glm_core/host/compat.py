@@ -1,13 +1,16 @@
 """Differences between versions of ComfyUI, from 0.8 on: one function for each."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import comfy.lora
 import comfy.model_management
 import comfy.model_patcher
+import comfy.ops
+import comfy.quant_ops
+import torch
 from comfy.cli_args import args
-from torch import nn
+from torch import Tensor, nn
 
 
 def core_patcher_class() -> type[comfy.model_patcher.ModelPatcher]:
@@ -29,6 +32,25 @@ def record_dtypes(module: nn.Module) -> None:
 def cuda_graphs_disabled() -> bool:
     """True if ComfyUI was started with --disable-cuda-graphs, an option since 0.32."""
     return getattr(args, "disable_cuda_graphs", False)
+
+
+def can_hold_pages() -> bool:
+    """True if paged weights can be pinned before they are used, as ComfyUI's own text models do, in 0.33 at least."""
+    return hasattr(comfy.ops, "cast_modules_with_vbar") and hasattr(comfy.ops, "resolve_cast_module_with_vbar")
+
+
+def release_pages(model: nn.Module, modules: Sequence[nn.Module]) -> None:
+    """Undo ``page_in`` of these modules, where it was done; only if ``can_hold_pages``."""
+    import comfy.model_prefetch  # 0.8 has none
+
+    comfy.model_prefetch.cleanup_prefetched_modules(model, modules)
+
+
+def flash_decoding(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None:
+    """The attention of one token in ComfyUI's kernel library, which has one on NVIDIA since its release 0.2.31."""
+    kitchen = vars(comfy.quant_ops).get("ck")  # absent where it cannot be imported
+    is_available = getattr(kitchen, "flash_attention_decode_is_available", None)
+    return kitchen.flash_attention_decode if is_available and is_available(device) else None
 
 
 LORA_MARK = "glm_image_lora_names"

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..checkpoint import DIFFUSION, DIFFUSION_STYLES, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift, sigma_table
 from ..decoder.dit import PEAK_ACTIVATIONS
-from ..decoder.layers import KeyValue
+from ..decoder.layers import Kernels, KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, check_batch, prior_map
 from .checks import check_latent, glyph_embeddings
@@ -70,7 +70,7 @@ class HostDiT(GLMImageDiT):
     """The network with ComfyUI's attention, and with the wrappers that other nodes put around a diffusion model."""
 
     def __init__(self, config: DiTConfig, device=None, dtype=None, operations: Any = None):
-        super().__init__(config, host_attention, device, dtype, operations)
+        super().__init__(config, Kernels(host_attention), device, dtype, operations)
         self.in_channels, self.out_channels = config.in_channels, config.out_channels  # RenormCFG and others read them
 
     def forward(self, x: Tensor, timestep: Tensor, context: Tensor, prior: Tensor | None = None,

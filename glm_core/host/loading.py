@@ -22,7 +22,7 @@ from torch import nn
 
 from ..checkpoint import Part, Weights, dequantise_all, read_part, read_tags, text_to_tensor
 from ..errors import GLMImageError
-from .compat import core_patcher_class, is_dynamic, record_dtypes
+from .compat import core_patcher_class, record_dtypes
 
 INFERENCE_DTYPES = [torch.bfloat16, torch.float32]  # another port of the model reports overflows in float16
 TEXT_ENCODER_FLAGS = {"fp32_text_enc": torch.float32, "bf16_text_enc": torch.bfloat16, "fp16_text_enc": torch.float16,
@@ -142,8 +142,3 @@ def make_patcher(module: nn.Module, load_device: torch.device, offload_device: t
     record_dtypes(module)
     patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else core_patcher_class()
     return patcher_class(module, load_device=load_device, offload_device=offload_device)
-
-
-def stays_in_place(patcher: comfy.model_patcher.ModelPatcher) -> bool:
-    """True if all weights of a loaded model are on its device and stay there until something else is loaded."""
-    return not is_dynamic(patcher) and not patcher.model.model_lowvram

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import comfy.model_management
@@ -29,17 +30,19 @@ from ..planner import (
     split_grids,
     warn_of_untrained_size,
 )
-from ..planner.model import has_plain_qkv
+from ..planner.model import TokenAttention, has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
 from ..plans import DROPPED, LARGEST_CELL, Plan, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
-from .compat import cuda_graphs_disabled, is_dynamic
-from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights, stays_in_place
+from .compat import cuda_graphs_disabled, flash_decoding, is_dynamic
+from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights
+from .paging import held_in_place
 
 PREVIEW_SECONDS = 1.0  # between two previews; only the last one may come sooner
 PREVIEW_SIDE = 512  # pixels, at most
 MAX_LOOK_AHEAD = 64
 MAX_IMAGE_TOKENS = 4096  # of a reference image: 2048 x 2048 pixels
+FLASH_HEAD_SIZE, FLASH_MOST_GROUP = 128, 64  # what comfy-kitchen's kernel is built for (flash_decode.cu)
 
 
 class PlanProgress:
@@ -88,6 +91,19 @@ def graph_recorder(device: torch.device) -> GraphRecorder | None:
     return record_cuda_graph_if_possible if is_possible else None
 
 
+def choose_token_attention(config: PlannerConfig, device: torch.device, dtype: torch.dtype) -> TokenAttention | None:
+    """ComfyUI's kernel for one token, if it suits the planner; it reads only what is written and splits the keys."""
+    decode = flash_decoding(device)
+    suits = config.head_size == FLASH_HEAD_SIZE and config.group <= FLASH_MOST_GROUP and dtype == torch.bfloat16
+    if decode is None or not suits:
+        return None
+
+    def attend_one(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> Tensor:
+        return decode(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), lengths).flatten(2)
+
+    return attend_one
+
+
 class HostPlanner:
     """The value on a GLM_IMAGE_PLANNER wire: the text model and the vision tower, each loaded only while it works."""
 
@@ -102,7 +118,8 @@ class HostPlanner:
         self.recorder = graph_recorder(self.load_device)
         self.precision = choose_planner_precision(weights, self.load_device)
         fused = has_plain_qkv(weights.tensors) and not pages_weights(self.load_device)
-        self.patcher = self.load_part(PlannerModel, self.config, weights, fused=fused)
+        token_attention = choose_token_attention(self.config, self.load_device, self.precision.compute)
+        self.patcher = self.load_part(PlannerModel, self.config, weights, fused=fused, token_attention=token_attention)
         hide_from_manager(self.patcher.model.language_model, "embed_tokens")
         self.vision = None
         if VISION.signature in weights.tensors:
@@ -139,12 +156,17 @@ class HostPlanner:
         warn_of_untrained_size(self.config, width, height)
         needed = session_bytes(self.config, layout, batch, lookahead, self.precision.compute)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
-        recorder = self.recorder if lookahead == 1 and stays_in_place(self.patcher) else None
         plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling, lookahead=lookahead,
                              device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(layout),
                              on_chunk=comfy.model_management.throw_exception_if_processing_interrupted,
-                             recorder=recorder, fingerprint=self.fingerprint)
+                             recorder=self.hold_and_record(), fingerprint=self.fingerprint)
         return plan.to(comfy.model_management.intermediate_device())
+
+    @contextmanager
+    def hold_and_record(self) -> Iterator[GraphRecorder | None]:
+        """A Recorder: inside, the loaded planner is held in place if its weights have room."""
+        with held_in_place(self.patcher, self.precision.compute) as held:
+            yield self.recorder if held else None
 
     def tokenize(self, image: Tensor) -> Plan:
         """The tokens of images [B, H, W, channels] in 0...1.

@@ -18,7 +18,7 @@ from ..checkpoint import DIFFUSION, GLYPH, VAE, VISION
 from ..decoder import AutoencoderKL, draw_noise, latent_statistics, sample_latent
 from ..glyph import NATURAL, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
 from ..images import fit_image
-from ..planner import generate_plan, lay_out_prompt, warn_of_untrained_size
+from ..planner import cuda_graphs, generate_plan, lay_out_prompt, warn_of_untrained_size
 from ..plans import Plan
 from ..vision import tokenize
 from .parts import Compute, load, load_planner
@@ -77,7 +77,8 @@ def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute,
     with progress("plan", sum(layout.new_tokens for layout in layouts), "token") as advance:
         return [generate_plan(planner.model, layout, batch=request.batch, seed=request.seed, sampling=request.sampling,
                               lookahead=request.look_ahead, device=compute.device, dtype=compute.dtype,
-                              on_token=lambda i, tokens: advance(), fingerprint=planner.fingerprint)
+                              on_token=lambda i, tokens: advance(), recorder=cuda_graphs(compute.device),
+                              fingerprint=planner.fingerprint)
                 for request, layout in zip(requests, layouts)]
 
 

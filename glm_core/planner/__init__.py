@@ -6,6 +6,8 @@ from .model import PlannerConfig, PlannerModel
 from .prompt import PromptTokenizer
 from .sampling import Sampling
 from .score import score, token_logits
+from .session import cuda_graphs
 
-__all__ = ["OnToken", "PlannerConfig", "PlannerModel", "PromptLayout", "PromptTokenizer", "Sampling", "generate_plan",
-           "lay_out_prompt", "plan_prompt", "score", "split_grids", "token_logits", "warn_of_untrained_size"]
+__all__ = ["OnToken", "PlannerConfig", "PlannerModel", "PromptLayout", "PromptTokenizer", "Sampling", "cuda_graphs",
+           "generate_plan", "lay_out_prompt", "plan_prompt", "score", "split_grids", "token_logits",
+           "warn_of_untrained_size"]

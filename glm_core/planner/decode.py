@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import torch
@@ -14,7 +15,7 @@ from .layout import PromptLayout, lay_out_prompt
 from .model import PlannerModel
 from .prompt import PromptTokenizer
 from .sampling import Sampling, draw_sampling_noise, sample, seeded_generators
-from .session import DecodeSession, GraphRecorder, GraphSession, OnChunk
+from .session import DecodeSession, GraphSession, OnChunk, Recorder, attention_of_new_tokens
 
 OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] once token i is drawn; the rest is DROPPED
 
@@ -116,7 +117,7 @@ def plan_prompt(model: PlannerModel, tokenizer: PromptTokenizer, prompt: str, wi
 def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, seed: int = 0,
                   sampling: Sampling = Sampling(), lookahead: int = 1, device: torch.device | str = "cpu",
                   dtype: torch.dtype = torch.float32, on_token: OnToken = lambda i, tokens: None,
-                  on_chunk: OnChunk = lambda: None, recorder: GraphRecorder | None = None,
+                  on_chunk: OnChunk = lambda: None, recorder: Recorder = nullcontext(),
                   fingerprint: str = "") -> Plan:
     """Write ``batch`` plans for one layout; item i is drawn with its own generator, seeded with seed + i.
 
@@ -124,8 +125,8 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     device, dtype: those of the activations.
     on_chunk, on_token: called before every chunk of the prompt and for every token; an exception raised there ends
     the run.
-    recorder: records the pass of one token so that it can be replayed, see ``GraphSession``. The weights must not move
-    meanwhile.
+    recorder: entered after the prompt and left at the end of the run. Inside, the weights must stay in place if it
+    gives what records a pass (see ``GraphSession``) and not None.
     fingerprint: of the planner's weights, for the plan's origins.
     Raises GLMImageError if the references' batch is neither 1 nor ``batch``.
     """
@@ -134,13 +135,14 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     tokens = torch.full((batch, layout.new_tokens), DROPPED, device=device)
     first = layout.prompt_ids.shape[1]
     logits = session.prefill(layout.prompt_ids, on_chunk)
-    if recorder:
-        session = GraphSession.record(session, first, recorder)
     sampler = TokenSampler(sampling, seeded_generators(seed, batch, device), model.config.codebook_size)
-    if lookahead > 1:
-        decode_jacobi(session, logits, tokens, first, sampler, on_token, draft_sources(layout.grids), lookahead)
-    else:
-        decode_n_tokens(session, logits, tokens, first, sampler, on_token)
+    with recorder as record, attention_of_new_tokens(device):
+        if record and lookahead < layout.new_tokens:
+            session = GraphSession.record(session, first, lookahead, record)
+        if lookahead > 1:
+            decode_jacobi(session, logits, tokens, first, sampler, on_token, draft_sources(layout.grids), lookahead)
+        else:
+            decode_n_tokens(session, logits, tokens, first, sampler, on_token)
     *coarse, target = split_grids(tokens, layout.grids)
     origins = tuple(Drawn(layout.prompt, (seed + i) % 2**64, layout.size, asdict(sampling), fingerprint)
                     for i in range(batch))

@@ -6,6 +6,7 @@ without its outer ``model.`` prefix.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ from ..geometry import COARSE_TOKENS
 MOST_COARSE_TOKENS = 4096
 QKV = "q_proj", "k_proj", "v_proj"  # as files have them
 FUSED = "qkv_proj"
+# of one token, q [B, heads, 1, d], to the first keys and values [B, kv heads, length, d]; how many, int32 [B]
+TokenAttention = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # → [B, 1, heads * d]
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class PlannerConfig:
     @property
     def head_size(self) -> int:
         return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def group(self) -> int:
+        """Number of query heads that share a kv head."""
+        return self.num_attention_heads // self.num_key_value_heads
 
     @property
     def pairs(self) -> int:
@@ -88,10 +96,10 @@ class PlannerConfig:
 class Cache(Protocol):
     """Where a layer's keys and values go, and which of them it attends to."""
 
-    def write(self, layer: int, position: Any, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-        """Store k and v [B, kv heads, n, head size] from ``position`` on (an int, or a tensor [1] in a StaticKVCache).
+    def attend(self, layer: int, position: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Store k and v [B, kv heads, n, head size], then attend to all that is stored, as ``attend`` does.
 
-        Returns what ``attend`` takes after q.
+        position: of the first of these n tokens (an int), or those of all of them (a tensor [n]) in a StaticKVCache.
         """
         ...
 
@@ -110,38 +118,43 @@ class KVCache:
         per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_size
         return per_token * batch * length * dtype.itemsize
 
-    def write(self, layer: int, position: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k and v [B, kv heads, n, head size] from ``position`` on.
-
-        Returns all keys and values [B, kv heads, position + n, head size] so far. If B is 1, they are stored for every
-        item of the cache: all plans share the prompt.
-        """
+    def attend(self, layer: int, position: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See ``Cache``. k and v of batch 1 are stored for every item of the cache: all plans share the prompt."""
         keys, values = self.layers[layer]
         batch, end = k.shape[0], position + k.shape[2]
         keys[:, :, position:end] = k
         values[:, :, position:end] = v
-        return keys[:batch, :, :end], values[:batch, :, :end]
+        return attend(q, keys[:batch, :, :end], values[:batch, :, :end])
 
 
 class StaticKVCache:
-    """A KVCache for recorded passes of one token: the position is a tensor [1], and a mask says what is written.
+    """A KVCache for recorded passes, which attend to the whole cache: a mask or the lengths say what is written.
 
-    layers: keys and values of each layer, [B, kv heads, length, head size].
+    layers: keys and values of each layer, [B, kv heads, length, head size]. group: query heads per kv head.
+    token_attention: used by passes of one token; None for torch's attention with a mask.
     """
 
-    def __init__(self, layers: list[tuple[Tensor, Tensor]]):
-        self.layers = layers
-        self.positions = torch.arange(layers[0][0].shape[2], device=layers[0][0].device)
-        self.mask = torch.zeros(1, len(self.positions), dtype=torch.bool, device=self.positions.device)
+    def __init__(self, layers: list[tuple[Tensor, Tensor]], group: int, token_attention: TokenAttention | None = None):
+        self.layers, self.group, self.token_attention = layers, group, token_attention
+        self.places = torch.arange(layers[0][0].shape[2], device=layers[0][0].device)
+        self.attention, self.written = attend, self.places  # of the present pass
 
-    def set_position(self, position: Tensor) -> None:
-        """Let the mask end at this position, which is written next."""
-        self.mask.copy_(self.positions <= position)
+    def set_positions(self, positions: Tensor) -> None:
+        """Prepare a pass that writes these positions [n]. Each of its tokens attends up to its own position."""
+        keys, _ = self.layers[0]
+        if self.token_attention is not None and len(positions) == 1:
+            self.attention, self.written = self.token_attention, (positions + 1).to(torch.int32).repeat(len(keys))
+            return
+        is_later = (self.places > positions[:, None]).repeat(self.group if len(positions) > 1 else 1, 1)
+        mask = torch.zeros(is_later.shape, dtype=keys.dtype, device=keys.device).masked_fill_(is_later, -torch.inf)
+        self.attention, self.written = attend, mask
 
-    def write(self, layer: int, position: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Store k and v [B, kv heads, 1, head size] at ``position`` [1]; returns keys, values and mask [1, length]."""
+    def attend(self, layer: int, position: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See ``Cache``. position: the tensor [n] that ``set_positions`` was given."""
         keys, values = self.layers[layer]
-        return keys.index_copy_(2, position, k), values.index_copy_(2, position, v), self.mask
+        keys.index_copy_(2, position, k)
+        values.index_copy_(2, position, v)
+        return self.attention(q, keys, values, self.written)
 
 
 def rotary_table(positions: Tensor, config: PlannerConfig, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -170,9 +183,9 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, pairs: int) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Causal grouped-query attention: q [B, heads, n, d] of the last n tokens of k, v [B, kv heads, length, d].
 
-    Returns [B, n, heads * d]. mask: bool [1, length], which keys a single token attends to; None for all.
-    Unless n == length, the query heads that share a kv head become further queries of that head, so that keys and
-    values are not repeated.
+    Returns [B, n, heads * d]. Unless n == length, the query heads that share a kv head become further queries of that
+    head, so that keys and values are not repeated.
+    mask: [1 or group * n, length], added to the scores of these queries, where the last tokens are not the last of k.
     """
     batch, heads, n, d = q.shape
     kv_heads, length = k.shape[1:3]
@@ -180,7 +193,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
         k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
     group = heads // kv_heads
-    if n > 1:
+    if n > 1 and mask is None:
         mask = torch.ones(n, length, dtype=torch.bool, device=q.device).tril(length - n).repeat(group, 1)
     out = F.scaled_dot_product_attention(q.reshape(batch, kv_heads, group * n, d), k, v, attn_mask=mask)
     return out.reshape(batch, heads, n, d).transpose(1, 2).flatten(2)
@@ -206,12 +219,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, layer: int,
                 position: int | Tensor) -> Tensor:
-        """x [B, n, hidden] → the same shape. position: of the first token in the cache. rotary: as for the model."""
+        """x [B, n, hidden] → the same shape. position: see ``Cache``. rotary: as for the model."""
         qkv = self.qkv_proj(x) if self.fused else torch.cat((self.q_proj(x), self.k_proj(x), self.v_proj(x)), dim=-1)
         qkv = qkv.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
         qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
         q, k = rotate(qk, *rotary, self.pairs).split((self.heads, self.kv_heads), dim=1)
-        return self.o_proj(attend(q, *cache.write(layer, position, k, v)))
+        return self.o_proj(cache.attend(layer, position, q, k, v))
 
 
 def fuse_qkv(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict, strict: bool,
@@ -287,11 +300,13 @@ class PlannerModel(nn.Module):
     """Text model and image head.
 
     dtype: of the weights; activations have the type of their embeddings. fused: see ``Attention``.
+    token_attention: of recorded passes, which a host may choose; see ``StaticKVCache``.
     """
 
-    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations: Any = None, fused: bool = False):
+    def __init__(self, config: PlannerConfig, device=None, dtype=None, operations: Any = None, fused: bool = False,
+                 token_attention: TokenAttention | None = None):
         super().__init__()
-        self.config = config
+        self.config, self.token_attention = config, token_attention
         self.language_model = LanguageModel(config, fused, device, dtype, operations)
         self.lm_head = operations.Linear(config.hidden_size, config.vision_vocab_size, bias=False,
                                          device=device, dtype=dtype)
@@ -308,7 +323,7 @@ class PlannerModel(nn.Module):
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: Cache, position: int | Tensor) -> Tensor:
         """Hidden states [B, n, hidden] of embeddings x [B, n, hidden].
 
-        position: of the first of these n tokens in the cache, an int or a tensor [1].
+        position: of these tokens in the cache, see ``Cache``.
         rotary: cosines and sines of the n tokens, [n, head size] or [B, 1, n, head size].
         """
         text = self.language_model

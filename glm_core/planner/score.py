@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import GLMImageError
 from ..plans import Plan, check_batch
 from .layout import PromptLayout
-from .model import PlannerConfig, PlannerModel, rotary_table
+from .model import PlannerConfig, PlannerModel, attend, rotary_table
 from .positions import positions
 
 
@@ -20,9 +20,9 @@ class NoCache:
     """Stands in for a KV cache when a whole sequence is run at once and must stay differentiable."""
 
     @staticmethod
-    def write(layer: int, position: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """k and v [B, kv heads, n, head size] as they are."""
-        return k, v
+    def attend(layer: int, position: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See ``attend``; nothing is stored."""
+        return attend(q, k, v)
 
 
 def batched_rotary(layouts: Sequence[PromptLayout], length: int, config: PlannerConfig,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .layout import PromptLayout
 from .model import KVCache, PlannerConfig, PlannerModel, StaticKVCache, rotary_table
 from .positions import positions
 
-GraphRecorder = Callable[[Callable[[], None]], Callable[[], None]]  # records a pass and returns what replays it
+Replay = Callable[[], None]
+GraphRecorder = Callable[[Callable[[], None]], Replay | None]  # records a pass; None if that is not possible
+Recorder = AbstractContextManager[GraphRecorder | None]  # inside, weights stay in place and passes can be recorded
 OnChunk = Callable[[], object]  # called before every pass of the prompt
 PROMPT_CHUNK = 2048  # most tokens of the prompt in one pass; a cancel waits for that pass
 CHUNK_SCORES = 2**22  # most pairs of a token in the pass and one that it attends to, beyond the first chunk
@@ -39,7 +43,7 @@ class DecodeSession:
               dtype: torch.dtype) -> DecodeSession:
         """A session for ``batch`` plans of the layout, its prompt not yet run. device, dtype: those of activations."""
         cos, sin = rotary_table(positions([*layout.segments, *layout.grids]), model.config, dtype)
-        cache = KVCache(model.config, batch, layout.length, device, dtype)
+        cache = KVCache(model.config, batch, cache_length(layout), device, dtype)
         return cls(model, (cos.to(device), sin.to(device)), cache, model.code_embeddings(device, dtype))
 
     def prefill(self, prompt_ids: Tensor, on_chunk: OnChunk = lambda: None) -> Tensor:
@@ -67,46 +71,57 @@ class DecodeSession:
 
 @dataclass(frozen=True)
 class GraphSession(DecodeSession):
-    """A session whose pass of one token is recorded once, then replayed without Python or separate kernel launches.
+    """A session whose pass of n tokens is recorded once, then replayed without Python or separate kernel launches.
 
-    All that changes from token to token is in tensors: ids [B, 1] (the token), position [1], and the cache's mask. So
-    is the result, logits [B, 1, V], which the next pass overwrites.
+    All that changes from pass to pass is in tensors: ids [B, n] (the tokens) and position [1] (of the first of them).
+    So is the result, logits [B, n, V], which the next pass overwrites.
     """
 
     ids: Tensor
     position: Tensor
     logits: Tensor
-    replay: Callable[[], None]
+    replay: Replay
 
     @classmethod
-    def record(cls, session: DecodeSession, first: int, recorder: GraphRecorder) -> GraphSession:
-        """``session`` with its pass of one token recorded. ``first``: position of the first new token.
+    def record(cls, session: DecodeSession, first: int, n: int, recorder: GraphRecorder) -> DecodeSession:
+        """``session`` with its pass of n tokens recorded, or as it is if that is not possible.
 
-        Recording may run the pass and thereby write the cache at ``first``; the first new token overwrites that.
+        first: position of the first new token. Recording may run the pass and thereby write the cache from ``first``
+        on; the first new tokens overwrite that.
         """
         model, embeddings = session.model, session.code_embeddings
-        ids = torch.zeros(session.cache.keys.shape[1], 1, dtype=torch.int64, device=embeddings.device)
+        ids = torch.zeros(session.cache.keys.shape[1], n, dtype=torch.int64, device=embeddings.device)
         position = torch.full((1,), first, device=embeddings.device)
-        logits = embeddings.new_empty(len(ids), 1, model.config.vision_vocab_size)
+        logits = embeddings.new_empty(*ids.shape, model.config.vision_vocab_size)
         for unwritten in (session.cache.keys[..., first:, :], session.cache.values[..., first:, :]):
             unwritten.zero_()  # masked positions get weight 0, but 0 * NaN is NaN, so clear uninitialised memory
-        cache = StaticKVCache(session.cache.layers)
+        cache = StaticKVCache(session.cache.layers, model.config.group, model.token_attention)
+        offsets = torch.arange(n, device=embeddings.device)
 
-        def decode_one_token() -> None:
-            cache.set_position(position)
-            cos, sin = (table.index_select(0, position) for table in session.rotary)
-            logits.copy_(model.lm_head(model(F.embedding(ids, embeddings), (cos, sin), cache, position)))
+        def decode_n_tokens() -> None:
+            positions = position + offsets
+            cache.set_positions(positions)
+            cos, sin = (table.index_select(0, positions) for table in session.rotary)
+            logits.copy_(model.lm_head(model(F.embedding(ids, embeddings), (cos, sin), cache, positions)))
 
-        return cls(model, session.rotary, session.cache, embeddings, ids, position, logits, recorder(decode_one_token))
+        replay = recorder(decode_n_tokens)
+        if replay is None:
+            return session
+        return cls(model, session.rotary, session.cache, embeddings, ids, position, logits, replay)
 
     def decode(self, ids: Tensor, position: int) -> Tensor:
-        """As in DecodeSession; a single token replays the recording."""
-        if ids.shape[1] > 1:
+        """As in DecodeSession; as many tokens as were recorded replay the recording."""
+        if ids.shape != self.ids.shape:
             return super().decode(ids, position)
         self.ids.copy_(ids)
         self.position.fill_(position)
         self.replay()
         return self.logits
+
+
+def cache_length(layout: PromptLayout) -> int:
+    """Length of the KV cache, a multiple of 8: CUDA's attention copies a mask of another length."""
+    return -(-layout.length // 8) * 8
 
 
 def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, lookahead: int, dtype: torch.dtype) -> int:
@@ -115,7 +130,7 @@ def session_bytes(config: PlannerConfig, layout: PromptLayout, batch: int, looka
     KV cache + code embeddings + the larger of the activations of a prompt's chunk in the feed-forward and the logits
     while they are sorted. dtype: of the activations.
     """
-    cache = KVCache.size_in_bytes(config, batch, layout.length, dtype)
+    cache = KVCache.size_in_bytes(config, batch, cache_length(layout), dtype)
     embeddings = config.codebook_size * config.hidden_size * dtype.itemsize
     prompts, length = layout.prompt_ids.shape
     prompt = prompts * min(length, PROMPT_CHUNK) * 4 * (config.intermediate_size + config.hidden_size) * dtype.itemsize
@@ -132,7 +147,20 @@ def chunk_sizes(length: int) -> list[int]:
     return sizes
 
 
-def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
+def attention_of_new_tokens(device: torch.device | str) -> AbstractContextManager:
+    """Inside, torch's attention is not cuDNN's, which plans anew (20 ms and more) for every length of the cache."""
+    if torch.device(device).type != "cuda":
+        return nullcontext()
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+
+
+def cuda_graphs(device: torch.device | str) -> Recorder:
+    """Records passes on an NVIDIA GPU, of a model whose weights stay where they are; elsewhere none."""
+    is_nvidia = torch.device(device).type == "cuda" and torch.version.hip is None
+    return nullcontext(record_cuda_graph_if_possible if is_nvidia else None)
+
+
+def record_cuda_graph(step: Callable[[], None]) -> Replay:
     """A GraphRecorder for CUDA. The first pass is not recorded, because libraries initialise themselves in it.
 
     "thread_local": CUDA calls of other threads do not break the capture. ComfyUI 0.33 records blocks of its own text
@@ -142,16 +170,17 @@ def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
     side_stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side_stream):
         step()
+        torch.cuda.synchronize()  # nothing that ComfyUI's paging does for earlier work may fall into the capture
         with torch.cuda.graph(graph, stream=side_stream, capture_error_mode="thread_local"):
             step()
     torch.cuda.current_stream().wait_stream(side_stream)
     return graph.replay
 
 
-def record_cuda_graph_if_possible(step: Callable[[], None]) -> Callable[[], None]:
-    """``record_cuda_graph``; if a library or lack of memory prevents that, a warning, and the pass as it is."""
+def record_cuda_graph_if_possible(step: Callable[[], None]) -> Replay | None:
+    """``record_cuda_graph``; if a library or lack of memory prevents that, a warning and None."""
     try:
         return record_cuda_graph(step)
     except RuntimeError as error:
         logging.warning("the planner runs without a CUDA graph, so each token may take longer: %s", error)
-        return step
+        return None

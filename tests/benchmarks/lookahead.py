@@ -8,7 +8,7 @@ import torch
 from glm_core.checkpoint import EMBEDDED
 from glm_core.evaluation.suites import posters
 from glm_core.pipeline import Compute, default_side, load_planner
-from glm_core.planner import plan_prompt
+from glm_core.planner import cuda_graphs, plan_prompt
 
 from .report import Measure, Note
 from .sizes import Size
@@ -36,7 +36,8 @@ class EmbeddedPlanner:
         self.passes = 0
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         return [plan_prompt(model, tokenizer, prompt, self.side, self.side, seed=i, lookahead=lookahead,
-                            device=self.compute.device, dtype=self.compute.dtype).ids
+                            device=self.compute.device, dtype=self.compute.dtype,
+                            recorder=cuda_graphs(self.compute.device)).ids
                 for i, prompt in enumerate(prompts)]
 
 

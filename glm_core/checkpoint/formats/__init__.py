@@ -7,7 +7,7 @@ in the table FORMATS.
 
 from .dequantise import belongs_to_format, dequantise, dequantise_all
 from .format import Format
-from .kitchen import kitchen
+from .library import kitchen
 from .marks import TAG, add_tags, check_marks, read_tags
 from .quantise import LayerError, choose_formats, quantise, quantised_layout
 from .table import FORMATS, LARGE_MATRICES

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .format import SCALE, SMALLEST_SCALE, WEIGHT, Format, Tensors, largest, read_scaled
-from .kitchen import kitchen
+from .library import kitchen
 
 E4M3 = torch.float8_e4m3fn
 E4M3_MAX = torch.finfo(E4M3).max

@@ -6,7 +6,7 @@ from torch import Tensor
 from .format import SCALE, WEIGHT, Format, Mark, Tensors
 from .fp8 import E4M3
 from .int8 import INT8, INT8_MAX
-from .kitchen import kitchen
+from .library import kitchen
 from .rotation import GROUP, GROUP_NAME, rotate_back
 
 ROW_GROUP = 64  # the rotated columns that the matrix units of w4a4 take at once, and the smaller group that is rotated

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .format import SCALE, WEIGHT, Format, Mark, Tensors, read_scaled
-from .kitchen import kitchen
+from .library import kitchen
 from .rotation import GROUP, GROUP_NAME, rotate_back
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .format import SCALE, WEIGHT, Format, Mark, Tensors
 from .fp8 import E4M3
-from .kitchen import kitchen
+from .library import kitchen
 from .tiles import from_tiles
 
 GROUP = 32  # numbers of a row that share a scale

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .format import SCALE, SMALLEST_SCALE, WEIGHT, Format, Mark, Tensors, largest
 from .fp8 import E4M3, E4M3_MAX
-from .kitchen import kitchen
+from .library import kitchen
 from .tiles import from_tiles
 
 TENSOR_SCALE = "weight_scale_2"

@@ -21,7 +21,7 @@ from glm_core.pipeline import (
     load_planner,
     plan,
 )
-from glm_core.planner import Sampling, decode, plan_prompt
+from glm_core.planner import Sampling, plan_prompt
 from glm_core.plans import DROPPED, Plan
 from glm_core.vision import tokenize
 
@@ -30,11 +30,7 @@ PROMPT = 'A red poster. At the top, "HI" in white letters.'
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_seed(monkeypatch):
-    """Meta has no generators."""
-    monkeypatch.setattr(decode, "seeded_generators", lambda seed, batch, device: range(batch))
-    monkeypatch.setattr(decode, "draw_sampling_noise", lambda generators, codebook_size, sampling: torch.ones(
-        len(generators), codebook_size, device=META.device))
+def unread_codes(monkeypatch):
     monkeypatch.setattr(Plan, "check_codes", lambda plan, *arguments: None)  # reads the ids, once a run
 
 

@@ -26,13 +26,18 @@ def locate(model: Path, part: Part) -> Path:
 
 
 def part_files(path: Path, source: str) -> list[Path]:
-    """The safetensors files at ``path``, a file or a folder. Raises GLMImageError if one is missing."""
+    """The safetensors files at ``path``, a file or a folder.
+
+    Raises GLMImageError if one is missing, or if a folder has several indexes.
+    """
     if path.is_file():
         return [path]
     if not path.is_dir():
         found = describe_path(path)
         raise GLMImageError(f"{source}: {'no such file or folder' if found == 'no such file' else f'it is {found}'}")
-    indexes = list(path.glob("*.safetensors.index.json"))
+    indexes = sorted(path.glob("*.safetensors.index.json"))
+    if len(indexes) > 1:
+        raise GLMImageError(f"{source}: must have one index (got {', '.join(index.name for index in indexes)})")
     if indexes:
         return shards(indexes[0], source)
     files = list(path.glob("*.safetensors"))

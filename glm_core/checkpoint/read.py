@@ -56,12 +56,19 @@ def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
 
     load: reads the tensors of one file; a host passes its own loader. Raises GLMImageError if a file or shard is
     missing or incomplete, if the file holds another part, if weights are quantised in an unknown form, if config and
-    tensors contradict each other, or if the planner comes without a tokenizer.
+    tensors contradict each other, if two tensors have one name, or if the planner comes without a tokenizer.
     """
+    try:
+        return read_stored(path, part, load)
+    except GLMImageError as error:
+        raise GLMImageError(f"{error}; {ADVICE}") from error
+
+
+def read_stored(path: Path, part: Part, load: LoadFile) -> Weights:
     source = f"{part.title} {path}"
     files = part_files(path, source)
     metadata = read_metadata(files, part)
-    stored = read_tensors(files, load)
+    stored = read_tensors(files, load, source)
     text = {name: take_text(stored, name, source) for name in (TOKENIZER_TENSOR, part.config_tensor)}
     tensors = part_tensors(stored, part, metadata, source)
     config = stored_config(path, part, metadata, text[part.config_tensor])
@@ -86,11 +93,27 @@ def read_metadata(files: list[Path], part: Part) -> dict[str, str]:
     return metadata
 
 
-def read_tensors(files: list[Path], load: LoadFile) -> dict[str, Tensor]:
-    tensors = {}
+def read_tensors(files: list[Path], load: LoadFile, source: str) -> dict[str, Tensor]:
+    """The tensors of all files. Raises GLMImageError as ``store`` does."""
+    tensors: dict[str, Tensor] = {}
     for file in files:
-        tensors |= load(str(file))
+        for name, tensor in load(str(file)).items():
+            store(tensors, name, tensor, source)
     return tensors
+
+
+def store(tensors: dict[str, Tensor], name: str, tensor: Tensor, source: str) -> None:
+    """Put a tensor into ``tensors``. Raises GLMImageError if another of this name is there: which is right?"""
+    if name in tensors and not is_copy(tensor, tensors[name]):
+        raise GLMImageError(f"{source}: each tensor must be stored once (got two different ones of {name})")
+    tensors[name] = tensor
+
+
+def is_copy(tensor: Tensor, other: Tensor) -> bool:
+    """True if both have the same type, shape and bits. Tensors on the meta device have no bits."""
+    if (tensor.dtype, tensor.shape, tensor.device) != (other.dtype, other.shape, other.device):
+        return False
+    return tensor.is_meta or torch.equal(*(one.flatten().contiguous().view(torch.uint8) for one in (tensor, other)))
 
 
 def take_text(tensors: dict[str, Tensor], name: str, source: str) -> str | None:
@@ -103,7 +126,10 @@ def take_text(tensors: dict[str, Tensor], name: str, source: str) -> str | None:
 def part_tensors(stored: dict[str, Tensor], part: Part, metadata: dict[str, str], source: str) -> dict[str, Tensor]:
     """The part's own tensors by released name, with the marks of quantised layers in ComfyUI's present form."""
     released_name = released_name_of(stored, part, source)
-    tensors = {bare: tensor for name, tensor in stored.items() if (bare := released_name(name)) is not None}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        if (bare := released_name(name)) is not None:
+            store(tensors, bare, tensor, source)
     add_tags(tensors, metadata, released_name, source)
     metadata.pop(QUANTISATION_METADATA, None)
     return tensors
@@ -174,7 +200,8 @@ def check_surplus(module: nn.Module, names: Iterable[str], source: str) -> None:
     """
     surplus = [name for name in names if is_surplus(module, name)]
     if surplus:
-        raise GLMImageError(f"{source}: these tensors do not belong to a model of this config: {named(surplus)}")
+        raise GLMImageError(f"{source}: these tensors do not belong to a model of this config: {named(surplus)}; "
+                            f"{ADVICE}")
 
 
 def is_surplus(module: nn.Module, name: str) -> bool:

@@ -178,11 +178,18 @@ def write_pictures(writer: Writer, out: Path, requests: Sequence[PlanRequest],
     drawn = []
     for result, request in zip(rendered, requests):
         for pixels in result.pictures:
-            picture, path = to_image(pixels), picture_path(out, len(drawn))
-            if writer.write(path, picture.save):
+            picture, path = to_image(pixels.nan_to_num()), picture_path(out, len(drawn))
+            if writer.write(path, partial(save_picture, picture, bool(pixels.isfinite().all()))):
                 report(f"{path}: {picture.width}x{picture.height}, {request.prompt}")
             drawn.append((picture, request.prompt))
     return drawn
+
+
+def save_picture(picture: Image.Image, is_finite: bool, path: Path) -> None:
+    """Raises ValueError if the picture's numbers were not finite: its colours then mean nothing."""
+    if not is_finite:
+        raise ValueError("the model gave NaN or infinity; 'python -m glm_core check DIR' examines it")
+    picture.save(path)
 
 
 def write_sheet(drawn: Sequence[Captioned], path: Path) -> None:

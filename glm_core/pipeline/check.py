@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from .. import ops
 from ..checkpoint import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, VISION, Part, Weights, dequantise, locate, read_part
 from ..checkpoint.formats import TAG
-from ..checkpoint.read import TOKENIZER_TENSOR
+from ..checkpoint.read import ADVICE, TOKENIZER_TENSOR
 from ..errors import GLMImageError
 from ..planner import PlannerConfig, PromptTokenizer
 from .parts import MODULES, Compute
@@ -25,6 +26,7 @@ DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF1
           "I8": torch.int8, "I16": torch.int16, "I32": torch.int32, "I64": torch.int64, "BOOL": torch.bool,
           "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
 SAMPLE = 'A sign that says "OPEN 2026", 开门'
+IMAGE_TOKEN = "<|dit_token_{}|>"  # the released tokenizer's names of image tokens; start and end follow the codebook
 SIDE = 64  # of the picture that is drawn, in pixels
 MOST_MEMORY = 0.5  # share of the machine's memory that drawing may take
 
@@ -47,11 +49,16 @@ class Checker:
     numbers: int = 0  # of the largest part
 
     def fault(self, message: str) -> None:
+        message = message.removesuffix(f"; {ADVICE}")
         self.report.faults.append(" ".join(message.replace(str(self.model), self.model.name).split()))
 
     def check_part(self, part: Part) -> None:
+        blank: list[str] = []
         try:
-            weights = read_part(locate(self.model, part), part, read_shapes)
+            weights = read_part(locate(self.model, part), part, partial(read_shapes, blank=blank))
+            if blank:
+                self.fault(f"{part.title}: {blank[0]}{and_more(blank)} must not be all zero, as it is where a "
+                           "download left a gap")
             self.report.lines.append(f"{part.title}: {describe(weights)}")
             self.check_tensors(part, weights)
             if part is PLANNER:
@@ -136,8 +143,11 @@ def and_more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
-def read_shapes(path: str) -> dict[str, Tensor]:
-    """A file's tensors on the meta device, with their names, shapes and dtypes; tokenizer and tags with their bytes."""
+def read_shapes(path: str, blank: list[str]) -> dict[str, Tensor]:
+    """A file's tensors on the meta device, with their names, shapes and dtypes; tokenizer and tags with their bytes.
+
+    blank: gets the names of matrices that seem to be all zero.
+    """
     tensors = {}
     with safe_open(path, framework="pt") as file:
         for name in file.keys():
@@ -146,10 +156,20 @@ def read_shapes(path: str) -> dict[str, Tensor]:
                 tensors[name] = file.get_tensor(name)
             elif header.get_dtype() in DTYPES:
                 tensors[name] = torch.empty(header.get_shape(), dtype=DTYPES[header.get_dtype()], device="meta")
+                if is_blank(header):
+                    blank.append(name)
             else:
                 raise GLMImageError(f"{path}: the dtype of {name} must be one of {', '.join(DTYPES)} "
                                     f"(got {header.get_dtype()})")
     return tensors
+
+
+def is_blank(header: Any) -> bool:
+    """True if some rows of a matrix are all zero: the first, the middle and the last. header: a slice of safe_open."""
+    rows, *others = header.get_shape() or [0]
+    if not (rows and others and all(others)):
+        return False
+    return not any(header[i:i + 1].contiguous().view(torch.uint8).any() for i in (0, rows // 2, rows - 1))
 
 
 def describe(weights: Weights) -> str:
@@ -160,16 +180,25 @@ def describe(weights: Weights) -> str:
 
 
 def tokenizer_faults(tokenizer: PromptTokenizer, config: PlannerConfig) -> list[str]:
-    """How a tokenizer does not suit the planner: a text's ids are above the image's and within the vocabulary."""
+    """How a tokenizer does not suit the planner: a text's ids are above the image's and within the vocabulary, and
+    start and end of an image, if it names them, are those of the config.
+    """
     text = tokenizer.encode(SAMPLE)
     controls = [tokenizer.grid_start, tokenizer.grid_end]
     faults = []
-    if min(text) < config.vision_vocab_size:
+    if min(text + controls) < config.vision_vocab_size:
         faults.append(f"the ids of text must be at least {config.vision_vocab_size}, after the image's "
-                      f"(got {min(text)})")
+                      f"(got {min(text + controls)})")
     if max(text + controls) >= config.vocab_size:
         faults.append(f"ids must be below {config.vocab_size}, the planner's vocabulary "
                       f"(got {max(text + controls)})")
+    known = tokenizer.tokenizer.get_vocab()
+    for i, key in enumerate(("image_start_token_id", "image_end_token_id")):
+        name, found = IMAGE_TOKEN.format(config.codebook_size + i), getattr(config, key)
+        if known.get(name, found) != found:
+            faults.append(f"{key} of the config must be {known[name]}, the id of {name} (got {found})")
+    if tokenizer.grid_start == tokenizer.grid_end:
+        faults.append(f"<sop> and <eop> must have different ids (got {tokenizer.grid_start})")
     return faults
 
 

@@ -13,8 +13,9 @@ from ..geometry import Grid
 from ..plans import DROPPED, Drawn, Plan, check_batch
 from .layout import PromptLayout, lay_out_prompt
 from .model import PlannerModel
+from .noise import draw_noise, item_keys
 from .prompt import PromptTokenizer
-from .sampling import Sampling, draw_sampling_noise, sample, seeded_generators
+from .sampling import Sampling, sample
 from .session import DecodeSession, GraphSession, OnChunk, Recorder, attention_of_new_tokens
 
 OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] once token i is drawn; the rest is DROPPED
@@ -22,24 +23,25 @@ OnToken = Callable[[int, Tensor], object]  # called with i and tokens [B, n] onc
 
 @dataclass(frozen=True)
 class TokenSampler:
-    """How each item's next token is drawn, with one generator per item.
+    """How each item's next token is drawn, with random numbers of its own.
 
+    keys: int32 [B, 2], one of ``item_keys`` per item.
     Only rows of the codebook can be drawn. Upstream may also draw one of the 128 ids above them, or the end token
     inside a grid, and then fails.
     """
 
     sampling: Sampling
-    generators: list[torch.Generator]
+    keys: Tensor
     codebook_size: int
 
-    def draw_noise(self) -> Tensor | None:
-        """The random numbers that decide one token of every item, see ``draw_sampling_noise``."""
-        return draw_sampling_noise(self.generators, self.codebook_size, self.sampling)
+    def draw_noise(self, tokens: int | Tensor) -> Tensor | None:
+        """The random numbers that decide these tokens of every item, see ``draw_noise``; None for greedy sampling."""
+        return None if self.sampling.top_k == 1 else draw_noise(self.keys, tokens, self.codebook_size)
 
     def sample(self, logits: Tensor, noise: Tensor | None) -> Tensor:
         """Ids [B, ...] from logits [1 or B, ..., V] and noise [B, ..., codebook size]."""
         codes = logits[..., : self.codebook_size]
-        return sample(codes.expand(len(self.generators), *codes.shape[1:]), self.sampling, noise)
+        return sample(codes.expand(len(self.keys), *codes.shape[1:]), self.sampling, noise)
 
 
 def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler,
@@ -48,7 +50,7 @@ def decode_n_tokens(session: DecodeSession, logits: Tensor, tokens: Tensor, firs
     for i in range(tokens.shape[1]):
         if i:
             logits = session.decode(tokens[:, i - 1 : i], first + i - 1)[:, 0]
-        tokens[:, i] = sampler.sample(logits, sampler.draw_noise())
+        tokens[:, i] = sampler.sample(logits, sampler.draw_noise(i))
         on_token(i, tokens)
 
 
@@ -66,18 +68,12 @@ def draft_sources(grids: list[Grid]) -> list[int]:
     return [max(source, 0) for source in sources]
 
 
-def stack_noise(noise: Sequence[Tensor | None]) -> Tensor | None:
-    """Noise [B, codebook size] of n tokens → [B, n, codebook size]; None for greedy sampling, which has none."""
-    tensors = [tensor for tensor in noise if tensor is not None]
-    return torch.stack(tensors, dim=1) if tensors else None
-
-
 def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first: int, sampler: TokenSampler,
                   on_token: OnToken, sources: list[int], lookahead: int) -> None:
     """Write the tokens that ``decode_n_tokens`` writes, in fewer passes.
 
-    Each pass also verifies drafts of the next ``lookahead - 1`` tokens. The random numbers that decide a token are
-    drawn beforehand, so the token depends on its logits only: if the drafts before a token were right, what the pass
+    Each pass also verifies drafts of the next ``lookahead - 1`` tokens. The random numbers that decide a token are the
+    same in every pass, so the token depends on its logits only: if the drafts before a token were right, what the pass
     draws for it is right too, unless rounding of the logits tips a near tie. The first draft of a token repeats the
     earlier one that ``sources`` names, later drafts are what the last pass drew. All items advance by the number of
     drafts accepted in every item.
@@ -85,23 +81,20 @@ def decode_jacobi(session: DecodeSession, logits: Tensor, tokens: Tensor, first:
     Sources: Jacobi decoding, Song et al. 2021; sampling coupled as in Teng et al. 2024.
     """
     n = tokens.shape[1]
-    noise = [sampler.draw_noise()]
-    tokens[:, 0] = sampler.sample(logits, noise[0])
+    tokens[:, 0] = sampler.sample(logits, sampler.draw_noise(0))
     on_token(0, tokens)
     drafts, drafted, known = tokens.clone(), 1, 1  # drafted, known: number of tokens with a draft, of final tokens
     while known < n:
         end = min(known + lookahead, n)
         for i in range(drafted, end):
             drafts[:, i] = drafts[:, sources[i]]
-        noise += [sampler.draw_noise() for _ in range(len(noise), end)]
         pass_logits = session.decode(drafts[:, known - 1 : end - 1], first + known - 1)
-        drawn = sampler.sample(pass_logits, stack_noise(noise[known:end]))
+        drawn = sampler.sample(pass_logits, sampler.draw_noise(torch.arange(known, end, device=tokens.device)))
         matches = (drawn == drafts[:, known:end]).all(0)[:-1]
         accepted = 1 + int(matches.cumprod(0).sum())  # a drawn token is right if all drafts before it were right
         drafts[:, known:end] = drawn
         tokens[:, known : known + accepted] = drawn[:, :accepted]
         for i in range(known, known + accepted):
-            noise[i] = None  # frees its memory
             on_token(i, tokens)
         known, drafted = known + accepted, end
 
@@ -119,7 +112,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
                   dtype: torch.dtype = torch.float32, on_token: OnToken = lambda i, tokens: None,
                   on_chunk: OnChunk = lambda: None, recorder: Recorder = nullcontext(),
                   fingerprint: str = "") -> Plan:
-    """Write ``batch`` plans for one layout; item i is drawn with its own generator, seeded with seed + i.
+    """Write ``batch`` plans for one layout; item i is drawn with the random numbers of seed + i.
 
     lookahead: number of tokens tried in one pass, see ``decode_jacobi``; 1 turns this off.
     device, dtype: those of the activations.
@@ -135,7 +128,7 @@ def generate_plan(model: PlannerModel, layout: PromptLayout, *, batch: int = 1, 
     tokens = torch.full((batch, layout.new_tokens), DROPPED, device=device)
     first = layout.prompt_ids.shape[1]
     logits = session.prefill(layout.prompt_ids, on_chunk)
-    sampler = TokenSampler(sampling, seeded_generators(seed, batch, device), model.config.codebook_size)
+    sampler = TokenSampler(sampling, item_keys(seed, batch, device), model.config.codebook_size)
     with recorder as record, attention_of_new_tokens(device):
         if record and lookahead < layout.new_tokens:
             session = GraphSession.record(session, first, lookahead, record)

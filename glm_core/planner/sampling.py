@@ -36,11 +36,6 @@ class Sampling:
             check_range(entry.name, getattr(self, entry.name), entry.metadata["least"], entry.metadata["most"])
 
 
-def seeded_generators(seed: int, batch: int, device: torch.device | str) -> list[torch.Generator]:
-    """One generator per item, seeded with seed + i, so that an item does not depend on the others in its batch."""
-    return [torch.Generator(device).manual_seed((seed + i) % 2**64) for i in range(batch)]
-
-
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Logits [..., V] with all but the k largest at -inf."""
     if k >= logits.shape[-1]:
@@ -61,20 +56,6 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(dropped, -torch.inf)
 
 
-def draw_sampling_noise(generators: list[torch.Generator], codebook_size: int, sampling: Sampling) -> Tensor | None:
-    """Exp(1) noise that decides one token of every item: float32 [B, codebook size], each row from its own generator.
-
-    How many numbers it draws does not depend on how earlier tokens were decoded. None for greedy sampling, which needs
-    no noise.
-    """
-    if sampling.top_k == 1:
-        return None
-    noise = torch.empty(len(generators), codebook_size, device=generators[0].device)
-    for row, generator in zip(noise, generators):
-        row.exponential_(generator=generator)
-    return noise
-
-
 def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
     """Index [...] of the highest score [..., V] inside the nucleus of probabilities [..., V], found without sorting.
 
@@ -91,7 +72,7 @@ def best_in_nucleus(probabilities: Tensor, score: Tensor, p: float) -> Tensor:
 
 
 def sample(logits: Tensor, sampling: Sampling, noise: Tensor | None) -> Tensor:
-    """Ids [...] from logits [..., V] and noise [..., V] of ``draw_sampling_noise``.
+    """Ids [...] from logits [..., V] and Exp(1) noise [..., V], see ``draw_noise``; greedy sampling needs none.
 
     argmax(p / Exp(1)) draws from p (the Gumbel-max trick, as in gpt-fast). A tiny difference in the logits then changes
     a token only at a near tie, so plans stay the same across batch sizes and hosts. On a GPU the nucleus is found by

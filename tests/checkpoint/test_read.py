@@ -117,15 +117,43 @@ def test_foreign_file_is_named(tmp_path):
 def test_truncated_file_is_named(converted, part, tmp_path):
     whole = (converted / part.file).read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(GLMImageError, match=f"{part.title} .*cut.safetensors: not a complete safetensors file"):
+    with pytest.raises(GLMImageError, match=f"{part.title} .*cut.safetensors: not a complete safetensors file .*; "
+                       ".python -m glm_core check DIR"):
         read_part(tmp_path / "cut.safetensors", part)
 
 
 def test_missing_shard_is_named(copy):
     shard = "diffusion_pytorch_model-00002-of-00002.safetensors"
     (copy / "transformer" / shard).unlink()
-    with pytest.raises(GLMImageError, match=f"transformer: missing shards {shard}, named in"):
+    with pytest.raises(GLMImageError, match=f"transformer: missing shards {shard}, named in .*; .*glm_core check DIR"):
         read_part(copy / "transformer", DIFFUSION)
+
+
+def test_two_indexes_are_one_too_many(copy):
+    index = copy / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
+    shutil.copy(index, index.with_name("diffusion_pytorch_model.fp16.safetensors.index.json"))
+    with pytest.raises(GLMImageError, match=r"transformer: must have one index \(got .*fp16.*, .*; .*glm_core check"):
+        read_part(copy / "transformer", DIFFUSION)
+
+
+def test_two_different_tensors_of_one_name_are_refused(copy):
+    first, second = sorted((copy / "transformer").glob("*.safetensors"))
+    tensors = load_file(second)
+    name = next(iter(load_file(first)))
+    tensor = load_file(first)[name]
+    save_file(tensors | {name: tensor.clone()}, second)
+    read_part(copy / "transformer", DIFFUSION)
+    save_file(tensors | {name: tensor + 1}, second)
+    with pytest.raises(GLMImageError, match=f"each tensor must be stored once .got two different ones of {name}"):
+        read_part(copy / "transformer", DIFFUSION)
+
+
+def test_two_names_of_one_tensor_are_one_name(released, tmp_path):
+    tensors = load_file(released / "text_encoder" / "model.safetensors")
+    other = {"shared.weight": tensors["shared.weight"], "encoder.embed_tokens.weight": tensors["shared.weight"] + 1}
+    save_file(tensors | other, tmp_path / "glyph.safetensors")
+    with pytest.raises(GLMImageError, match="two different ones of shared.weight"):
+        read_part(tmp_path / "glyph.safetensors", GLYPH)
 
 
 def test_folders_without_weights_or_with_too_many_are_named(copy, tmp_path):

@@ -90,7 +90,37 @@ def bring_nan(model):
     change(model / VAE_FILE, lambda tensors: tensors["decoder.conv_out.bias"].fill_(float("nan")))
 
 
+def leave_gap(model):
+    """As a download into a file of the full size does that is cut short."""
+    change(model / GLYPH_FILE, lambda tensors: tensors["encoder.block.1.layer.0.SelfAttention.k.weight"].zero_())
+
+
+def swap_image_tokens(model):
+    start = SMALL.vocabulary.image_start
+    change_config(model / "vision_language_encoder" / "config.json", image_start_token_id=start + 1,
+                  image_end_token_id=start)
+
+
+def give_control_id(model, name, found):
+    path = model / "processor" / "tokenizer.json"
+    data = json.loads(path.read_text())
+    next(token for token in data["added_tokens"] if token["content"] == name)["id"] = found
+    path.write_text(json.dumps(data))
+
+
+def bring_equal_controls(model):
+    give_control_id(model, "<sop>", SMALL.vocabulary.controls["<eop>"])
+
+
+def bring_control_among_codes(model):
+    give_control_id(model, "<sop>", 7)
+
+
 FAULTS = [
+    (leave_gap, "glyph encoder: encoder.block.1.layer.0.SelfAttention.k.weight must not be all zero"),
+    (swap_image_tokens, "image_start_token_id of the config must be 64, the id of <|dit_token_64|> (got 65)"),
+    (bring_equal_controls, "tokenizer: <sop> and <eop> must have different ids"),
+    (bring_control_among_codes, "tokenizer: the ids of text must be at least 66, after the image's (got 7)"),
     (lose_shard, "missing shards diffusion_pytorch_model-00002-of-00002.safetensors"),
     (cut_shard, "not a complete safetensors file"),
     (lose_tensor, "VAE: missing tensors: decoder.conv_out.bias"),
@@ -112,6 +142,7 @@ def test_a_fault_is_one_line(copy, capsys, harm, expected):
     printed = capsys.readouterr()
     faults = [line for line in printed.out.splitlines() if line.startswith("fault: ")]
     assert any(expected in line for line in faults), faults
+    assert "glm_core check" not in printed.out
     assert "secret" not in printed.out + printed.err and "whole" not in printed.out
 
 

@@ -41,6 +41,15 @@ def test_a_batch_of_pictures_with_plan_and_latent(model, tmp_path, capsys):
     assert "a-1.png: 96x64" in printed.out and "plan:" in printed.err and "draw:" in printed.err
 
 
+def test_a_picture_that_is_not_of_numbers_is_not_written(model, tmp_path, capsys):
+    broken = shutil.copytree(model, tmp_path / "model")
+    for path in (broken / "transformer").glob("*.safetensors"):
+        save_file({name: tensor.fill_(float("nan")) for name, tensor in load_file(path).items()}, path)
+    assert generate(broken, tmp_path / "a.png", "--latent-out", tmp_path / "latent.safetensors") == 1
+    assert "a.png (the model gave NaN or infinity; 'python -m glm_core check DIR'" in error_line(capsys)
+    assert not (tmp_path / "a.png").exists() and (tmp_path / "latent.safetensors").exists()
+
+
 def test_names_of_files_and_progress_bars_do_not_share_lines(model, tmp_path):
     terminal = StringIO()
     with redirect_stdout(terminal), redirect_stderr(terminal):

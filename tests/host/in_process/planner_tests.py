@@ -1,9 +1,11 @@
 """The planner under ComfyUI's memory manager: what it manages, recorded passes, clones with patches, fused matrices."""
 
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import comfy.model_management
 import comfy.model_patcher
+import comfy.quant_ops
 import torch
 from comfy.cli_args import args
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches, random_patches
@@ -13,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from glm_core.host import planner as host_planner
 from glm_core.host.loading import pages_weights
-from glm_core.host.planner import HostPlanner, PlanProgress, graph_recorder
+from glm_core.host.planner import HostPlanner, PlanProgress, choose_token_attention, graph_recorder
 from glm_core.planner import Sampling, lay_out_prompt, plan_prompt
 from glm_core.planner.session import DecodeSession, record_cuda_graph_if_possible
 
@@ -275,3 +277,40 @@ def test_the_planner_never_takes_float16(files):
     for options in ({"fp16_text_enc": True}, {"fp16_unet": True, "force_fp16": True}):
         with started_with(**options):
             assert HostPlanner(files.planner).precision == plain, options
+
+
+KERNEL_CONFIG = SimpleNamespace(head_size=128, group=16)  # of the released planner
+
+
+def kitchen(is_available: bool) -> SimpleNamespace:
+    """comfy-kitchen whose kernel only notes what it gets."""
+    return SimpleNamespace(flash_attention_decode_is_available=lambda device: is_available,
+                           flash_attention_decode=lambda q, k, v, lengths: (q, k, v, lengths))
+
+
+def test_the_kernel_for_one_token_is_chosen_where_it_suits(files):
+    cases = [({}, torch.bfloat16, True), ({}, torch.float32, False), ({}, torch.float16, False),
+             ({"head_size": 64}, torch.bfloat16, False), ({"group": 65}, torch.bfloat16, False)]
+    for change, dtype, expected in cases:
+        config = SimpleNamespace(**{**vars(KERNEL_CONFIG), **change})
+        with patch.object(comfy.quant_ops, "ck", kitchen(True), create=True):
+            assert (choose_token_attention(config, CUDA, dtype) is not None) == expected, (change, dtype)
+
+
+def test_no_kernel_for_one_token_is_chosen_where_there_is_none(files):
+    for library in (kitchen(False), SimpleNamespace(), None):
+        with patch.object(comfy.quant_ops, "ck", library, create=True):
+            assert choose_token_attention(KERNEL_CONFIG, CUDA, torch.bfloat16) is None
+    assert choose_token_attention(KERNEL_CONFIG, CPU, torch.bfloat16) is None
+
+
+def test_the_kernel_for_one_token_gets_positions_before_heads(files):
+    library, seen = kitchen(True), []
+    library.flash_attention_decode = lambda *args: (seen.extend(args), args[0])[1]
+    with patch.object(comfy.quant_ops, "ck", library, create=True):
+        attend_one = choose_token_attention(KERNEL_CONFIG, CUDA, torch.bfloat16)
+    q, k, v = torch.rand(3, 32, 1, 128), torch.rand(3, 2, 40, 128), torch.rand(3, 2, 40, 128)
+    lengths = torch.tensor([7, 7, 7], dtype=torch.int32)
+    assert torch.equal(attend_one(q, k, v, lengths), q.transpose(1, 2).flatten(2))
+    assert [tuple(x.shape) for x in seen] == [(3, 1, 32, 128), (3, 40, 2, 128), (3, 40, 2, 128), (3,)]
+    assert seen[1].data_ptr() == k.data_ptr()  # a view

@@ -22,6 +22,7 @@ args.cpu = True
 
 import decoder_tests  # noqa: E402
 import lora_tests  # noqa: E402
+import paging_tests  # noqa: E402
 import planner_tests  # noqa: E402
 import torch  # noqa: E402
 
@@ -45,6 +46,6 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
 
 if __name__ == "__main__":
     files = Files(diffusion_model, planner)
-    modules = decoder_tests, planner_tests, lora_tests
+    modules = decoder_tests, planner_tests, paging_tests, lora_tests
     tests = {name: value for module in modules for name, value in vars(module).items() if name.startswith("test_")}
     print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

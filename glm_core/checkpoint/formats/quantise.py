@@ -15,7 +15,7 @@ from .marks import TAG, read_tags
 from .table import FORMATS, LARGE_MATRICES
 from .tiles import TILE_ROWS
 
-BLOCK_ROWS = 4 * TILE_ROWS  # of a matrix that are computed at once
+BLOCK_ROWS = 2 * TILE_ROWS  # of a matrix that are computed at once
 
 
 @dataclass(frozen=True)

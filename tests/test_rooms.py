@@ -14,6 +14,7 @@ COMFY = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths"
 ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL", "tqdm", "einops"}
 OPTIONAL = {  # package → the files that may import it
     "rapidocr": {"glm_core/evaluation/ocr.py"},
+    "comfy_kitchen": {"glm_core/checkpoint/formats/library.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
 COMMON = {"errors", "config", "files", "geometry", "images", "ops", "plans"}

@@ -2,38 +2,56 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .files import locate
-from .formats import LARGE_MATRICES, quantise
+from .formats import LARGE_MATRICES, LayerError, choose_formats, kitchen, quantise, quantised_layout
 from .parts import PARTS, Part
 from .read import CONFIG_METADATA, TOKENIZER_TENSOR, Weights, read_part
+from .stream import write_stream
 from .text import text_to_tensor
 
 
-def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> Iterator[Path]:
-    """Write one file per part below ``out``, laid out like ComfyUI's models folder. Yields their paths.
+@dataclass(frozen=True)
+class Converted:
+    """A file that was written. errors: of each quantised matrix, by its name."""
 
-    Tensors keep their released names and dtypes. Only large matrices change, if ``format_name`` is one of FORMATS.
-    Raises GLMImageError if a part is missing or incomplete, or does not suit the format.
+    path: Path
+    errors: dict[str, LayerError]
+
+
+def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> Iterator[Converted]:
+    """Write one file per part below ``out``, laid out like ComfyUI's models folder.
+
+    Tensors keep their released names and dtypes. Only large matrices change, if ``format_name`` is one of FORMATS; one
+    at a time is in memory. Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
+    comfy-kitchen is missing.
     """
+    if format_name:
+        kitchen()
     sources = [(part, locate(folder, part)) for part in PARTS]
     for part, path in sources:
-        weights = read_part(path, part)
         part_format = format_name if part in LARGE_MATRICES else None
         target = out / (part.quantised_file(part_format) if part_format else part.file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)}
-        save_file(file_tensors(weights, part, part_format), target, metadata)
-        yield target
+        yield Converted(target, write_part_file(target, read_part(path, part), part, part_format))
 
 
-def file_tensors(weights: Weights, part: Part, part_format: str | None) -> dict[str, Tensor]:
-    """All tensors of a converted file: the part's own, quantised if ``part_format`` is given, and its tokenizer."""
-    tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
-    if weights.tokenizer_json is not None:
-        tensors[TOKENIZER_TENSOR] = text_to_tensor(weights.tokenizer_json)
-    return quantise(tensors, part, part_format, weights.source) if part_format else tensors
+def write_part_file(path: Path, weights: Weights, part: Part, format_name: str | None) -> dict[str, LayerError]:
+    """Write a part with its config and tokenizer, its large matrices in the format. Returns their errors."""
+    tensors = file_tensors(weights)
+    formats = choose_formats(tensors, part, format_name, weights.source) if format_name else {}
+    metadata = {**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)}
+    errors: dict[str, LayerError] = {}
+    write_stream(path, quantised_layout(tensors, formats), quantise(tensors, formats, errors), metadata)
+    return errors
+
+
+def file_tensors(weights: Weights) -> dict[str, Tensor]:
+    """The part's own tensors and its tokenizer."""
+    if weights.tokenizer_json is None:
+        return weights.tensors
+    return {**weights.tensors, TOKENIZER_TENSOR: text_to_tensor(weights.tokenizer_json)}

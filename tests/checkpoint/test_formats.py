@@ -1,10 +1,10 @@
-import hashlib
 import json
-import random
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from glm_core import ops
 from glm_core.checkpoint import (
@@ -12,6 +12,7 @@ from glm_core.checkpoint import (
     FORMATS,
     PARTS,
     PLANNER,
+    LayerError,
     convert_folder,
     dequantise,
     fill,
@@ -19,31 +20,35 @@ from glm_core.checkpoint import (
     read_part,
     read_tags,
 )
-from glm_core.checkpoint.formats.nvfp4 import from_tiles, to_tiles
+from glm_core.checkpoint.formats import choose_formats, kitchen
+from glm_core.checkpoint.formats.quantise import layer_layout, quantised_layer
+from glm_core.checkpoint.formats.tiles import from_tiles
 from glm_core.checkpoint.text import text_to_tensor
 from glm_core.errors import GLMImageError
 from glm_core.pipeline import load, load_planner
 from glm_core.planner import PlannerConfig, PlannerModel
 from tests.support.compute import CPU
-from tests.support.tiny import Tiny, write_checkpoint
+from tests.support.tiny import SMALL, WIDE, write_checkpoint
 
 QUANTISED_LAYERS = {PLANNER: "language_model.layers.", DIFFUSION: "transformer_blocks."}
-# largest error of any number, as a share of the matrix's largest number: half the widest step between two numbers
-COARSEST = {"fp8": 1 / 28, "int8": 1 / 254, "nvfp4": 1 / 5}
-# start of the hash of what a format writes for a fixed matrix
-WRITTEN_HASHES = {"fp8": "902456cd", "int8": "3e78bd25", "nvfp4": "437d1bd2"}
+# relative error of a Gaussian matrix of 256 columns
+RELATIVE_ERRORS = {"fp8": 0.0265, "int8": 0.0070, "int8_convrot": 0.0070, "nvfp4": 0.0952, "mxfp8": 0.0265,
+                   "w4a8": 0.0731, "w4a4": 0.126}
+BITS = {"nvfp4": 4, "w4a8": 4, "w4a4": 4}  # of a number; others have 8
+MARKS = {"int8_convrot": {"convrot": True, "convrot_groupsize": 256}, "w4a4": {"convrot_groupsize": 256},
+         "w4a8": {"group_size": 16, "convrot_groupsize": 256}}
 
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("released"), Tiny())
+    return write_checkpoint(tmp_path_factory.mktemp("released"), WIDE)
 
 
 @pytest.fixture(scope="module", params=FORMATS)
 def converted(request, released, tmp_path_factory):
     """A format's name and the folder that holds the model in it."""
     name, out = request.param, tmp_path_factory.mktemp(request.param)
-    assert {path.name for path in convert_folder(released, out, name)} == {
+    assert {converted.path.name for converted in convert_folder(released, out, name)} == {
         f"glm_image_planner_{name}.safetensors", "glm_image_glyph_encoder.safetensors",
         f"glm_image_diffusion_model_{name}.safetensors", "glm_image_vae.safetensors"}
     return name, out
@@ -60,11 +65,11 @@ def test_large_matrices_have_few_bits_and_a_tag_and_the_rest_is_untouched(releas
     for key, tensor in before.items():
         if key in quantised:
             tag = after[key.removesuffix("weight") + "comfy_quant"]
-            assert json.loads(bytes(tag.tolist())) == {"format": FORMATS[name].comfy_name}
-            assert after[key].nbytes <= tensor.numel() * (0.5 if name == "nvfp4" else 1)
+            assert json.loads(bytes(tag.tolist())) == {"format": FORMATS[name].comfy_name, **MARKS.get(name, {})}
+            assert after[key].nbytes == tensor.numel() * BITS.get(name, 8) / 8
             restored = dequantise(after, key, "test")
             assert restored.shape == tensor.shape and restored.dtype == torch.float32
-            assert (restored - tensor.float()).abs().max() <= COARSEST[name] * tensor.abs().max()
+            assert relative_error(restored, tensor) <= 1.5 * RELATIVE_ERRORS[name]
         else:
             assert torch.equal(after[key], tensor)
 
@@ -78,56 +83,100 @@ def test_formats_are_those_of_the_file(released, converted):
         assert not read_tags(read_part(locate(released, part), part).tensors, "file")
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_format_writes_the_tensors_that_it_reads(name):
-    assert FORMATS[name].name == name
-    written = FORMATS[name].write(torch.ones(16, 32))
-    assert tuple(written) == FORMATS[name].tensors
-    assert torch.equal(FORMATS[name].read(written), torch.ones(16, 32))
+def gaussian(rows: int, columns: int) -> Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
+
+
+def relative_error(restored: Tensor, exact: Tensor) -> float:
+    return float((restored - exact).norm() / exact.norm())
+
+
+def stored(name: str, matrix: Tensor) -> tuple[dict[str, Tensor], Tensor, LayerError]:
+    """A layer's tensors in the format, the matrix that they restore, and its error as ``convert`` reports it."""
+    layer, error = quantised_layer("weight", matrix, FORMATS[name])
+    return layer, dequantise(layer, "weight", "test"), error
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_bytes_written_do_not_change(name):
-    row, column = torch.arange(80)[:, None], torch.arange(48)
-    written = FORMATS[name].write((row * 7919 + column * 104729) % 1009 / 64 - 8)
-    digest = hashlib.sha256()
-    for key in FORMATS[name].tensors:
-        tensor = written[key].contiguous().flatten().view(torch.uint8)
-        digest.update(f"{key} {written[key].dtype} {list(written[key].shape)}".encode() + bytes(tensor.tolist()))
-    assert digest.hexdigest()[:8] == WRITTEN_HASHES[name]
+def test_a_format_has_its_error_and_reports_it(name):
+    matrix = gaussian(600, 256)  # several blocks of rows, and part of a tile
+    layer, restored, error = stored(name, matrix)
+    assert set(layer) == {*FORMATS[name].tensors, "comfy_quant"} and layer["weight"].dtype == FORMATS[name].dtype
+    assert relative_error(restored, matrix) == pytest.approx(RELATIVE_ERRORS[name], rel=0.05)
+    assert error.relative == pytest.approx(relative_error(restored, matrix), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_numbers_of_the_format_are_kept(name):
-    """Numbers that were stored once are stored again without a change."""
-    matrix = FORMATS[name].read(FORMATS[name].write(torch.randn(48, 64, generator=torch.Generator().manual_seed(0))))
-    again = FORMATS[name].read(FORMATS[name].write(matrix))
-    assert (again - matrix).abs().max() <= 1e-6 * matrix.abs().max()
+def test_the_library_restores_what_we_restore(name):
+    """ComfyUI computes with its layouts; ours read the same bytes."""
+    layer, restored, _ = stored(name, gaussian(160, 512))
+    assert relative_error(restored_by_library(name, layer), restored) <= 1e-6
+
+
+def restored_by_library(name: str, layer: dict[str, Tensor]) -> Tensor:
+    library, weight, scale = kitchen(), layer["weight"], layer.get("weight_scale")
+    return {
+        "fp8": lambda: library.dequantize_per_tensor_fp8(weight, scale, torch.float32),
+        "int8": lambda: library.dequantize_int8_simple(weight, scale),
+        "int8_convrot": lambda: torch.ops.comfy_kitchen.dequantize_int8_convrot_weight(weight, scale, 256),
+        "nvfp4": lambda: library.dequantize_nvfp4(weight, layer["weight_scale_2"], scale, torch.float32),
+        "mxfp8": lambda: library.dequantize_mxfp8(weight, scale.view(torch.float8_e8m0fnu), torch.float32),
+        "w4a4": lambda: library.dequantize_convrot_w4a4_weight(weight, scale, 256),
+        "w4a8": lambda: library.dequantize_w4a8_int8_weight(
+            weight, layer["weight_s_rel"], layer["weight_s_channel"], layer["weight_codebook"],
+            output_dtype=torch.float32),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_layout_is_known_before_the_numbers(name):
+    matrix = gaussian(600, 256).bfloat16()
+    planned, (layer, _) = (make("weight", matrix, FORMATS[name]) for make in (layer_layout, quantised_layer))
+    assert {key: (tensor.dtype, tensor.shape) for key, tensor in planned.items()} == {
+        key: (tensor.dtype, tensor.shape) for key, tensor in layer.items()}
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_matrix_of_zeros_stays_zero(name):
-    restored = FORMATS[name].read(FORMATS[name].write(torch.zeros(16, 16)))
-    assert torch.equal(restored, torch.zeros(16, 16))
+    _, restored, error = stored(name, torch.zeros(32, 256))
+    assert torch.equal(restored, torch.zeros(32, 256)) and error.relative == 0
+
+
+@pytest.mark.parametrize("name", ["int8_convrot", "w4a8"])
+def test_matrices_that_cannot_be_rotated_are_in_int8(name):
+    """As the released planner's down projections are: 13,696 columns are no multiple of 256."""
+    key = "language_model.layers.0.mlp.down_proj.weight"
+    formats = choose_formats({key: torch.zeros(64, 64 * 107)}, PLANNER, name, "test")
+    assert formats == {key: FORMATS["int8"]}
+
+
+def test_w4a4_rotates_smaller_groups_where_it_must():
+    matrix = gaussian(64, 64 * 7)
+    layer, restored, _ = stored("w4a4", matrix)
+    assert json.loads(bytes(layer["comfy_quant"].tolist()))["convrot_groupsize"] == 64
+    assert relative_error(restored, matrix) <= 0.14
+
+
+def test_rotation_spares_a_matrix_with_outliers():
+    matrix = gaussian(64, 256)
+    matrix[:, 7] *= 50
+    plain, rotated = (relative_error(stored(name, matrix)[1], matrix) for name in ("int8", "int8_convrot"))
+    assert rotated < plain / 2
 
 
 def test_fp8_is_off_by_a_sixteenth_at_most():
-    matrix = torch.randn(64, 64, generator=torch.Generator().manual_seed(1))
-    restored = FORMATS["fp8"].read(FORMATS["fp8"].write(matrix))
+    matrix = gaussian(64, 64)
+    restored = stored("fp8", matrix)[1]
     # three bits of mantissa, and the steps of the smallest numbers
     assert ((restored - matrix).abs() <= matrix.abs() / 16 + matrix.abs().max() / 448 * 2**-9).all()
 
 
-def test_scales_in_tiles_come_back():
-    rng = random.Random(0)
-    for _ in range(20):
-        rows, columns = rng.randint(1, 300), rng.randint(1, 40)
-        scales = torch.rand(rows, columns)
-        tiles = to_tiles(scales)
-        assert tiles.shape[0] % 128 == 0 and tiles.shape[1] % 4 == 0
-        assert torch.equal(from_tiles(tiles, rows, columns), scales)
-    numbered = torch.arange(128 * 4).view(128, 4)
-    assert to_tiles(numbered).flatten()[:20:4].tolist() == [0, 128, 256, 384, 4]
+def test_scales_in_tiles_are_in_the_documented_order():
+    tiles = torch.arange(256 * 8).view(256, 8)  # two tiles down, two across
+    scales = from_tiles(tiles, 200, 7)
+    assert scales.shape == (200, 7)
+    assert scales[[0, 1, 32, 64, 96], 0].tolist() == [0, 16, 4, 8, 12]
+    assert scales[0, :5].tolist() == [0, 1, 2, 3, 512] and scales[128, 0] == 1024
 
 
 def unfused_planner(model):
@@ -144,7 +193,7 @@ def test_without_a_host_matrices_are_restored_as_they_are_read(released, convert
         whole, restored = (read(at).state_dict() for at in (released, folder))
         for key, tensor in whole.items():
             assert restored[key].dtype == torch.float32
-            assert (restored[key] - tensor).abs().max() <= COARSEST[name] * tensor.abs().max(), key
+            assert relative_error(restored[key], tensor) <= 1.5 * RELATIVE_ERRORS[name], key
 
 
 def test_restored_matrices_of_the_planner_are_fused(converted):
@@ -163,7 +212,7 @@ def test_what_is_quantised_is_not_quantised_again(converted, tmp_path):
 
 
 def test_nvfp4_wants_whole_groups(tmp_path_factory, tmp_path):
-    odd = Tiny(planner_hidden=72, planner_heads=3, planner_kv_heads=1, mrope_section=(2, 2, 2))
+    odd = replace(SMALL, planner_hidden=72, planner_heads=3, planner_kv_heads=1, mrope_section=(2, 2, 2))
     released = write_checkpoint(tmp_path_factory.mktemp("odd"), odd)
     expected = (r"planner .*vision_language_encoder: the sides of language_model\.layers\.0\..* "
                 r"must be multiples of 16 for nvfp4 \(got \d+ x \d+\)")
@@ -188,17 +237,28 @@ def spoil(released, tmp_path):
 
 
 @pytest.mark.parametrize("tag, found", [
-    ({"format": "mxfp8"}, "mxfp8"),
+    ({"format": "svdquant_w4a4"}, "svdquant_w4a4"),
     ({"format": "float8_e4m3fn", "convrot": True}, "float8_e4m3fn with convrot True"),
-    ({"format": "float8_e4m3fn", "params": {"convrot": True}}, "float8_e4m3fn with params {'convrot': True}")])
+    ({"format": "float8_e4m3fn", "params": {"convrot": True}}, "float8_e4m3fn with convrot True"),
+    ({"format": "float8_e4m3fn", "params": "convrot"}, "float8_e4m3fn with params 'convrot'")])
 def test_what_only_comfyui_can_read_is_named(spoil, tag, found):
     def change(tensors):
         tensors[LAYER + "comfy_quant"] = text_to_tensor(json.dumps(tag))
 
-    expected = (f"diffusion model .*: the format of {LAYER}weight must be float8_e4m3fn or int8_tensorwise or nvfp4 "
+    expected = (f"diffusion model .*: the format of {LAYER}weight must be float8_e4m3fn or .* or convrot_w4a4 "
                 rf"to be read outside ComfyUI \(got {found}\)")
     with pytest.raises(GLMImageError, match=expected):
         load(spoil(change), DIFFUSION, CPU)
+
+
+@pytest.mark.parametrize("name", ["int8_convrot", "w4a4", "w4a8"])
+@pytest.mark.parametrize("size", [0, 48, 2.0, "256", [256], None, True])
+def test_groups_of_odd_sizes_are_named(name, size):
+    layer, _ = quantised_layer("weight", gaussian(32, 256), FORMATS[name])
+    mark = json.loads(bytes(layer["comfy_quant"].tolist()))
+    layer["comfy_quant"] = text_to_tensor(json.dumps(mark | {"convrot_groupsize": size}))
+    with pytest.raises(GLMImageError, match=r"^test: the tensors of weight do not suit \w+ .*\(got "):
+        dequantise(layer, "weight", "test")
 
 
 @pytest.mark.parametrize("scale, found", [(None, "none"), (torch.ones(7), r"torch.float32 \[7\]")])
@@ -208,6 +268,6 @@ def test_a_missing_or_misshapen_scale_is_named(spoil, scale, found):
         if scale is not None:
             tensors[LAYER + "weight_scale"] = scale
 
-    expected = rf"diffusion model .*got {LAYER}weight_scale, {found}, for a weight \[32, 32\] marked float8_e4m3fn"
+    expected = rf"diffusion model .*got {LAYER}weight_scale, {found}, for a weight \[256, 256\] marked float8_e4m3fn"
     with pytest.raises(GLMImageError, match=expected):
         load(spoil(change), DIFFUSION, CPU)

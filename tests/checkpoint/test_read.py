@@ -38,7 +38,7 @@ def released(tmp_path_factory):
 @pytest.fixture(scope="module")
 def converted(released, tmp_path_factory):
     out = tmp_path_factory.mktemp("converted")
-    paths = list(convert_folder(released, out))
+    paths = [converted.path for converted in convert_folder(released, out)]
     assert paths == [out / part.file for part in PARTS]
     return out
 

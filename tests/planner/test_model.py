@@ -3,7 +3,7 @@ import torch
 
 from glm_core import ops
 from glm_core.checkpoint import PLANNER, fill
-from glm_core.checkpoint.formats import quantise
+from glm_core.checkpoint.formats import choose_formats, quantise
 from glm_core.errors import GLMImageError
 from glm_core.planner import PlannerConfig, PlannerModel, plan_prompt
 from glm_core.planner.model import has_plain_qkv, released_names
@@ -42,8 +42,9 @@ def test_loading_does_not_change_the_tensors_that_it_is_given(planner):
 
 @pytest.mark.parametrize("name", ["fp8", "int8"])
 def test_quantised_matrices_cannot_be_fused(planner, name):
-    quantised = quantise(planner.state_dict(), PLANNER, name, "tiny")
-    assert has_plain_qkv(planner.state_dict()) and not has_plain_qkv(quantised)
+    tensors = planner.state_dict()
+    quantised = dict(quantise(tensors, choose_formats(tensors, PLANNER, name, "tiny"), {}))
+    assert has_plain_qkv(tensors) and not has_plain_qkv(quantised)
 
 
 def test_fp8_weights_without_a_scale_are_fused_in_fp8(planner):

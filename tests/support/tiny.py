@@ -1,6 +1,6 @@
 """Tiny random checkpoints in the released layout: ``python -m tests.support.tiny OUT [--small] [--seed N]``.
 
-There are two kinds:
+There are three kinds:
 
 - ``Tiny()`` has the released vocabulary, codebook and coarse grid. Its folder has everything that transformers and
   diffusers want to load it, the vision tower included, so that upstream and this pack read the very same files.
@@ -181,6 +181,7 @@ class Tiny:
 
 
 SMALL = Tiny(vocabulary=small_vocabulary(64), coarse_tokens=16, shortest_side=64, longest_side=256)
+WIDE = replace(SMALL, planner_hidden=256, planner_heads=16, dit_heads=16)
 
 SCHEDULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "use_dynamic_shifting": True,

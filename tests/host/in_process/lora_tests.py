@@ -9,6 +9,7 @@ from unittest.mock import patch
 import comfy.lora
 import comfy.model_base
 import comfy.model_management
+import comfy.quant_ops
 import comfy.sd
 import torch
 from lora_files import (
@@ -29,7 +30,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from glm_core.checkpoint import DIFFUSION_STYLES
+from glm_core.checkpoint import DIFFUSION_STYLES, FORMATS
 from glm_core.errors import GLMImageError
 from glm_core.host import HostPlanner, load_diffusion_model, load_lora
 from glm_core.host.compat import LORA_MARK, add_lora_names
@@ -243,21 +244,24 @@ def test_a_recorded_pass_has_the_lora(files):
     assert torch.equal(ids, plan_ids(changed))
 
 
-def quantised(files) -> str:
-    return files.planner.replace(".safetensors", "_fp8.safetensors")
+def quantised(files, name: str = "fp8") -> str:
+    return files.planner.replace(".safetensors", f"_{name}.safetensors")
 
 
 def test_a_quantised_planner_takes_a_lora(files):
-    """Up to rounding to fp8, which has three bits after the point: the changed weights are quantised again."""
+    """Up to the format's rounding: the changed weights are quantised again."""
     factors = planner_factors(files, LANGUAGE)
     expected = merged_planner(files, factors).patcher.model.state_dict()
-    changed = with_lora(HostPlanner(quantised(files)), factors)
-    changed.patcher.patch_model(changed.load_device)
-    for name in ("mlp.gate_up_proj", "mlp.down_proj", "self_attn.o_proj"):
-        weight = changed.patcher.model.get_submodule(f"{LANGUAGE}.0.{name}").weight.dequantize()
-        right = expected[f"{LANGUAGE}.0.{name}.weight"]
-        assert (weight - right).norm() <= right.norm() / 16, name
-    changed.patcher.unpatch_model(changed.load_device)
+    for form, most in (("fp8", 1 / 16), ("int8", 1 / 50), ("nvfp4", 1 / 5)):
+        if FORMATS[form].comfy_name not in comfy.quant_ops.QUANT_ALGOS:
+            continue
+        changed = with_lora(HostPlanner(quantised(files, form)), factors)
+        changed.patcher.patch_model(changed.load_device)
+        for name in ("mlp.gate_up_proj", "mlp.down_proj", "self_attn.o_proj"):
+            weight = changed.patcher.model.get_submodule(f"{LANGUAGE}.0.{name}").weight.dequantize()
+            right = expected[f"{LANGUAGE}.0.{name}.weight"]
+            assert (weight - right).norm() <= right.norm() * most, (form, name)
+        changed.patcher.unpatch_model(changed.load_device)
 
 
 def test_plans_name_the_changed_planner(files):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glm_core import ops
 from glm_core.checkpoint import PLANNER, Part
-from glm_core.checkpoint.formats import LARGE_MATRICES, quantise
+from glm_core.checkpoint.formats import LARGE_MATRICES, choose_formats, quantise
 from glm_core.checkpoint.read import CONFIG_METADATA, TOKENIZER_TENSOR
 from glm_core.checkpoint.text import text_to_tensor
 from glm_core.pipeline import Compute
@@ -42,7 +42,7 @@ def stored_tensors(part: Part, config: dict, format_name: str | None, compute: C
     for name, shape in part_shapes(part, config).items():
         tensors = {name: random_tensor(name, shape, compute)}
         if format_name and part in LARGE_MATRICES:
-            tensors = quantise(tensors, part, format_name, part.title)
+            tensors = dict(quantise(tensors, choose_formats(tensors, part, format_name, part.title), {}))
         stored |= {key: tensor.cpu() for key, tensor in tensors.items()}
     return stored
 

@@ -13,13 +13,18 @@ export OMP_WAIT_POLICY := passive
 # pyright must not look for a newer release of itself
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test test-long clean
+.PHONY: demo figures test test-long clean
 
 demo: $(VENV)/installed
 	mkdir -p out
 	$(BIN)/python -m glm_core generate --model '$(MODEL)' \
 		--prompt '$(PROMPT_1)' --prompt '$(PROMPT_2)' --prompt '$(PROMPT_3)' \
 		--out out/demo.png --sheet out/sheet.png
+
+# an hour and more on two cores; FIGURES=--resume goes on where an interrupted run ended
+figures: demo $(VENV)/tests-installed
+	cp out/sheet.png docs/demo.png
+	$(BIN)/python -m tests.figures $(FIGURES)
 
 test: $(VENV)/tests-installed
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..glm_core.decoder import last_sigmas, resolution_shift
 from ..glm_core.geometry import LATENT_PIXELS, check_batch_size, check_size, latent_shape
 from ..glm_core.host.checks import check_picture_latent
-from ..glm_core.host.conditioning import apply_plan, encode_prompt, zero_conditioning
+from ..glm_core.host.conditioning import apply_plan, encode_prompt, warn_of_missing_references, zero_conditioning
 from ..glm_core.host.diffusion import patch_sampling
 from ..glm_core.plans import common_prompt
 from .planner import size_inputs
@@ -48,6 +48,8 @@ class GLMImageConditioning(io.ComfyNode):
     def execute(cls, clip, plan, references=None, prompt=None):
         if prompt is None:
             prompt = common_prompt(plan.origins)
+        if not references:
+            warn_of_missing_references(plan)
         positive, negative = encode_prompt(clip, prompt), encode_prompt(clip, "")
         return io.NodeOutput(*apply_plan(positive, negative, plan, references))
 

@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; sp
 
 import torch  # noqa: E402
 
-from tests.support.servers import find_hosts, host_version  # noqa: E402
+from tests.support.hosts import find_hosts, host_version  # noqa: E402
 
 CORES = 2
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))

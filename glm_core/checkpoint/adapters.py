@@ -12,11 +12,11 @@ from torch import Tensor
 from ..errors import GLMImageError
 
 UP, DOWN = "lora_up.weight", "lora_down.weight"
-ALPHA, DIFFERENCE, BIAS_DIFFERENCE = "alpha", "diff", "diff_b"
+ALPHA, DORA_SCALE, DIFFERENCE, BIAS_DIFFERENCE = "alpha", "dora_scale", "diff", "diff_b"
 LOHA = "hada_w1", "hada_w2"  # two products _a @ _b, multiplied element by element
 LOKR = "lokr_w1", "lokr_w2"  # each a matrix or a product _a @ _b; their Kronecker product
 FACTORS = [factor + half for factor in (*LOHA, *LOKR) for half in ("_a", "_b")]
-KINDS = {UP, DOWN, ALPHA, "dora_scale", DIFFERENCE, BIAS_DIFFERENCE, *LOKR, *FACTORS}  # by ComfyUI's names
+KINDS = {UP, DOWN, ALPHA, DORA_SCALE, DIFFERENCE, BIAS_DIFFERENCE, *LOKR, *FACTORS}  # by ComfyUI's names
 
 LONGEST_NAME = 200  # characters, in a message
 
@@ -70,6 +70,19 @@ class Adapter:
         alpha = self.tensors.get(ALPHA)
         if alpha is not None and not (alpha.numel() == 1 and isfinite(alpha)):
             self.fail(f"must have one finite number as alpha (got {alpha.tolist()})")
+        scale = self.tensors.get(DORA_SCALE)
+        if scale is not None and scale.numel() not in (weight[0], columns):
+            self.fail(f"must have a {DORA_SCALE} for each of {weight[0]} rows (got {by(tuple(scale.shape))})")
+        for kind, tensor in self.tensors.items():
+            if kind != ALPHA:
+                self.check_numbers(kind, tensor)
+
+    def check_numbers(self, kind: str, tensor: Tensor) -> None:
+        """8-bit numbers without a scale, or an overflow of the training, would draw noise."""
+        if not tensor.is_floating_point():
+            self.fail(f"must have floating-point numbers as {kind} (got {tensor.dtype})")
+        if not tensor.float().isfinite().all():
+            self.fail(f"must have finite numbers as {kind} (got NaN or infinity)")
 
     def shape(self) -> Shape | None:
         """Of the change to the weight, as a matrix but for a full difference; None without one."""

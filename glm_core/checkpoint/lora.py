@@ -13,11 +13,11 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import GLMImageError
+from ..files import read_metadata
 from .adapters import DOWN, KINDS, UP, Adapter, shown
 from .peft import CONFIG_FILE, lacks_alpha, read_rules, with_alphas
 from .read import LoadFile, fingerprint
@@ -87,13 +87,8 @@ def read_lora(path: Path, load: LoadFile = load_file) -> Lora:
     source = f"LoRA {path}"
     if path.suffix.lower() not in (".safetensors", ".sft"):
         raise GLMImageError(f"{source}: must be a .safetensors file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        tensors = load(str(path))
-    except SafetensorError as error:
-        raise GLMImageError(f"{source}: not a complete safetensors file ({error}); download it again") from error
-    adapters, unknown = sort_tensors(tensors, source)
+    metadata = read_metadata(path, source)
+    adapters, unknown = sort_tensors(load(str(path)), source)
     adapters = with_alphas(adapters, read_rules(path, metadata, adapters))
     if lacks_alpha(adapters):
         logging.warning("%s: no %s beside it says what alpha is; it is taken to be the rank", source, CONFIG_FILE)

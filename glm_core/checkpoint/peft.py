@@ -17,6 +17,7 @@ METADATA = "lora_adapter_metadata"  # diffusers' key: PEFT's config, its keys pe
 CONFIG_FILE = "adapter_config.json"
 PEFT_PREFIX = "base_model.model."  # of all names in the files to which this config belongs
 ALPHA_KEY = "lora_alpha"
+RESIDUAL_INITS = "pissa", "olora", "corda", "loftq", "lora_ga"  # PEFT takes the first product off the weights
 MODULE_NAME = re.compile(r"[\w.]+")
 
 
@@ -81,8 +82,17 @@ def with_prefix(values: Mapping, prefix: str) -> dict:
 def read_rule(values: Mapping, prefix: str, source: str) -> AlphaRule:
     config = read_config(PeftConfig, dict(values), source)
     config.check(source)
+    check_init(values, source)
     alphas, ranks = (read_patterns(values, key, source) for key in ("alpha_pattern", "rank_pattern"))
     return AlphaRule(prefix, config, alphas, ranks, source)
+
+
+def check_init(values: Mapping, source: str) -> None:
+    """Raise GLMImageError for an adapter that belongs to other weights than the model's own."""
+    init = str(values.get("init_lora_weights")).lower()
+    if init.startswith(RESIDUAL_INITS):
+        raise GLMImageError(f"{source}: init_lora_weights must leave the model's weights as they are (got {shown(init)}"
+                            "); save the adapter with PEFT's path_initial_model_for_weight_conversion")
 
 
 def read_patterns(values: Mapping, key: str, source: str) -> dict[str, float]:

@@ -34,6 +34,26 @@ def cuda_graphs_disabled() -> bool:
     return getattr(args, "disable_cuda_graphs", False)
 
 
+def free_memory(patcher: comfy.model_patcher.ModelPatcher | None, device: torch.device) -> int:
+    """Bytes that can be had on the device. Since 0.12, patchers add the pages of weights that would make room."""
+    if patcher is not None and hasattr(patcher, "get_free_memory"):
+        return patcher.get_free_memory(device)
+    return comfy.model_management.get_free_memory(device)
+
+
+def fused_rotation() -> Callable[[Tensor, Tensor], Tensor] | None:
+    """comfy-kitchen's rotation of the two halves of a head, if it has a kernel for the GPU; newer than 0.8 asks for.
+
+    Takes x [B, heads, n, head_dim] and a table of matrices that can be broadcast, [B, heads, n, head_dim / 2, 2, 2].
+    """
+    kitchen = vars(comfy.quant_ops).get("ck")  # absent where it cannot be imported
+    if kitchen is None:
+        return None
+    kernels = [backend["capabilities"] for name, backend in kitchen.list_backends().items()
+               if name != "eager" and backend["available"] and not backend["disabled"]]
+    return kitchen.apply_rope_split_half1 if any(ROTATION in names for names in kernels) else None
+
+
 def can_hold_pages() -> bool:
     """True if paged weights can be pinned before they are used, as ComfyUI's own text models do, in 0.33 at least."""
     return hasattr(comfy.ops, "cast_modules_with_vbar") and hasattr(comfy.ops, "resolve_cast_module_with_vbar")
@@ -53,6 +73,7 @@ def flash_decoding(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Te
     return kitchen.flash_attention_decode if is_available and is_available(device) else None
 
 
+ROTATION = "apply_rope_split_half1"
 LORA_MARK = "glm_image_lora_names"
 MODEL_PREFIX, WEIGHT = "diffusion_model.", ".weight"
 

@@ -1,17 +1,25 @@
 """Conditionings: the encoded prompt with the plan and the reference images that go with it."""
 
+import logging
 from collections.abc import Sequence
 
 import node_helpers
 import torch
 
-from ..plans import Plan
+from ..plans import Drawn, Plan
 from .references import PLAN_KEY, REFERENCES_KEY, Reference
 
 
 def encode_prompt(clip, prompt: str) -> list:
     """What CLIP Text Encode gives for this text."""
     return clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+
+
+def warn_of_missing_references(plan: Plan) -> None:
+    """For a plan that comes without the references that it was made with; only such plans are drawn without a grid."""
+    if plan.coarse is None and any(isinstance(origin, Drawn) for origin in plan.origins):
+        logging.warning("this plan was made with reference images, and the decoder gets none; connect the same "
+                        "references to GLM-Image Conditioning")
 
 
 def zero_conditioning(like: list) -> list:

@@ -7,7 +7,6 @@ from typing import Any
 
 import comfy.conds
 import comfy.latent_formats
-import comfy.ldm.modules.attention
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -21,11 +20,12 @@ from torch import Tensor
 from ..checkpoint import DIFFUSION, DIFFUSION_STYLES, fill
 from ..decoder import DiTConfig, GLMImageDiT, network_timestep, resolution_shift, sigma_table
 from ..decoder.dit import PEAK_ACTIVATIONS
-from ..decoder.layers import Kernels, KeyValue
+from ..decoder.layers import KeyValue
 from ..geometry import LATENT_PIXELS
 from ..plans import DROPPED, Plan, check_batch, prior_map
 from .checks import check_latent, glyph_embeddings
 from .compat import add_lora_names, is_dynamic
+from .kernels import host_kernels
 from .loading import INFERENCE_DTYPES, choose_precision, make_patcher, read_weights, saved_config
 from .references import (
     PLAN_KEY,
@@ -60,17 +60,11 @@ class GLMImageLatent(comfy.latent_formats.LatentFormat):
         return latent * self.std.to(latent) + self.mean.to(latent)
 
 
-def host_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, transformer_options: dict) -> Tensor:
-    """The attention that ComfyUI chose, with the shapes of ``sdpa``."""
-    return comfy.ldm.modules.attention.optimized_attention(q, k, v, heads, skip_reshape=True,
-                                                           transformer_options=transformer_options)
-
-
 class HostDiT(GLMImageDiT):
-    """The network with ComfyUI's attention, and with the wrappers that other nodes put around a diffusion model."""
+    """The network with ComfyUI's kernels, and with the wrappers that other nodes put around a diffusion model."""
 
     def __init__(self, config: DiTConfig, device=None, dtype=None, operations: Any = None):
-        super().__init__(config, Kernels(host_attention), device, dtype, operations)
+        super().__init__(config, host_kernels(), device, dtype, operations)
         self.in_channels, self.out_channels = config.in_channels, config.out_channels  # RenormCFG and others read them
 
     def forward(self, x: Tensor, timestep: Tensor, context: Tensor, prior: Tensor | None = None,
@@ -79,6 +73,7 @@ class HostDiT(GLMImageDiT):
         """As in GLMImageDiT; ignores ``kwargs``, which are the inputs of other models."""
         wrappers = comfy.patcher_extension.get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         executor = WrapperExecutor.new_class_executor(super().forward, self, wrappers)
+        x = x.clone()  # core's EasyCache adds to its input, which in float32 is the sampler's own latent
         return executor.execute(x, timestep, context, prior, target_size, transformer_options, references)
 
 
@@ -148,7 +143,7 @@ class GLMImage(comfy.model_base.BaseModel):
                             transformer_options: dict) -> list[KeyValue]:
         """One pair for each block, tensors [b, heads, n, head_dim], moved to a device where all of them fit."""
         elements = latent_pixels(reference.latent) * self.elements_per_reference_pixel()
-        store = storage_device(elements * self.compute_dtype().itemsize, device)
+        store = storage_device(elements * self.compute_dtype().itemsize, device, self.current_patcher)
         latent = self.process_latent_in(reference.latent.to(device)).to(self.compute_dtype())
         layers = self.diffusion_model.reference_keys_values(latent, reference.prior().to(device), transformer_options)
         return [(k.to(store), v.to(store)) for k, v in layers]

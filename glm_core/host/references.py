@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import comfy.conds
 import comfy.model_management
+import comfy.model_patcher
 import comfy.sd
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from ..errors import GLMImageError
 from ..geometry import latent_shape
 from ..images import fit_image
 from ..plans import Plan, check_batch, prior_map
+from .compat import free_memory
 from .planner import HostPlanner
 
 PLAN_KEY = "glm_image_plan"  # in a conditioning: token ids, int64 [B, h, w]
@@ -115,10 +117,12 @@ class ReferenceCache:
         self.entries.clear()
 
 
-def storage_device(size: int, device: torch.device) -> torch.device:
+def storage_device(size: int, device: torch.device,
+                   patcher: comfy.model_patcher.ModelPatcher | None) -> torch.device:
     """Where to keep ``size`` bytes of keys and values: ``device`` if they fit there beside what inference needs.
 
-    Otherwise the CPU; from there each block's pair is copied when it is used.
+    Otherwise the CPU; from there each block's pair is copied when it is used. patcher: of the model that samples, None
+    outside a run.
     """
-    free = comfy.model_management.get_free_memory(device) - comfy.model_management.minimum_inference_memory()
+    free = free_memory(patcher, device) - comfy.model_management.minimum_inference_memory()
     return device if size <= free else torch.device("cpu")

@@ -10,20 +10,21 @@ ratios, which are ours ÷ upstream. The full size has the released config and wa
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 import transformers
 
 from glm_core.pipeline import Compute
+from tests.support.json_files import write_json
 
 from .decoder import dit_measures, vae_measures
 from .growth import growth_tables
 from .lookahead import lookahead_measures
 from .models import release
 from .planner import planner_measures
-from .report import Measure, Note, heading, line, machine, write_json
+from .report import Measure, Note, heading, line, machine
 from .sizes import SIZES, Size
 from .timing import copy_bandwidth, matrix_rate
 from .whole import image_measures, memory_measures
@@ -37,7 +38,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="cpu",
                         help="cpu, full, or tiny to try the script itself (default: cpu)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="(default: cuda for the full size)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures to this file")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures to this file, as they come")
     parser.add_argument("--only", action="append", choices=SECTIONS, metavar="SECTION",
                         help=f"one of {', '.join(SECTIONS)}; repeat for several (default: all)")
     parser.add_argument("--growth", action="store_true",
@@ -58,22 +59,25 @@ def measures(name: str, size: Size, compute: Compute, speeds: dict[str, float], 
     return sections[name]()
 
 
-def measure_sections(names: list[str] | tuple[str, ...], size: Size, compute: Compute) -> dict:
-    """Print the table, then the notes; all of it as it goes to JSON."""
+def measure_sections(names: list[str] | tuple[str, ...], size: Size, compute: Compute,
+                     save: Callable[[dict], object]) -> None:
+    """Print the table, then the notes. ``save`` gets all of it as it goes to JSON, after every row."""
     speeds = {"copy bandwidth": copy_bandwidth(size, compute), "matrix rate": matrix_rate(size, compute)}
     bandwidth, rate = speeds["copy bandwidth"] / 1e9, speeds["matrix rate"] / 1e12
     print(f"copy bandwidth {bandwidth:.1f} GB/s, matrix rate {rate:.3f} TFLOP/s")
     print(heading(("", "ours", "upstream", "unit", "ratio", "target")), flush=True)
     notes, rows, took = [], [], {}
+    results = {"speeds": speeds, "measures": rows, "notes": notes, "took": took}
     for name in names:
         start = time.perf_counter()
         for measure in measures(name, size, compute, speeds, notes.append):
             rows.append(measure.as_json(size.has_targets))
             print(line(measure.cells(size.has_targets)), flush=True)
+            save(results)
         release()
         took[name] = time.perf_counter() - start
+        save(results)
     print("", *notes, "took " + ", ".join(f"{name} {spent:.0f} s" for name, spent in took.items()), sep="\n")
-    return {"speeds": speeds, "measures": rows, "notes": notes, "took": took}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,12 +91,15 @@ def main(argv: list[str] | None = None) -> int:
     transformers.logging.set_verbosity_error()
     facts = {"size": args.size, **machine(compute)}
     print(*(f"{name} {value}" for name, value in facts.items()), sep=", ")
+
+    def save(results: dict) -> None:
+        if args.json:
+            write_json(args.json, {**facts, **results})
+
     if args.growth:
-        results = {"growth": list(growth_tables(size, compute))}
+        save({"growth": list(growth_tables(size, compute))})
     else:
-        results = measure_sections(args.only or SECTIONS, size, compute)
-    if args.json:
-        write_json(args.json, {**facts, **results})
+        measure_sections(args.only or SECTIONS, size, compute, save)
     return 0
 
 

@@ -1,13 +1,13 @@
 """Upstream's modules with random weights, and this pack's on the very same tensors."""
 
 import gc
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, GlmImagePipeline, GlmImageTransformer2DModel
 from torch import nn
 from transformers import (
     GenerationConfig,
@@ -28,11 +28,17 @@ from tests.support.upstream import NOT_CODES
 
 from .sizes import Models
 
+
+def diffusers_class(name: str) -> Any:
+    """A class of diffusers, which the planner does without."""
+    return getattr(importlib.import_module("diffusers"), name)
+
+
 UPSTREAM = {
     PLANNER: lambda config: GlmImageForConditionalGeneration(GlmImageConfig(**config)),
     GLYPH: lambda config: T5EncoderModel(T5Config(**config)),
-    DIFFUSION: GlmImageTransformer2DModel.from_config,
-    VAE: AutoencoderKL.from_config,
+    DIFFUSION: lambda config: diffusers_class("GlmImageTransformer2DModel").from_config(config),
+    VAE: lambda config: diffusers_class("AutoencoderKL").from_config(config),
 }
 PARTS = tuple(UPSTREAM)
 # the released generation_config.json, kept from ids that are no codes
@@ -109,10 +115,10 @@ def make_processor(folder: Path) -> GlmImageProcessor:
     return GlmImageProcessor.from_pretrained(folder)
 
 
-def make_pipeline(**parts) -> GlmImagePipeline:
+def make_pipeline(**parts) -> Any:
     """Upstream's pipeline of those of its parts that are given."""
     names = "tokenizer", "processor", "text_encoder", "vision_language_encoder", "vae", "transformer"
-    scheduler = FlowMatchEulerDiscreteScheduler.from_config(SCHEDULER)
-    pipe = GlmImagePipeline(**dict.fromkeys(names) | parts, scheduler=scheduler)
+    scheduler = diffusers_class("FlowMatchEulerDiscreteScheduler").from_config(SCHEDULER)
+    pipe = diffusers_class("GlmImagePipeline")(**dict.fromkeys(names) | parts, scheduler=scheduler)
     pipe.set_progress_bar_config(disable=True)
     return pipe

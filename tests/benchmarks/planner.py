@@ -16,7 +16,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Compute
-from glm_core.planner import Sampling, generate_plan, lay_out_prompt
+from glm_core.planner import PlannerModel, PromptLayout, Sampling, generate_plan, lay_out_prompt
 from glm_core.planner.model import KVCache
 from glm_core.planner.score import written_tokens
 from glm_core.planner.session import Recorder, record_cuda_graph
@@ -47,29 +47,15 @@ class Clock(BaseStreamer):
         pass
 
 
-class PlannerPair:
-    """Our planner and upstream's on the same weights; both get the same prompt and write the same grids."""
+class OurPlanner:
+    """Our planner, and a layout for which it writes plans."""
 
-    def __init__(self, models: Models, size: Size, compute: Compute):
-        self.name, self.compute = models.planner_name, compute
-        config = replace(models, coarse_tokens=size.coarse_tokens).planner()
-        self.ours, self.upstream = make_pair(PLANNER, config, compute)
-        self.layout = lay_out_prompt(prompt_tokenizer(models), self.ours.config, PROMPT, *size.plan_pixels)
+    def __init__(self, model: PlannerModel, layout: PromptLayout, compute: Compute):
+        self.ours, self.layout, self.compute = model, layout, compute
 
     def plan_ours(self, batch: int, **options) -> Plan:
         return generate_plan(self.ours, self.layout, batch=batch, device=self.compute.device, dtype=self.compute.dtype,
                              **options)
-
-    def plan_upstream(self, batch: int, **options) -> Tensor:
-        """New ids [B, n]. Upstream is told the target grid first."""
-        device = self.compute.device
-        ids = self.layout.prompt_ids.repeat(batch, 1).to(device)
-        grids = torch.tensor([[1, *grid] for grid in self.layout.grids[::-1]], device=device)
-        out = self.upstream.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), image_grid_thw=grids.repeat(batch, 1),
-            images_per_sample=torch.full((batch,), len(grids), device=device), max_new_tokens=self.layout.new_tokens,
-            **options)
-        return out[:, ids.shape[1]:]
 
     def time_ours(self, batch: int, recorder: Recorder = nullcontext()) -> tuple[float, float]:
         """Seconds to the first token, and from there to the last."""
@@ -84,6 +70,35 @@ class PlannerPair:
         first = clock.times[0]
         return first - start, now(self.compute.device) - first
 
+    def bytes_per_step(self, batch: int) -> float:
+        """What a decode step has to read: the weights, and keys and values as they are in the middle of the run."""
+        text = self.ours.language_model
+        weights = sum(p.nbytes for module in (text.layers, text.norm, self.ours.lm_head) for p in module.parameters())
+        length = self.layout.length - self.layout.new_tokens // 2
+        return weights + KVCache.size_in_bytes(self.ours.config, batch, length, self.compute.dtype)
+
+
+class PlannerPair(OurPlanner):
+    """Our planner and upstream's on the same weights; both get the same prompt and write the same grids."""
+
+    def __init__(self, models: Models, size: Size, compute: Compute):
+        self.name = models.planner_name
+        config = replace(models, coarse_tokens=size.coarse_tokens).planner()
+        ours, self.upstream = make_pair(PLANNER, config, compute)
+        layout = lay_out_prompt(prompt_tokenizer(models), ours.config, PROMPT, *size.plan_pixels)
+        super().__init__(ours, layout, compute)
+
+    def plan_upstream(self, batch: int, **options) -> Tensor:
+        """New ids [B, n]. Upstream is told the target grid first."""
+        device = self.compute.device
+        ids = self.layout.prompt_ids.repeat(batch, 1).to(device)
+        grids = torch.tensor([[1, *grid] for grid in self.layout.grids[::-1]], device=device)
+        out = self.upstream.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), image_grid_thw=grids.repeat(batch, 1),
+            images_per_sample=torch.full((batch,), len(grids), device=device), max_new_tokens=self.layout.new_tokens,
+            **options)
+        return out[:, ids.shape[1]:]
+
     def time_upstream(self, batch: int) -> tuple[float, float]:
         """Seconds to the first token, and from there to the last."""
         clock = Clock(self.compute.device)
@@ -91,13 +106,6 @@ class PlannerPair:
         self.plan_upstream(batch, streamer=clock)
         first = clock.times[1]  # the prompt comes before it
         return first - start, now(self.compute.device) - first
-
-    def bytes_per_step(self, batch: int) -> float:
-        """What a decode step has to read: the weights, and keys and values as they are in the middle of the run."""
-        text = self.ours.language_model
-        weights = sum(p.nbytes for module in (text.layers, text.norm, self.ours.lm_head) for p in module.parameters())
-        length = self.layout.length - self.layout.new_tokens // 2
-        return weights + KVCache.size_in_bytes(self.ours.config, batch, length, self.compute.dtype)
 
     @torch.inference_mode()
     def agreement(self) -> str:

@@ -1,15 +1,13 @@
 """Rows of figures: what they are, how they are printed, and how they are stored."""
 
-import json
+import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import diffusers
 import torch
-import transformers
 
 from glm_core.pipeline import Compute
 
@@ -77,15 +75,19 @@ def processor() -> str:
     return f"{torch.get_num_threads()} threads on {len(names)} cores, {names[0]}"
 
 
+def version(package: str) -> str:
+    """Of an installed package; without importing it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
 def machine(compute: Compute) -> dict:
     """Hardware, versions and date."""
     return {
         "hardware": processor() if compute.device.type == "cpu" else torch.cuda.get_device_name(compute.device),
         "dtype": str(compute.dtype).removeprefix("torch."),
-        "python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
-        "diffusers": diffusers.__version__, "date": date.today().isoformat(),
+        "python": platform.python_version(), "torch": torch.__version__,
+        "transformers": version("transformers"), "diffusers": version("diffusers"), "date": date.today().isoformat(),
     }
-
-
-def write_json(path: Path, results: dict) -> None:
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,7 @@ def test_a_peft_file_without_its_config_is_named_in_the_log(tmp_path, caplog):
 @pytest.mark.parametrize("config, message", [
     ({"peft_type": "LOKR"}, "peft_type must be LORA (got LOKR)"),
     ({"use_dora": True}, "use_dora must be false"),
+    ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights must leave the model's weights as they are (got pissa"),
     ({"r": 2 * RANK}, f"r must be {RANK}, as in "),
     ({"lora_alpha": "much"}, "lora_alpha must be a number (got 'much')"),
     ({"lora_alpha": float("nan")}, "lora_alpha must be a number (got nan)"),
@@ -154,6 +156,10 @@ def change(kind: str, tensor: torch.Tensor | None) -> dict[str, torch.Tensor]:
     (change(UP, torch.ones(())), "must have a matrix as lora_up.weight (got a single number)"),
     (change(ALPHA_KIND, torch.ones(2)), "must have one finite number as alpha (got [1.0, 1.0])"),
     (change(ALPHA_KIND, torch.tensor(torch.nan)), "must have one finite number as alpha (got nan)"),
+    (change(UP, torch.full((6, 2), torch.nan)), "must have finite numbers as lora_up.weight (got NaN or infinity)"),
+    (change(UP, torch.ones(6, 2, dtype=torch.int8)),
+     "must have floating-point numbers as lora_up.weight (got torch.int8)"),
+    (change("dora_scale", torch.ones(7, 1)), "must have a dora_scale for each of 6 rows (got 7 x 1)"),
     ({f"transformer.{MODULE}.alpha": torch.tensor(1.0)}, "must have a change of weight or bias beside alpha"),
     ({f"transformer.{MODULE}.diff": torch.ones(8, 6)}, "must change a matrix of 6 x 8 (got 8 x 6)"),
     ({f"transformer.{MODULE}.diff_b": torch.ones(8)}, "must change a bias of 6 (got 8)"),
@@ -193,12 +199,21 @@ def test_tensors_of_no_known_kind_are_kept_by_name(tmp_path):
     assert lora.names(without=lora.adapters) == [stray]
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x10" + 7 * b"\0" + b"{" * 16])
-def test_a_malformed_file_is_refused(tmp_path, content):
+@pytest.mark.parametrize("content, message", [
+    (b"", "not a complete safetensors file"), (b"\xff" * 100, "not a safetensors file"),
+    (b"\x10" + 7 * b"\0" + b"{" * 16, "its header: not valid JSON"),
+], ids=["empty", "header", "json"])
+def test_a_malformed_file_is_refused(tmp_path, content, message):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
-    with pytest.raises(GLMImageError, match="not a complete safetensors file"):
+    with pytest.raises(GLMImageError, match=message):
         read_lora(path)
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(GLMImageError, match=r"must be a file \(got a device, pipe or socket\)"):
+        read_lora(tmp_path / "pipe.safetensors")
 
 
 def test_other_kinds_of_files_are_refused(tmp_path):

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from glm_core.checkpoint import convert_folder
 from tests.host.graphs import run_and_load, small_workflow
 from tests.host.loras import write_loras
-from tests.support.servers import find_hosts, host_version, serve
+from tests.support.hosts import find_hosts, host_version
+from tests.support.servers import serve
 from tests.support.tiny import Tiny, write_checkpoint
 
 HOSTS = find_hosts()

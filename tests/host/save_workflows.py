@@ -22,7 +22,8 @@ from PIL import Image
 
 from glm_core.checkpoint import convert_folder
 from tests.support.browser import Page, open_page
-from tests.support.servers import PACK, find_hosts, host_version, load_workflow, serve
+from tests.support.hosts import PACK, find_hosts, host_version
+from tests.support.servers import load_workflow, serve
 from tests.support.tiny import write_checkpoint
 
 WORKFLOWS = PACK / "workflows"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.browser import BROWSERS, Page, open_page
-from tests.support.servers import PACK, load_workflow
+from tests.support.hosts import PACK
+from tests.support.servers import load_workflow
 
 WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}

@@ -34,6 +34,7 @@ from tests.support.pictures import blobs
 from tests.support.servers import RunFailed
 
 STEPS = 4
+FORGOTTEN = "made with reference images, and the decoder gets none"  # in the log
 CANCELLED_STEPS = 40
 RUNS = 50
 WIDTH, HEIGHT = 544, 512  # of the first picture
@@ -123,7 +124,9 @@ def test_the_order_of_two_references_matters(server, pictures):
 def test_references_matter_to_the_decoder_too(server, one_reference, edited):
     graph = one_reference()
     del inputs_of(graph, "GLMImageConditioning")["references"]
+    before = server.log.read_text().count(FORGOTTEN)
     without = run_and_load(server, graph, "unseen")
+    assert server.log.read_text().count(FORGOTTEN) == before + 1
     assert torch.equal(without["ids"], edited["ids"])
     assert largest_difference(without["latent"], edited["latent"]) > 1e-2
 

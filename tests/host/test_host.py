@@ -34,8 +34,9 @@ from tests.host.graphs import (
     small_workflow,
 )
 from tests.support.command_line import generate_in_subprocess
+from tests.support.hosts import PACK
 from tests.support.node_sources import read_nodes
-from tests.support.servers import PACK, RunFailed, load_workflow
+from tests.support.servers import RunFailed, load_workflow
 
 API_WORKFLOWS = sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json"))
 TEXT_TO_IMAGE = ("text_to_image", "custom_sampler")  # fixtures

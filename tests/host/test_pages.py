@@ -13,8 +13,9 @@ from itertools import combinations
 import pytest
 from PIL import Image
 
+from tests.support.hosts import PACK
 from tests.support.node_sources import read_nodes, registered_modules
-from tests.support.servers import PACK, load_workflow
+from tests.support.servers import load_workflow
 
 NODES = read_nodes()
 HELP, CHINESE = "web/docs", "locales/zh/nodeDefs.json"

@@ -6,7 +6,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from glm_core.errors import GLMImageError
 from glm_core.planner import Sampling, lay_out_prompt, plan_prompt
-from glm_core.planner.decode import draft_sources
+from glm_core.planner.decode import TokenSampler, draft_sources
+from glm_core.planner.noise import item_keys
+from glm_core.planner.score import written_tokens
 from glm_core.planner.session import DecodeSession
 from glm_core.plans import Drawn, Plan
 from tests.planner.test_model import fuse
@@ -54,6 +56,24 @@ def test_item_i_of_a_batch_is_the_plan_of_seed_plus_i(planner, tokenizer):
         alone = plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=21 + i)
         assert torch.equal(alone.ids[0], together.ids[i]) and torch.equal(alone.coarse[0], together.coarse[i])
     assert len({tuple(item.flatten().tolist()) for item in together.ids}) == 4
+
+
+@torch.inference_mode()
+def test_a_plan_is_continued_from_any_token(planner, tokenizer):
+    """The numbers that decide a token do not depend on how many were drawn before it."""
+    layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 64, 64)
+    whole = written_tokens(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=9))
+    sampler = TokenSampler(Sampling(), item_keys(9, 1, "cpu"), planner.config.codebook_size)
+    first = layout.prompt_ids.shape[1]
+    for start in (1, 3, whole.shape[1] - 1):
+        session = DecodeSession.start(planner, layout, 1, "cpu", torch.float32)
+        session.prefill(layout.prompt_ids)
+        tokens = whole[:, :start]
+        for i in range(start, whole.shape[1]):
+            written = tokens if i == start else tokens[:, -1:]
+            logits = session.decode(written, first + i - written.shape[1])[:, -1]
+            tokens = torch.cat([tokens, sampler.sample(logits, sampler.draw_noise(i))[:, None]], dim=1)
+        assert torch.equal(tokens, whole)
 
 
 def test_two_interleaved_sessions_on_one_model_do_not_disturb_each_other(planner, tokenizer):

@@ -2,18 +2,25 @@
 
 import math
 from functools import partial
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import comfy.ldm.modules.attention as comfy_attention
 import comfy.model_management
+import comfy.quant_ops
 import comfy.samplers
 import torch
 from comfy.cli_args import args
+from comfy.patcher_extension import WrappersMP, add_wrapper
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches
 
 from glm_core.decoder import official_sigmas
+from glm_core.decoder.layers import rotary_table, rotate
 from glm_core.errors import GLMImageError
+from glm_core.host import diffusion
+from glm_core.host.compat import ROTATION, fused_rotation
 from glm_core.host.diffusion import PEAK_ACTIVATIONS, load_diffusion_model, patch_sampling
+from glm_core.host.kernels import host_kernels, kitchen_table
 from glm_core.host.references import REFERENCES_KEY, Reference, find_references, storage_device
 from glm_core.plans import Plan
 
@@ -102,11 +109,11 @@ def test_the_negative_sees_the_references_marked_for_it(files):
     assert find_references(1, False, 64, values) == [plain, marked]
 
 
-def stored_on(size: int) -> str:
+def stored_on(size: int, patcher=None) -> str:
     """Where ``size`` bytes are stored when 10,000 are free and inference needs 4,000."""
     with patch.object(comfy.model_management, "get_free_memory", lambda device: 10_000), \
             patch.object(comfy.model_management, "minimum_inference_memory", lambda: 4_000):
-        return str(storage_device(size, CUDA))
+        return str(storage_device(size, CUDA, patcher))
 
 
 def test_references_that_fit_are_stored_on_the_device(files):
@@ -115,6 +122,21 @@ def test_references_that_fit_are_stored_on_the_device(files):
 
 def test_references_that_do_not_fit_are_stored_on_the_cpu(files):
     assert stored_on(6_001) == "cpu"
+
+
+def test_references_may_have_the_memory_of_weights_that_can_be_paged_in_again(files):
+    paging = SimpleNamespace(get_free_memory=lambda device: 10_000 + 7_000)
+    assert stored_on(13_000, paging) == "cuda" and stored_on(13_001, paging) == "cpu"
+    assert stored_on(6_000, object()) == "cuda" and stored_on(6_001, object()) == "cpu"  # a patcher of 0.8
+
+
+def test_a_runs_references_ask_its_patcher_for_memory(files):
+    patcher, (reference, _) = load_diffusion_model(files.diffusion_model), random_references()
+    with patch.object(patcher.model, "current_patcher", patcher), \
+            patch.object(diffusion, "storage_device", return_value=CPU) as asked:
+        layers = patcher.model.keys_values(reference, CPU, {})
+    size = sum(tensor.nbytes for pair in layers for tensor in pair)
+    asked.assert_called_once_with(size, CPU, patcher)
 
 
 def test_the_network_compiles_to_one_graph_for_both_branches(files):
@@ -127,6 +149,36 @@ def test_the_network_compiles_to_one_graph_for_both_branches(files):
             given = x, timestep, context, branch, size, options
             assert (compiled(*given) - network(*given)).abs().max() <= 1e-5
             assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_a_wrapper_may_write_into_its_input(files):
+    """As EasyCache does; the sampler's latent stays as it is."""
+    network, options = load_diffusion_model(files.diffusion_model).model.diffusion_model, {}
+    add_wrapper(WrappersMP.DIFFUSION_MODEL, lambda executor, x, *args: executor(x.add_(1), *args), options)
+    x, *others, _ = inputs(network)
+    before = x.clone()
+    assert not torch.equal(network(x, *others, options), network(x, *others, {}))
+    assert torch.equal(x, before)
+
+
+def test_comfy_kitchens_rotation_is_ours(files):
+    table = rotary_table(3, 5, 16, CPU, text_len=4)
+    for dtype, tolerance in ((torch.float32, 1e-6), (torch.bfloat16, 2**-7)):
+        x = torch.randn(2, 19, 3, 16, dtype=dtype).transpose(1, 2)
+        theirs = torch.ops.comfy_kitchen.apply_rope_split_half1(x, kitchen_table(table))
+        assert torch.allclose(rotate(x, table), theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_a_kernel_of_the_gpu_is_taken_if_there_is_one(files):
+    kitchen = comfy.quant_ops.ck
+    eager, kernel = ({"available": True, "disabled": False, "capabilities": [ROTATION]} for _ in range(2))
+    with patch.object(kitchen, "list_backends", lambda: {"eager": eager, "cuda": kernel}):
+        assert fused_rotation() is kitchen.apply_rope_split_half1
+        for lacks in ({"available": False}, {"disabled": True}, {"capabilities": []}):
+            with patch.dict(kernel, lacks):
+                assert fused_rotation() is None and host_kernels().rotate is rotate
+    with patch.object(comfy.quant_ops, "ck", None):
+        assert fused_rotation() is None
 
 
 def test_a_half_loaded_decoder_gives_the_same(files):

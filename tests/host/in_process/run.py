@@ -1,7 +1,7 @@
 """Run the tests beside this file inside ComfyUI's own process: ``python run.py PACK DIFFUSION_MODEL PLANNER``.
 
-Wants the host's Python, and the host's folder as the working folder. Prints JSON: name of each test → "passed" or its
-traceback. Does without pytest, which a user's ComfyUI does not have.
+Wants the host's Python, and the host's folder as the working folder. Prints JSON: name of each test → "passed",
+"skipped: why", or its traceback. Does without pytest, which a user's ComfyUI does not have.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from typing import NamedTuple
+from unittest import SkipTest
 
 pack, diffusion_model, planner = sys.argv[1:]
 del sys.argv[1:]  # ComfyUI has a command line of its own
@@ -21,6 +22,7 @@ from comfy.cli_args import args  # noqa: E402
 args.cpu = True
 
 import decoder_tests  # noqa: E402
+import fake_cuda_decoder_tests  # noqa: E402
 import lora_tests  # noqa: E402
 import paging_tests  # noqa: E402
 import planner_tests  # noqa: E402
@@ -39,6 +41,8 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
     torch.manual_seed(0)
     try:
         test(files)
+    except SkipTest as reason:
+        return f"skipped: {reason}"
     except Exception:
         return traceback.format_exc()
     return "passed"
@@ -46,6 +50,6 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
 
 if __name__ == "__main__":
     files = Files(diffusion_model, planner)
-    modules = decoder_tests, planner_tests, paging_tests, lora_tests
+    modules = decoder_tests, fake_cuda_decoder_tests, planner_tests, paging_tests, lora_tests
     tests = {name: value for module in modules for name, value in vars(module).items() if name.startswith("test_")}
     print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

@@ -1,0 +1,75 @@
+"""The workflows' thumbnails: what the embedded model draws when the shipped workflow runs in ComfyUI.
+
+Edits and variations get a poster in place of ComfyUI's example, which is shown small in the lower right corner.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from glm_core.posters import Item, Poster, draw_poster, on_grid
+from tests.host.graphs import inputs_of
+from tests.support.servers import PACK, Server, find_hosts, load_workflow, serve
+
+SIDE, INSET, FRAME = 256, 88, 3  # pixels
+QUALITY = 90
+REFERENCES = {
+    "edit_image": ("green", Item("white", ("top", "centre"), text="OPEN"),
+                   Item("yellow", ("centre", "left"), kind="circle")),
+    "inpaint": ("pink", Item("purple", ("top", "centre"), text="FLOWER"),
+                Item("green", ("bottom", "left"), kind="circle")),
+    "image_variation": ("white", Item("purple", ("top", "centre"), text="COFFEE"),
+                        Item("green", ("centre", "left"), kind="cross")),
+}
+MASK = 0, SIDE // 2, SIDE // 2, SIDE  # of inpaint: the lower left quarter, where its prompt changes the circle
+NAMES = "text_to_image", "text_to_image_custom_sampler", *REFERENCES
+
+
+def poster_of(name: str) -> Image.Image:
+    """The poster that is the reference image of a workflow."""
+    background, *items = REFERENCES[name]
+    return draw_poster(Poster(background, tuple(map(on_grid, items))))
+
+
+def reference_picture(name: str) -> Image.Image:
+    """The poster; where a workflow redraws a part only, that part is transparent, as Load Image wants it."""
+    picture = poster_of(name)
+    if name == "inpaint":
+        picture = picture.convert("RGBA")
+        alpha = Image.new("L", picture.size, 255)
+        alpha.paste(0, MASK)
+        picture.putalpha(alpha)
+    return picture
+
+
+def run_workflow(server: Server, name: str) -> Image.Image:
+    """The picture that a shipped workflow saves."""
+    graph = load_workflow(name)
+    if name in REFERENCES:
+        reference_picture(name).save(server.inputs / f"{name}.png")
+        inputs_of(graph, "LoadImage")["image"] = f"{name}.png"
+    inputs_of(graph, "SaveImage")["filename_prefix"] = name
+    server.run(graph)
+    path, = server.output.glob(f"{name}_0*.png")
+    return Image.open(path).convert("RGB")
+
+
+def with_inset(picture: Image.Image, name: str) -> Image.Image:
+    """The picture with the reference image, framed in grey, in the lower right corner."""
+    small = poster_of(name).resize((INSET, INSET), Image.Resampling.LANCZOS)
+    corner = SIDE - INSET - FRAME
+    framed = picture.copy()
+    framed.paste("grey", (corner - FRAME, corner - FRAME, SIDE, SIDE))
+    framed.paste(small, (corner, corner))
+    return framed
+
+
+def write() -> None:
+    """Draw all thumbnails. Needs a ComfyUI."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, \
+            serve(find_hosts()[0], Path(folder), Path(folder) / "models") as server:
+        for name in NAMES:
+            picture = run_workflow(server, name)
+            shown = with_inset(picture, name) if name in REFERENCES else picture
+            shown.save(PACK / "workflows" / f"{name}.jpg", quality=QUALITY)

@@ -1,0 +1,36 @@
+"""The ComfyUI folders of this machine."""
+
+import os
+import sys
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parents[2]
+
+
+def find_hosts() -> list[Path]:
+    """All ComfyUI folders on this machine that the tests know to look for.
+
+    Those in COMFYUI_PATH (separated as in PATH), ~/ComfyUI and ~/ComfyUI-*, and the one that has this pack in its
+    custom_nodes.
+    """
+    named = [Path(path) for path in os.environ.get("COMFYUI_PATH", "").split(os.pathsep) if path]
+    home = [Path.home() / "ComfyUI", *sorted(Path.home().glob("ComfyUI-*"))]
+    candidates = [*named, *home, PACK.parent.parent]
+    return list(dict.fromkeys(path.resolve() for path in candidates if is_host(path)))
+
+
+def is_host(folder: Path) -> bool:
+    """Whether the folder is a ComfyUI."""
+    return (folder / "main.py").is_file() and (folder / "comfy").is_dir()
+
+
+def host_version(host: Path) -> str:
+    return (host / "comfyui_version.py").read_text().split('"')[-2]
+
+
+def host_python(host: Path) -> str:
+    """The interpreter of the host's own virtual environment, else the one that runs the tests."""
+    for candidate in (host / ".venv/bin/python", host / "venv/bin/python"):
+        if candidate.exists():
+            return str(candidate)
+    return sys.executable

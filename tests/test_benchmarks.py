@@ -1,10 +1,13 @@
 """The benchmark script runs, at its tiny size, and gives a figure for everything that it promises."""
 
+import importlib
 import json
 import math
+import pkgutil
 
 import pytest
 
+import tests.benchmarks
 from tests.benchmarks.__main__ import main
 
 PLANNER = {f"planner 2x64, batch 8{figure}" for figure in ("", " ÷ one by one", ", upstream one by one")} | {
@@ -61,3 +64,9 @@ def test_growth_has_a_table_for_every_part(tmp_path):
 @pytest.mark.long
 def test_peak_memory_has_a_figure(tmp_path):
     check_measures(run(tmp_path, "--only", "memory"), MEMORY)
+
+
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(tests.benchmarks.__path__)])
+def test_every_module_is_importable(name):
+    """Some are commands of their own, which no test runs."""
+    importlib.import_module(f"tests.benchmarks.{name}")

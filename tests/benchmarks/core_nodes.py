@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tests.host.graphs import id_of, inputs_of, load_saved, make_node, save_tensors
-from tests.support.servers import Server, host_version, load_workflow, serve
+from tests.support.hosts import host_version
+from tests.support.servers import Server, load_workflow, serve
 
 CACHE = {"end_percent": 0.95, "start_percent": 0.15, "verbose": False}
 SIDE = 256

@@ -14,7 +14,7 @@ from pathlib import Path
 from glm_core.checkpoint import EMBEDDED
 from glm_core.cli import main as command_line
 from glm_core.evaluation import ABLATIONS
-from tests.support.servers import PACK
+from tests.support.hosts import PACK
 
 from . import card, thumbnails
 

@@ -11,7 +11,7 @@ from statistics import mean
 from glm_core.checkpoint import EMBEDDED
 from glm_core.evaluation.metrics import normalise
 from glm_core.glyph import quoted_texts
-from tests.support.servers import PACK
+from tests.support.hosts import PACK
 
 HELD_OUT = {  # targets for words, NED and shapes
     "held_out_grid": "0.95 / 0.98 / 0.95", "held_out_free": "0.80 / 0.90 / 0.95", "held_out_chinese": "",

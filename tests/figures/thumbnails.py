@@ -10,7 +10,8 @@ from PIL import Image
 
 from glm_core.posters import Item, Poster, draw_poster, on_grid
 from tests.host.graphs import inputs_of
-from tests.support.servers import PACK, Server, find_hosts, load_workflow, serve
+from tests.support.hosts import PACK, find_hosts
+from tests.support.servers import Server, load_workflow, serve
 
 SIDE, INSET, FRAME = 256, 88, 3  # pixels
 QUALITY = 90

@@ -28,17 +28,24 @@ from glm_core.planner.sampling import in_nucleus, keep_top_k, keep_top_p, sample
 from glm_core.planner.score import written_tokens
 from glm_core.planner.session import DecodeSession
 from glm_core.plans import DROPPED, Draft, Drawn, Edited, Plan, Read, coarse_region, grow
+from tests.support.tiny import SMALL, random_planner
 
 PROMPT, OTHER = "two cats on a red sofa", "a dog"
 LOOSE = Sampling(temperature=1.0, top_p=0.9)
 IDENTITY = settings(max_examples=200, deadline=None)
-SIDES = st.sampled_from((32, 64, 96))
+SIDES = st.sampled_from((32, 64))
 SAMPLINGS = st.sampled_from((Sampling(), LOOSE, Sampling(top_k=1), Sampling(top_p=1.0, top_k=9)))
 SEEDS = st.sampled_from((0, 7, 2**63, 2**64 - 1))
 
 
 def write(model, layout, seeds, sampling, kept):
     return write_tokens(model, layout, seeds, sampling, kept)
+
+
+@pytest.fixture(scope="module")
+def planner():
+    """With a coarse grid of only 9 tokens, so that hundreds of plans take seconds."""
+    return random_planner(replace(SMALL, coarse_tokens=9))
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +60,10 @@ def plan_at_once(planner, tokenizer):
 
 @pytest.fixture(scope="module")
 def plan(plan_at_once):
-    return plan_at_once(PROMPT, 128, 96, batch=2, seed=3)
+    return plan_at_once(PROMPT, 96, 64, batch=2, seed=3)
 
 
-def region_of(*cells, grid=(3, 4), batch=1):
+def region_of(*cells, grid=(2, 3), batch=1):
     region = torch.zeros(batch, *grid, dtype=torch.bool)
     for row, column in cells:
         region[:, row, column] = True
@@ -81,7 +88,7 @@ def test_draft_and_finish_give_the_plan(writer, plan_at_once, width, height, bat
 
 
 def test_a_selected_draft_goes_on_with_its_own_seed(writer, plan):
-    draft = draft_plans(writer, PROMPT, 128, 96, batch=2, seed=3)
+    draft = draft_plans(writer, PROMPT, 96, 64, batch=2, seed=3)
     chosen = Plan(draft.ids[1:], origins=draft.origins[1:])
     finished = finish_plans(writer, chosen)
     assert torch.equal(finished.ids, plan.ids[1:]) and finished.origins == plan.origins[1:]
@@ -105,7 +112,7 @@ def test_other_settings_at_the_end_are_an_edit(writer):
     (lambda draft, plan: replace(draft, ids=draft.ids + 9999), "draft: ids must be from 0 to"),
 ])
 def test_what_is_no_draft_is_refused(writer, plan, change, message):
-    draft = draft_plans(writer, PROMPT, 128, 96, batch=2)
+    draft = draft_plans(writer, PROMPT, 96, 64, batch=2)
     with pytest.raises(GLMImageError, match=message):
         finish_plans(writer, change(draft, plan))
 
@@ -125,8 +132,8 @@ def test_an_empty_region_is_the_plan_itself(writer, plan):
 
 
 @IDENTITY
-@given(cells=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=5),
-       margin=st.tuples(st.integers(0, 2), st.integers(0, 2)), seed=SEEDS, sampling=SAMPLINGS)
+@given(cells=st.sets(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=5),
+       margin=st.tuples(st.integers(0, 1), st.integers(0, 1)), seed=SEEDS, sampling=SAMPLINGS)
 def test_beyond_the_margin_every_token_stays(writer, plan, cells, margin, seed, sampling):
     region = region_of(*cells)
     new = replan(writer, plan, region, OTHER, seed=seed, sampling=sampling, margin=margin)
@@ -136,21 +143,23 @@ def test_beyond_the_margin_every_token_stays(writer, plan, cells, margin, seed, 
     assert torch.equal(new.coarse[:, untouched], plan.coarse[:, untouched])
 
 
-def test_a_replanned_item_does_not_depend_on_its_batch(writer, plan):
-    region = region_of((0, 0), (1, 2), (1, 3), batch=2)
-    region[1] = ~region[1]
-    together = replan(writer, plan, region, OTHER, seed=8, sampling=LOOSE)
-    for i in range(2):
-        item = Plan(plan.ids[i : i + 1], plan.coarse[i : i + 1], plan.origins[i : i + 1])
-        alone = replan(writer, item, region[i : i + 1], OTHER, seed=8 + i, sampling=LOOSE)
-        assert torch.equal(alone.ids[0], together.ids[i]) and torch.equal(alone.coarse[0], together.coarse[i])
-        assert alone.origins[0] == together.origins[i]
+@IDENTITY
+@given(items=st.lists(st.sets(st.tuples(st.integers(0, 1), st.integers(0, 2))), min_size=2, max_size=2),
+       seed=SEEDS, sampling=SAMPLINGS)
+def test_a_replanned_item_does_not_depend_on_its_batch(writer, plan, items, seed, sampling):
+    region = torch.cat([region_of(*cells) for cells in items])
+    together = replan(writer, plan, region, OTHER, seed=seed, sampling=sampling)
+    for i, cells in enumerate(items):
+        if cells:
+            item = Plan(plan.ids[i : i + 1], plan.coarse[i : i + 1], plan.origins[i : i + 1])
+            alone = replan(writer, item, region[i : i + 1], OTHER, seed=(seed + i) % 2**64, sampling=sampling)
+            assert_equal(alone, Plan(together.ids[i : i + 1], together.coarse[i : i + 1], together.origins[i : i + 1]))
 
 
 def test_origins_name_the_new_prompt_before_the_old(writer, plan):
     new = replan(writer, plan, region_of((0, 0)), OTHER, seed=8)
     settings = {"temperature": 0.9, "top_p": 0.75, "top_k": 16384}
-    drawn = [Drawn(OTHER, seed, (128, 96), settings, "abc") for seed in (8, 9)]
+    drawn = [Drawn(OTHER, seed, (96, 64), settings, "abc") for seed in (8, 9)]
     assert new.origins == tuple(Edited("replan", (one, old)) for one, old in zip(drawn, plan.origins))
 
 
@@ -173,10 +182,10 @@ def one_by_one(planner, layout, seeds, sampling, kept: Kept):
     return torch.cat(written, dim=1)
 
 
-@IDENTITY
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_many_tokens_in_a_pass_are_the_tokens_one_by_one(planner, tokenizer, plan, data):
-    layout = lay_out_prompt(tokenizer, planner.config, OTHER, 128, 96)
+    layout = lay_out_prompt(tokenizer, planner.config, OTHER, 96, 64)
     rules = data.draw(st.lists(st.lists(st.sampled_from(["free", "fixed", "likely"]), min_size=plan.tokens,
                                         max_size=plan.tokens), min_size=2, max_size=2))
     is_free, is_fixed = (torch.tensor([[rule == name for rule in row] for row in rules]) for name in ("free", "fixed"))
@@ -185,7 +194,6 @@ def test_many_tokens_in_a_pass_are_the_tokens_one_by_one(planner, tokenizer, pla
     assert torch.equal(found, one_by_one(planner, layout, [4, 5], LOOSE, kept))
 
 
-@IDENTITY
 @given(logits=st.lists(st.floats(-9, 9), min_size=2, max_size=9), sampling=SAMPLINGS)
 def test_a_nucleus_holds_what_can_be_drawn(logits, sampling):
     logits = torch.tensor([logits]) + torch.arange(len(logits)) * 1e-3  # ties may be cut either way
@@ -194,19 +202,24 @@ def test_a_nucleus_holds_what_can_be_drawn(logits, sampling):
     assert found.sum() == 1 if sampling.top_k == 1 else torch.equal(found, kept)
 
 
-@pytest.mark.parametrize("made", ["plan", "finished", "replanned", "repaired", "without coarse grid"])
-def test_a_plan_carries_its_likelihood(planner, tokenizer, writer, plan, made):
-    prompt = OTHER if made == "replanned" else PROMPT
+@IDENTITY
+@given(width=SIDES, height=SIDES, seed=SEEDS, sampling=SAMPLINGS, coarse=st.booleans(), lookahead=st.integers(1, 5))
+def test_a_plan_carries_its_likelihood(planner, tokenizer, width, height, seed, sampling, coarse, lookahead):
+    plan = plan_prompt(planner, tokenizer, PROMPT, width, height, batch=2, seed=seed, sampling=sampling, coarse=coarse,
+                       lookahead=lookahead)
+    layout = lay_out_prompt(tokenizer, planner.config, PROMPT, width, height, coarse=coarse)
+    assert (score(planner, layout, plan).sum(1) - plan.log_probs.sum(1)).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("made", ["finished", "replanned", "repaired"])
+def test_a_redrawn_plan_carries_its_likelihood(planner, tokenizer, writer, plan, made):
     made_plan = {
-        "plan": lambda: plan,
-        "finished": lambda: finish_plans(writer, draft_plans(writer, PROMPT, 128, 96, batch=2)),
-        "replanned": lambda: replan(writer, plan, region_of((1, 1), (1, 2)), OTHER),
+        "finished": lambda: finish_plans(writer, draft_plans(writer, PROMPT, 96, 64, batch=2)),
+        "replanned": lambda: replan(writer, plan, region_of((0, 1), (0, 2)), OTHER),
         "repaired": lambda: repair(writer, replace(plan, ids=plan.ids.flip(0)), PROMPT),
-        "without coarse grid": lambda: plan_prompt(planner, tokenizer, PROMPT, 128, 96, batch=2, coarse=False),
     }[made]()
-    layout = lay_out_prompt(tokenizer, planner.config, prompt, 128, 96, coarse=made_plan.coarse is not None)
-    scored = score(planner, layout, made_plan)
-    assert (scored.sum(1) - made_plan.log_probs.sum(1)).abs().max() <= 1e-4
+    layout = lay_out_prompt(tokenizer, planner.config, OTHER if made == "replanned" else PROMPT, 96, 64)
+    assert (score(planner, layout, made_plan).sum(1) - made_plan.log_probs.sum(1)).abs().max() <= 1e-4
 
 
 def test_repair_leaves_a_plan_from_its_own_nucleus_as_it_is(writer, plan):
@@ -216,18 +229,18 @@ def test_repair_leaves_a_plan_from_its_own_nucleus_as_it_is(writer, plan):
 
 def test_repair_draws_unlikely_tokens_again(writer, plan_at_once):
     """With greedy settings the only token in the nucleus is the likeliest."""
-    plan = plan_at_once(PROMPT, 128, 96, sampling=Sampling(temperature=2.0, top_p=1.0))
+    plan = plan_at_once(PROMPT, 96, 64, sampling=Sampling(temperature=2.0, top_p=1.0))
     repaired = repair(writer, plan, PROMPT, sampling=Sampling(top_k=1))
-    expected = plan_at_once(PROMPT, 128, 96, sampling=Sampling(top_k=1))
+    expected = plan_at_once(PROMPT, 96, 64, sampling=Sampling(top_k=1))
     assert torch.equal(repaired.ids, expected.ids) and not torch.equal(plan.ids, expected.ids)
     assert repaired.origins[0].sources[1:] == plan.origins
 
 
 def test_a_plan_without_coarse_grid_gets_one(writer, plan):
-    bare = Plan(plan.ids, origins=(Read((128, 96)),) * 2)
+    bare = Plan(plan.ids, origins=(Read((96, 64)),) * 2)
     for new in (repair(writer, bare, PROMPT), replan(writer, bare, region_of((0, 0)), PROMPT)):
         assert new.coarse.shape == plan.coarse.shape
-    assert torch.equal(new.ids[:, 2:], plan.ids[:, 2:])
+    assert torch.equal(new.ids[:, 1], plan.ids[:, 1])
 
 
 def padded_plan(plan, left=0, top=0, right=0, bottom=0):
@@ -237,7 +250,7 @@ def padded_plan(plan, left=0, top=0, right=0, bottom=0):
 
 @pytest.mark.parametrize("sides", [{"right": 3}, {"left": 2, "top": 1}, {"left": 1, "top": 2, "right": 3, "bottom": 4},
                                    {"right": 9}])
-@pytest.mark.parametrize("largest", [128, 4096])
+@pytest.mark.parametrize("largest", [96, 4096])
 def test_padding_is_filled_and_the_old_part_stays(planner, plan, tokenizer, sides, largest):
     sizes = []
 
@@ -251,13 +264,13 @@ def test_padding_is_filled_and_the_old_part_stays(planner, plan, tokenizer, side
     is_old = padded.ids != DROPPED
     assert torch.equal(filled.ids[is_old], padded.ids[is_old]) and (filled.ids != DROPPED).all()
     assert all(max(size) <= largest for size in sizes) and (len(sizes) == 1) == (largest == 4096)
-    assert (filled.log_probs is None) == (largest == 128)
+    assert (filled.log_probs is None) == (largest == 96)
 
 
 def test_a_region_of_a_large_plan_is_drawn_in_a_window(planner, tokenizer, plan):
     small = PlanWriter(tokenizer, replace(planner.config, trained_sides=(32, 64)), partial(write, planner))
-    new = replan(small, plan, region_of((1, 1)), OTHER, margin=(0, 1))
-    changeable = region_of((1, 0), (1, 1), (1, 2))[0]
+    new = replan(small, plan, region_of((0, 1)), OTHER, margin=(0, 1))
+    changeable = region_of((0, 0), (0, 1), (0, 2))[0]
     assert torch.equal(new.ids[:, ~changeable], plan.ids[:, ~changeable])
 
 

@@ -2,7 +2,8 @@
 
 from comfy_api.latest import io, ui
 
-from ..glm_core.plans import draw_grid, select
+from ..glm_core.geometry import LARGEST_SIDE, TOKEN_PIXELS
+from ..glm_core.plans import compose, crop, draw_grid, join, pad, pixel_mask, select, uncertain_region
 from .types import CATEGORY, Plan
 
 
@@ -50,3 +51,123 @@ class GLMImageSelectPlan(io.ComfyNode):
     @classmethod
     def execute(cls, plan, index, count):
         return io.NodeOutput(select(plan, index, count))
+
+
+def pixels_input(name: str, tooltip: str, default: int = 0, least: int = 0) -> io.Int.Input:
+    return io.Int.Input(name, default=default, min=least, max=LARGEST_SIDE, step=TOKEN_PIXELS, tooltip=tooltip)
+
+
+class GLMImageJoinPlans(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageJoinPlans",
+            display_name="GLM-Image Join Plans",
+            category=CATEGORY,
+            description="Joins two batches of plans of the same size into one. Chain these nodes to join more.",
+            inputs=[
+                Plan.Input("plan1", tooltip="The plans that come first."),
+                Plan.Input("plan2", tooltip="The plans that come after them; of the same size."),
+            ],
+            outputs=[Plan.Output(display_name="plan")],
+        )
+
+    @classmethod
+    def execute(cls, plan1, plan2) -> io.NodeOutput:
+        return io.NodeOutput(join([plan1, plan2]))
+
+
+class GLMImageCropPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageCropPlan",
+            display_name="GLM-Image Crop Plan",
+            category=CATEGORY,
+            description="Cuts a rectangle out of a plan.",
+            inputs=[
+                Plan.Input("plan", tooltip="The plan to cut from."),
+                pixels_input("width", "Width of the rectangle in pixels, a multiple of 32.", 512, TOKEN_PIXELS),
+                pixels_input("height", "Height of the rectangle in pixels, a multiple of 32.", 512, TOKEN_PIXELS),
+                pixels_input("x", "Left edge of the rectangle in pixels, a multiple of 32."),
+                pixels_input("y", "Top edge of the rectangle in pixels, a multiple of 32."),
+            ],
+            outputs=[Plan.Output(display_name="plan")],
+        )
+
+    @classmethod
+    def execute(cls, plan, width, height, x, y) -> io.NodeOutput:
+        return io.NodeOutput(crop(plan, x, y, width, height))
+
+
+class GLMImageComposePlans(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageComposePlans",
+            display_name="GLM-Image Compose Plans",
+            category=CATEGORY,
+            description="Pastes the tokens of one plan, or of a region of it, into another plan.",
+            inputs=[
+                Plan.Input("base", tooltip="The plan to paste into. The result has its size."),
+                Plan.Input("other", tooltip="The plan whose tokens are pasted."),
+                pixels_input("x", "Left edge of the pasted plan in the base, in pixels, a multiple of 32. What lies "
+                                  "outside the base is cut off.", least=-LARGEST_SIDE),
+                pixels_input("y", "Top edge of the pasted plan in the base, in pixels, a multiple of 32. What lies "
+                                  "outside the base is cut off.", least=-LARGEST_SIDE),
+                io.Mask.Input("mask", optional=True,
+                              tooltip="The part of the other plan to paste; the mask may have any size. A token is "
+                                      "pasted if the mask is at least 0.5 anywhere in its 32x32 pixels. If nothing is "
+                                      "connected, all of the plan is pasted."),
+            ],
+            outputs=[Plan.Output(display_name="plan")],
+        )
+
+    @classmethod
+    def execute(cls, base, other, x, y, mask=None) -> io.NodeOutput:
+        return io.NodeOutput(compose(base, other, x, y, mask))
+
+
+class GLMImagePadPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImagePadPlan",
+            display_name="GLM-Image Pad Plan",
+            category=CATEGORY,
+            description="Makes room around a plan for outpainting. The new cells have no tokens until GLM-Image Replan "
+                        "fills them.",
+            inputs=[
+                Plan.Input("plan", tooltip="The plan to extend."),
+                *(pixels_input(side, f"Room to add at the {side} in pixels, a multiple of 32.")
+                  for side in ("left", "top", "right", "bottom")),
+            ],
+            outputs=[Plan.Output(display_name="plan"), io.Mask.Output()],
+        )
+
+    @classmethod
+    def execute(cls, plan, left, top, right, bottom) -> io.NodeOutput:
+        padded, region = pad(plan, left, top, right, bottom)
+        return io.NodeOutput(padded, pixel_mask(region))
+
+
+class GLMImageUncertainRegion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageUncertainRegion",
+            display_name="GLM-Image Uncertain Region",
+            category=CATEGORY,
+            description="Marks the part of a plan that the planner was least certain of, for GLM-Image Replan.",
+            inputs=[
+                Plan.Input("plan", tooltip="A plan from GLM-Image Plan, not edited since: it knows how certain the "
+                                           "planner was of each token."),
+                io.Float.Input("share", default=0.1, min=0.01, max=1.0, step=0.01,
+                               tooltip="How much of the image to mark. 0.1 marks a tenth."),
+            ],
+            outputs=[io.Mask.Output()],
+        )
+
+    @classmethod
+    def execute(cls, plan, share) -> io.NodeOutput:
+        return io.NodeOutput(pixel_mask(uncertain_region(plan, share)))

@@ -2,7 +2,6 @@
 
 from comfy_api.latest import io, ui
 
-from ..glm_core.geometry import LARGEST_SIDE, TOKEN_PIXELS
 from ..glm_core.plans import compose, crop, draw_grid, join, pad, pixel_mask, select, uncertain_region
 from .types import CATEGORY, Plan
 
@@ -53,10 +52,6 @@ class GLMImageSelectPlan(io.ComfyNode):
         return io.NodeOutput(select(plan, index, count))
 
 
-def pixels_input(name: str, tooltip: str, default: int = 0, least: int = 0) -> io.Int.Input:
-    return io.Int.Input(name, default=default, min=least, max=LARGEST_SIDE, step=TOKEN_PIXELS, tooltip=tooltip)
-
-
 class GLMImageJoinPlans(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -87,10 +82,14 @@ class GLMImageCropPlan(io.ComfyNode):
             description="Cuts a rectangle out of a plan.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to cut from."),
-                pixels_input("width", "Width of the rectangle in pixels, a multiple of 32.", 512, TOKEN_PIXELS),
-                pixels_input("height", "Height of the rectangle in pixels, a multiple of 32.", 512, TOKEN_PIXELS),
-                pixels_input("x", "Left edge of the rectangle in pixels, a multiple of 32."),
-                pixels_input("y", "Top edge of the rectangle in pixels, a multiple of 32."),
+                io.Int.Input("width", default=512, min=32, max=4096, step=32,
+                             tooltip="Width of the rectangle in pixels, a multiple of 32."),
+                io.Int.Input("height", default=512, min=32, max=4096, step=32,
+                             tooltip="Height of the rectangle in pixels, a multiple of 32."),
+                io.Int.Input("x", default=0, min=0, max=4064, step=32,
+                             tooltip="Left edge of the rectangle in pixels, a multiple of 32."),
+                io.Int.Input("y", default=0, min=0, max=4064, step=32,
+                             tooltip="Top edge of the rectangle in pixels, a multiple of 32."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
@@ -111,10 +110,12 @@ class GLMImageComposePlans(io.ComfyNode):
             inputs=[
                 Plan.Input("base", tooltip="The plan to paste into. The result has its size."),
                 Plan.Input("other", tooltip="The plan whose tokens are pasted."),
-                pixels_input("x", "Left edge of the pasted plan in the base, in pixels, a multiple of 32. What lies "
-                                  "outside the base is cut off.", least=-LARGEST_SIDE),
-                pixels_input("y", "Top edge of the pasted plan in the base, in pixels, a multiple of 32. What lies "
-                                  "outside the base is cut off.", least=-LARGEST_SIDE),
+                io.Int.Input("x", default=0, min=-4064, max=4064, step=32,
+                             tooltip="Left edge of the pasted plan in the base, in pixels, a multiple of 32. What lies "
+                                     "outside the base is cut off."),
+                io.Int.Input("y", default=0, min=-4064, max=4064, step=32,
+                             tooltip="Top edge of the pasted plan in the base, in pixels, a multiple of 32. What lies "
+                                     "outside the base is cut off."),
                 io.Mask.Input("mask", optional=True,
                               tooltip="The part of the other plan to paste; the mask may have any size. A token is "
                                       "pasted if the mask is at least 0.5 anywhere in its 32x32 pixels. If nothing is "
@@ -139,8 +140,14 @@ class GLMImagePadPlan(io.ComfyNode):
                         "fills them.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to extend."),
-                *(pixels_input(side, f"Room to add at the {side} in pixels, a multiple of 32.")
-                  for side in ("left", "top", "right", "bottom")),
+                io.Int.Input("left", default=0, min=0, max=4064, step=32,
+                             tooltip="Room to add on the left in pixels, a multiple of 32."),
+                io.Int.Input("top", default=0, min=0, max=4064, step=32,
+                             tooltip="Room to add at the top in pixels, a multiple of 32."),
+                io.Int.Input("right", default=0, min=0, max=4064, step=32,
+                             tooltip="Room to add on the right in pixels, a multiple of 32."),
+                io.Int.Input("bottom", default=0, min=0, max=4064, step=32,
+                             tooltip="Room to add at the bottom in pixels, a multiple of 32."),
             ],
             outputs=[Plan.Output(display_name="plan"), io.Mask.Output()],
         )

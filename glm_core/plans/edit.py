@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..geometry import LARGEST_SIDE, TOKEN_PIXELS, check_size, to_tokens
+from ..geometry import LARGEST_SIDE, SMALLEST_SIDE, TOKEN_PIXELS, check_size, to_tokens
 from .batch import check_batch
 from .origin import Edited, Origin
 from .plan import DROPPED, Plan
@@ -105,7 +105,7 @@ def pad(plan: Plan, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0
     Raises GLMImageError if the result would be larger than a picture can be.
     """
     sides = {"left": left, "right": right, "top": top, "bottom": bottom}
-    cells = [to_tokens(name, pixels, 0, LARGEST_SIDE) for name, pixels in sides.items()]
+    cells = [to_tokens(name, pixels, 0, LARGEST_SIDE - SMALLEST_SIDE) for name, pixels in sides.items()]
     padded = plan.edited("pad", F.pad(plan.ids, cells, value=DROPPED))
     check_size(padded.width, padded.height)
     return padded, padded.ids == DROPPED

@@ -169,8 +169,8 @@ class GLMImageUncertainRegion(io.ComfyNode):
             inputs=[
                 Plan.Input("plan", tooltip="A plan from GLM-Image Plan, not edited since: it knows how certain the "
                                            "planner was of each token."),
-                io.Float.Input("share", default=0.1, min=0.01, max=1.0, step=0.01,
-                               tooltip="How much of the image to mark. 0.1 marks a tenth."),
+                io.Float.Input("share", default=0.15, min=0.01, max=1.0, step=0.01,
+                               tooltip="How much of the image to mark. 0.1 marks a tenth of it."),
             ],
             outputs=[io.Mask.Output()],
         )

@@ -115,10 +115,10 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     margin: rows and columns around the region in which a token stays as long as it is in the nucleus under the new
     prompt. Everything beyond stays. There is none around cells without tokens.
     The coarse cells that region or margin touch are drawn anew before; where the plan has no coarse grid, all of them.
-    Origins become Edited from the new prompt, which describes the whole picture: the old one's texts would only confuse
-    the decoder. They are Drawn where the region is the whole picture. Where windows fill the region, the prompt is about
-    what is new, and the old origins stay beside it. Log-probabilities are those of all tokens
-    under the new prompt. With an empty region the result is the plan itself.
+    Origins become Edited from the new prompt, which describes the whole picture: the old prompt's texts would only
+    confuse the decoder. They are Drawn where the region is the whole picture. Where windows fill the region, the prompt
+    is about what is new, and the old origins stay beside it. Log-probabilities are those of all tokens under the new
+    prompt. With an empty region the result is the plan itself.
     Raises GLMImageError on batches that do not fit and on ids outside the codebook.
     """
     check_batch("region", len(region), plan.batch, "the number of plans")

@@ -1,10 +1,12 @@
 """The plan: the value that the planner hands to the decoder, and that people can look at, keep and edit."""
 
 from .batch import check_batch
-from .draw import LARGEST_CELL, colours, draw_grid
+from .draw import GRIDS, LARGEST_CELL, MARKS, SUBJECTS, Look, draw_grid, draw_plan
 from .edit import select
 from .origin import Drawn, Edited, Origin, Read, common_prompt
+from .palette import codebook_colours, colours
 from .plan import DROPPED, Plan, prior_map
 
-__all__ = ["DROPPED", "LARGEST_CELL", "Drawn", "Edited", "Origin", "Plan", "Read", "check_batch", "colours",
-           "common_prompt", "draw_grid", "prior_map", "select"]
+__all__ = ["DROPPED", "GRIDS", "LARGEST_CELL", "MARKS", "SUBJECTS", "Drawn", "Edited", "Look", "Origin", "Plan",
+           "Read", "check_batch", "codebook_colours", "colours", "common_prompt", "draw_grid", "draw_plan",
+           "prior_map", "select"]

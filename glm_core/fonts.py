@@ -3,13 +3,14 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from PIL import ImageFont
 
 INSTALLED = "NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc"  # of Debian, Windows and macOS
 NO_CHARACTER = "\uffff"  # drawn as the box that stands for every character that a font lacks
 OMISSION = "…"
-MAX_LETTERS = 80  # of a line
+MAX_LETTERS = 160  # of a line
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -29,7 +30,11 @@ def fonts(size: int) -> Iterator[Font]:
 
 
 def has_character(font: Font, character: str) -> bool:
-    return character.isspace() or bytes(font.getmask(character)) != bytes(font.getmask(NO_CHARACTER))
+    return character.isspace() or drawn(font, character) != drawn(font, NO_CHARACTER)
+
+
+def drawn(font: Any, character: str) -> bytes:
+    return bytes(font.getmask(character))
 
 
 def one_line(text: str) -> str:

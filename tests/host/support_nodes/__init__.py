@@ -7,6 +7,7 @@ from json import loads as json_loads
 
 import folder_paths
 import torch
+from comfy.cli_args import args
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import load_file, save_file
 
@@ -27,6 +28,21 @@ class SavePlan(io.ComfyNode):
     def execute(cls, plan, name):
         plan.save(output_file(name))
         return io.NodeOutput()
+
+
+class WithoutMetadata(io.ComfyNode):
+    """Passes a plan on, as if ComfyUI had been started with --disable-metadata, or without it again."""
+
+    @classmethod
+    def define_schema(cls):
+        plan = io.Custom("GLM_IMAGE_PLAN")
+        return io.Schema(node_id="TestWithoutMetadata", category="test", outputs=[plan.Output()],
+                         inputs=[plan.Input("plan"), io.Boolean.Input("disable")])
+
+    @classmethod
+    def execute(cls, plan, disable):
+        args.disable_metadata = disable
+        return io.NodeOutput(plan)
 
 
 class SaveTensors(io.ComfyNode):
@@ -133,7 +149,7 @@ VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFl
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
+        return [SavePlan, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
 
 
 async def comfy_entrypoint():

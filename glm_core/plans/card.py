@@ -13,7 +13,7 @@ from .plan import Plan
 from .rulers import FRAME
 
 GRID_SIDE, NARROWEST, MARGIN = 512, 512, 20  # pixels; GRID_SIDE: at most, of the target grid
-FONT_SIZE, LINE = 16, 22
+FONT_SIZE, LINE = 20, 28
 MOST_LETTERS, MOST_LINES = 600, 6  # of a prompt
 PROMPT_INK, DETAIL_INK = "#f0f0f0", "#9a9a9a"
 
@@ -32,7 +32,8 @@ def draw_card(plan: Plan, palette: Tensor | None = None) -> Image.Image:
 
 
 def shorten(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1]} …"]
+    """At most MOST_LINES; the end of the last one makes room for an ellipsis."""
+    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1][:-3]} …"]
 
 
 def details_of(plan: Plan, origin: Origin | None) -> str:

@@ -46,12 +46,12 @@ def test_prompts_of_all_plans_that_it_is_made_of_are_shown():
 
 
 def test_long_prompts_end_in_an_ellipsis():
-    lines = [str(i) for i in range(MOST_LINES)]
+    lines = [f"a line, {i}" for i in range(MOST_LINES)]
     assert shorten(lines) == lines and shorten([]) == []
-    assert shorten([*lines, "more"]) == [*lines[:-1], f"{lines[-1]} …"]
+    assert shorten([*lines, "more"]) == [*lines[:-1], "a line …"]
 
 
 @pytest.mark.parametrize("rows, columns", [(1, 1), (128, 128), (1, 128), (128, 1)])
 def test_every_size_fits(rows, columns):
     card = draw_card(plan_from(DRAWN, rows, columns))
-    assert NARROWEST <= card.width <= NARROWEST + 2 * MARGIN and card.height <= GRID_SIDE + 100
+    assert NARROWEST <= card.width <= NARROWEST + 2 * MARGIN and card.height <= GRID_SIDE + 150

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..fonts import Font, caption_font, readable, wrap
 from ..images import to_image
 from .draw import BOTH, LARGEST_CELL, LINES, Look, draw_plan
-from .origin import Drawn, Edited, Origin, Read, prompts_of
+from .origin import Draft, Drawn, Edited, Origin, Read, prompts_of
 from .plan import Plan
 from .rulers import FRAME
 
@@ -48,6 +48,8 @@ def source_of(origin: Origin | None) -> str:
             return f", edited ({operation})"
         case Read(size=(width, height)):
             return f", read from an image of {width} x {height} pixels"
+        case Draft(size=(width, height), seed=seed):
+            return f", draft of an image of {width} x {height} pixels, seed {seed}"
         case Drawn(seed=seed):
             return f", seed {seed}"
     return ""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from glm_core.plans import Drawn, Edited, Look, Plan, Read, draw_plan
+from glm_core.plans import Draft, Drawn, Edited, Look, Plan, Read, draw_plan
 from glm_core.plans.card import GRID_SIDE, MARGIN, MOST_LINES, NARROWEST, details_of, draw_card, shorten
 
 DRAWN = Drawn("a sign", 7, (96, 64))
@@ -15,6 +15,7 @@ def plan_from(origin=None, rows: int = 2, columns: int = 3) -> Plan:
 @pytest.mark.parametrize("origin, expected", [
     (DRAWN, "96 x 64 pixels, 3 x 2 tokens, seed 7"), (None, "96 x 64 pixels, 3 x 2 tokens"),
     (Read((100, 70)), "96 x 64 pixels, 3 x 2 tokens, read from an image of 100 x 70 pixels"),
+    (Draft("a", 7, (192, 128)), "96 x 64 pixels, 3 x 2 tokens, draft of an image of 192 x 128 pixels, seed 7"),
     (Edited("crop", (DRAWN,)), "96 x 64 pixels, 3 x 2 tokens, edited (crop)"),
 ])
 def test_a_plan_says_what_it_is(origin, expected):

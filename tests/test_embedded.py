@@ -47,7 +47,7 @@ ON_GRID = [held_out_poster(random.Random(i)) for i in range(24)]
 POSTERS = ON_GRID[:8]
 FREE = [held_out_poster(random.Random(i), Style(free=True)) for i in range(8)]
 IN_CHINESE = [held_out_poster(random.Random(i), Style(free=i % 2 > 0, chinese=True)) for i in range(8)]
-WITH_SERIFS = [replace(poster, font="serif") for poster in (*ON_GRID[:6], *IN_CHINESE[:4:2])]
+WITH_SERIFS = [replace(poster, font="serif") for poster in (*ON_GRID[:4], *IN_CHINESE[:4:2])]
 LOOKAHEAD = 8  # the plans of one token a pass, in less time
 TEMPLATE, SETTINGS = PlanRequest("", SIDE, SIDE, look_ahead=LOOKAHEAD), RenderSettings(steps=4, guidance=1.5)
 NAMES: list[tuple[str, ...]] = list(CELL_CODES)  # what each code shows
@@ -207,14 +207,14 @@ def test_pictures_are_the_posters_of_their_prompts(pictures):
 
 
 def test_letters_have_serifs_where_the_prompt_says_so(pictures, pictures_with_serifs):
-    english = WITH_SERIFS[:6]  # drawing Chinese needs its fonts
+    english = WITH_SERIFS[:4]  # drawing Chinese needs its fonts
     for picture, poster in (*zip(pictures_with_serifs, english), *zip(pictures, POSTERS)):
         other = replace(poster, font="" if poster.font else "serif")
         assert difference(picture, poster) < difference(picture, other), caption(poster)
 
 
 @needs_ocr
-@pytest.mark.parametrize("posters, least", [(FREE, 0.8), (IN_CHINESE, 0.8)], ids=["free", "chinese"])
+@pytest.mark.parametrize("posters, least", [(FREE[:6], 0.8), (IN_CHINESE[:6], 0.8)], ids=["free", "chinese"])
 def test_held_out_words_come_out_as_written(plans, reader, posters, least):
     assert_words_and_shapes(figures_of(posters, draw_plans(posters, plans(posters)), reader), least)
 
@@ -242,7 +242,7 @@ def test_another_prompts_plan_draws_the_other_poster(plans):
 @needs_ocr
 def test_dropping_the_glyphs_breaks_the_words_and_keeps_the_layout(plans, figures, reader):
     """The plan does not fix which of two letters is meant when the quoted text already says so."""
-    posters = POSTERS[:6]
+    posters = POSTERS[:4]
     drawn = draw_plans(posters, plans(posters), "glyphs")
     without = figures_of(posters, drawn, reader)
     assert figures["word_accuracy"] >= 0.9 and without["word_accuracy"] <= 0.5 and without["shape_accuracy"] >= 0.9

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from glm_core.checkpoint import DIFFUSION, FORMATS, PLANNER
-from tests.support.command_line import PACK, error_line, run
+from tests.support.command_line import error_line, run
+from tests.support.hosts import PACK
 from tests.support.tiny import WIDE, write_checkpoint
 
 

@@ -90,8 +90,8 @@ print(json.dumps([most_memory(format_name) for format_name in sys.argv[6:]]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_one_matrix_at_a_time_is_in_memory(tmp_path):
-    """Beside the mapped source; the file that is written has 50 of them."""
-    count, rows, columns = 50, 1024, 1024
+    """Beside the mapped source; the file that is written has 100 of them."""
+    count, rows, columns = 100, 512, 1024
     command = [sys.executable, "-c", MEASURE, tmp_path / "source.safetensors", tmp_path / "target.safetensors",
                *(str(number) for number in (count, rows, columns)), "fp8", "int8"]
     measured = subprocess.run(command, cwd=PACK, capture_output=True, text=True, check=True)

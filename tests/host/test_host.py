@@ -242,8 +242,8 @@ def test_planning_can_be_cancelled_and_a_clean_run_follows(server, text_to_image
 
 
 def previews_of(server, **extra) -> list[bytes]:
-    """The pictures that the page gets while a plan of 1024 x 1024 pixels is made."""
-    graph = small_workflow("text_to_image", width=1024, height=1024, seed=7)
+    """The pictures that the page gets while a plan of 512 x 512 pixels is made."""
+    graph = small_workflow("text_to_image", width=512, height=512, seed=7)
     planner = id_of(graph, "GLMImagePlan")
     wanted = "GLMImagePlannerLoader", "GLMImagePlan"
     only_plan = {key: node for key, node in graph.items() if node["class_type"] in wanted}

@@ -14,7 +14,7 @@ from tests.support.tiny import Tiny
 CONFIG = VisionConfig.from_json(Tiny().planner(), "tiny")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(accepted_sizes(longest=900))
 def test_images_of_any_size_arrive_on_both_sides(size):
     width, height = size

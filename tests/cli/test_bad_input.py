@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from glm_core.checkpoint import convert
 from glm_core.pipeline import run as pipeline
 from glm_core.plans import DROPPED, Plan, save_plan_image
-from tests.support.command_line import PACK, run
+from tests.support.command_line import run
+from tests.support.hosts import PACK
 from tests.support.pictures import blobs
 from tests.support.tasks import SIGN, write_lines
 from tests.support.tiny import small_checkpoint

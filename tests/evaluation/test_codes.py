@@ -73,7 +73,7 @@ def test_any_other_code_in_any_cell_spoils_the_plan(poster, data):
     for item, found in zip(poster.items, result.found):
         if cell in item_cells(item) and code not in right:
             assert found is None, "the only item with that cell is wrong"
-        elif item.kind or not NAMES[code][0] == "letter":
+        elif item.kind or NAMES[code][0] != "letter":
             assert found == item, "all other items stay right"
 
 

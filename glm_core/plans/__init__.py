@@ -5,6 +5,7 @@ from .draw import LARGEST_CELL, colours, draw_grid
 from .edit import select
 from .origin import Drawn, Edited, Origin, Read, common_prompt
 from .plan import DROPPED, Plan, prior_map
+from .regions import coarse_region, grow, pixel_mask, token_region
 
-__all__ = ["DROPPED", "LARGEST_CELL", "Drawn", "Edited", "Origin", "Plan", "Read", "check_batch", "colours",
-           "common_prompt", "draw_grid", "prior_map", "select"]
+__all__ = ["DROPPED", "LARGEST_CELL", "Drawn", "Edited", "Origin", "Plan", "Read", "check_batch", "coarse_region",
+           "colours", "common_prompt", "draw_grid", "grow", "pixel_mask", "prior_map", "select", "token_region"]

@@ -223,7 +223,7 @@ def write_tokens(model: PlannerModel, layout: PromptLayout, seeds: Sequence[int]
     return tokens, log_probs
 
 
-def plan_of_tokens(tokens: Tensor, log_probs: Tensor, layout: PromptLayout, origins: tuple[Origin, ...]) -> Plan:
+def plan_of_tokens(tokens: Tensor, log_probs: Tensor | None, layout: PromptLayout, origins: tuple[Origin, ...]) -> Plan:
     """The plan of tokens [B, n] and their log-probabilities, in the order of writing."""
     *coarse, target = split_grids(tokens, layout.grids)
     return Plan(target, coarse[0] if coarse else None, origins, log_probs)

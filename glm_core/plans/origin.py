@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +24,11 @@ class Drawn:
     size: tuple[int, int]
     sampling: dict[str, float] = field(default_factory=dict, hash=False)
     planner: str = ""
+
+
+@dataclass(frozen=True)
+class Draft(Drawn):
+    """A planner wrote only the coarse grid of a picture of this size, and this grid is the item."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,14 @@ def prompts_of(origin: Origin) -> set[str]:
     return {origin.prompt} if isinstance(origin, Drawn) else set()
 
 
+def planners_of(origins: Iterable[Origin]) -> set[str]:
+    """Fingerprints of all planners that had a part in items with these origins."""
+    found = set()
+    for origin in origins:
+        found |= planners_of(origin.sources) if isinstance(origin, Edited) else {getattr(origin, "planner", "")}
+    return found
+
+
 def common_prompt(origins: tuple[Origin, ...]) -> str:
     """The one prompt of all items of a plan.
 
@@ -67,7 +81,7 @@ def common_prompt(origins: tuple[Origin, ...]) -> str:
     return different.pop()
 
 
-KINDS: dict[str, type] = {"drawn": Drawn, "read": Read, "edited": Edited}
+KINDS: dict[str, type] = {"drawn": Drawn, "draft": Draft, "read": Read, "edited": Edited}
 NAMES = {kind: name for name, kind in KINDS.items()}
 
 
@@ -95,7 +109,7 @@ def from_dict(values: dict[str, Any]) -> Origin:
         return Edited(values["operation"], tuple(from_dict(source) for source in values["sources"]))
     width, height = values.pop("size")
     check_types({"width": width, "height": height}, width=int, height=int)
-    if kind is Drawn:
+    if issubclass(kind, Drawn):
         check_types(values, prompt=str, seed=int, sampling=dict, planner=str)
     return kind(size=(width, height), **values)
 

@@ -1,10 +1,15 @@
 """The embedded planner on a CPU, which counts its passes."""
 
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import torch
+from torch import Tensor
 
 from glm_core.checkpoint import EMBEDDED
 from glm_core.pipeline import Compute, load_planner
-from glm_core.planner import Sampling, plan_prompt
+from glm_core.planner import Kept, PlannerModel, PlanWriter, PromptLayout, Sampling, plan_prompt, write_tokens
 from glm_core.plans import Plan
 from glm_core.posters import SIDE
 
@@ -13,12 +18,18 @@ from .cases import SEEDS
 CPU = Compute(torch.device("cpu"), torch.float32)
 
 
+def write(model: PlannerModel, layout: PromptLayout, seeds: Sequence[int], sampling: Sampling,
+          kept: Kept | None) -> tuple[Tensor, Tensor]:
+    return write_tokens(model, layout, seeds, sampling, kept)
+
+
 class EmbeddedPlanner:
     """passes: of the model so far."""
 
     def __init__(self):
         loaded = load_planner(EMBEDDED, CPU)
         self.model, self.tokenizer, self.passes = loaded.model, loaded.tokenizer, 0
+        self.writer = PlanWriter(self.tokenizer, self.model.config, partial(write, self.model), loaded.fingerprint)
         self.model.register_forward_hook(self.count)
 
     def count(self, *hook_arguments) -> None:
@@ -27,3 +38,9 @@ class EmbeddedPlanner:
     def plan(self, prompt: str, seed: int, sampling: Sampling = Sampling(), batch: int = SEEDS) -> Plan:
         """Plans of posters; item i has seed + i."""
         return plan_prompt(self.model, self.tokenizer, prompt, SIDE, SIDE, seed=seed, sampling=sampling, batch=batch)
+
+    def cost(self, call: Callable[[], object]) -> tuple[int, float]:
+        """Passes, and seconds of CPU time, which other programs disturb less than the clock."""
+        passes, start = self.passes, time.process_time()
+        call()
+        return self.passes - passes, time.process_time() - start

@@ -1,11 +1,15 @@
-"""Regions of a plan: which cells a mask touches, and the mask that covers these cells."""
+"""Regions of a plan: which cells a mask touches, the mask that covers them, and the least certain ones."""
 
+from heapq import heappop, heappush
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..geometry import TOKEN_PIXELS
+from ..geometry import TOKEN_PIXELS, check_range
 from .batch import check_batch
+from .plan import Plan
 
 THRESHOLD = 0.5  # from this value on, a mask's pixel is inside
 
@@ -43,6 +47,43 @@ def coarse_region(region: Tensor, rows: int, columns: int) -> Tensor:
     Bool [B, rows, columns], on the CPU. Both grids cover the whole picture, so that their cells may overlap in part.
     """
     return touched_cells(region, rows, columns)
+
+
+def uncertain_region(plan: Plan, share: float) -> Tensor:
+    """The planner's least certain part of each item, connected: bool [B, h, w], on the CPU.
+
+    It begins at the cell that is least certain on average with its eight neighbours, and grows by the least certain
+    cell beside it, averaged likewise, until it has ``share`` of all cells, at least one. Beyond the edges, neighbours
+    count as certain as all cells are on average, so that edges are neither preferred nor avoided.
+    Raises GLMImageError if the plan has no log-probabilities or not finite ones, or if share is not from 0 to 1.
+    """
+    check_range("share", share, 0.0, 1.0)
+    if plan.log_probs is None:
+        raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan; an edited plan has none")
+    if not plan.log_probs.isfinite().all():
+        raise GLMImageError("plan: log_probs must be finite numbers (got others)")
+    rows, columns = plan.ids.shape[1:]
+    surprise = -plan.log_probs[:, -rows * columns :].view(-1, rows, columns).cpu()
+    excess = surprise - surprise.mean((1, 2), keepdim=True)
+    smooth = F.avg_pool2d(excess[:, None], 3, 1, 1)[:, 0]
+    count = max(1, round(share * rows * columns))
+    return torch.stack([grow_from_peak(values, count) for values in smooth])
+
+
+def grow_from_peak(values: Tensor, count: int) -> Tensor:
+    """``count`` connected cells of values [h, w] as bool [h, w]: the highest one, then each time the highest beside."""
+    rows, columns = values.shape
+    heights = values.tolist()
+    inside, seen = torch.zeros(rows, columns, dtype=torch.bool), {divmod(int(values.argmax()), columns)}
+    beside = [(-heights[row][column], row, column) for row, column in seen]
+    for _ in range(count):
+        _, row, column = heappop(beside)
+        inside[row, column] = True
+        for i, j in ((row - 1, column), (row, column - 1), (row, column + 1), (row + 1, column)):
+            if 0 <= i < rows and 0 <= j < columns and (i, j) not in seen:
+                seen.add((i, j))
+                heappush(beside, (-heights[i][j], i, j))
+    return inside
 
 
 def touched_cells(inside: Tensor, rows: int, columns: int) -> Tensor:

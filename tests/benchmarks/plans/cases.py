@@ -58,7 +58,7 @@ class Change:
     @property
     def quoted(self) -> list[str]:
         """The texts of both prompts, which the decoder gets."""
-        return all_texts(self.before, self.after)
+        return all_texts(self.after, self.before)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Addition:
     @property
     def quoted(self) -> list[str]:
         """The texts of both prompts, which the decoder gets."""
-        return all_texts(self.before, self.window)
+        return all_texts(self.window, self.before)
 
 
 def texts_of(poster: Poster) -> list[str]:

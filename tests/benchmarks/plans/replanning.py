@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -140,14 +141,16 @@ def add_all(table: Table, row: str, column: str, start: Start, values: Sequence[
 def replanning_cost(planner: EmbeddedPlanner, set_name: str, number: int) -> Table:
     table = Table("cost of one plan, batch 1")
     for start in starts(planner, set_name, number):
-        change, plan, region = start.change, select(start.plan, 0), start.region[:1]
-        calls: dict[str, Callable[[], object]] = {
-            "planned anew": lambda: planner.plan(caption(change.after), start.seed, batch=1),
-            **{name: lambda region=make(region): replan(planner.writer, plan, region, caption(change.after))
-               for name, make in REGIONS.items()},
-        }
-        for name, call in calls.items():
+        for name, call in single_plans(planner, start).items():
             passes, seconds = planner.cost(call)
             table.add(name, "passes", 0, passes)
             table.add(name, "CPU seconds", 0, seconds)
     return table
+
+
+def single_plans(planner: EmbeddedPlanner, start: Start) -> dict[str, Callable[[], Plan]]:
+    """What makes one plan of the new poster: anew, and from the old plan for each of REGIONS."""
+    prompt, plan = caption(start.change.after), select(start.plan, 0)
+    again = {name: partial(replan, planner.writer, plan, region(start.region[:1]), prompt)
+             for name, region in REGIONS.items()}
+    return {"planned anew": partial(planner.plan, prompt, start.seed, batch=1), **again}

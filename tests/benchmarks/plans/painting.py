@@ -13,10 +13,10 @@ from glm_core.evaluation import make_reader
 from glm_core.evaluation.metrics import normalise, pair_words
 from glm_core.evaluation.suites.shapes import kind_of, nearest_colours, regions
 from glm_core.geometry import TOKEN_LATENTS, TOKEN_PIXELS
-from glm_core.glyph import encode_texts, glyph_tokens
+from glm_core.glyph import encode_texts, glyph_tokens, quoted_texts_of_all
 from glm_core.pipeline import load
 from glm_core.pipeline.run import decode_pixels
-from glm_core.plans import Plan, pixel_mask
+from glm_core.plans import Plan, common_prompt, pixel_mask
 from glm_core.posters import BACKGROUNDS, STEP, Item
 
 from .planner import CPU
@@ -53,6 +53,11 @@ class PartialDecoder:
 
     def __call__(self, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
         return torch.where(self.region, self.dit(x, *arguments, **options), self.old.noise - self.old.latent)
+
+
+def texts_of_plan(plan: Plan) -> list[str]:
+    """What GLM-Image Conditioning gives the decoder: the quoted texts of all prompts that the plan is made of."""
+    return quoted_texts_of_all(common_prompt(plan.origins))
 
 
 class Painter:

@@ -7,12 +7,12 @@ from PIL import Image
 from torch import Tensor
 
 from glm_core.evaluation.suites.posters import measure_shapes
-from glm_core.plans import grow
+from glm_core.plans import grow, select
 from glm_core.posters import Poster
 from tests.support.tasks import task_of
 
 from .cases import SEEDS, WORD_CHANGES, Change, texts_of
-from .painting import Drawing, Painter, WordReader, mean_change
+from .painting import Drawing, Painter, WordReader, mean_change, texts_of_plan
 from .planner import EmbeddedPlanner
 from .replanning import Start, replanned, starts
 from .table import Table
@@ -43,11 +43,11 @@ def drawn_again(planner: EmbeddedPlanner, painter: Painter, start: Start, item: 
     plan, change = replanned(planner, start)["mask on the item"], start.change
     changed = plan.ids[item] != start.plan.ids[item]
     around = grow(changed[None], 1, 1)[0]
-    seed, new_texts = start.seed + start.runs[item], texts_of(change.after)
+    seed, texts, new_texts = start.seed + start.runs[item], texts_of_plan(select(plan, item)), texts_of(change.after)
     return {
-        "all drawn again": (painter.draw(plan, item, change.quoted, seed), around),
-        "changed cells": (painter.redraw(plan, item, change.quoted, old, changed), changed),
-        "changed cells and those around": (painter.redraw(plan, item, change.quoted, old, around), around),
+        "all drawn again": (painter.draw(plan, item, texts, seed), around),
+        "changed cells": (painter.redraw(plan, item, texts, old, changed), changed),
+        "changed cells and those around": (painter.redraw(plan, item, texts, old, around), around),
         "the same, new prompt's texts alone": (painter.redraw(plan, item, new_texts, old, around), around),
     }
 

@@ -71,10 +71,7 @@ def prompts_of(origin: Origin) -> tuple[str, ...]:
 
 def planners_of(origins: Iterable[Origin]) -> set[str]:
     """Fingerprints of all planners that had a part in items with these origins."""
-    found = set()
-    for origin in origins:
-        found |= planners_of(origin.sources) if isinstance(origin, Edited) else {getattr(origin, "planner", "")}
-    return found
+    return {source.planner for origin in origins for source in unedited(origin) if isinstance(source, Drawn)}
 
 
 def common_prompt(origins: tuple[Origin, ...]) -> str:

@@ -59,7 +59,8 @@ def uncertain_region(plan: Plan, share: float) -> Tensor:
     """
     check_range("share", share, 0.0, 1.0)
     if plan.log_probs is None:
-        raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan; an edited plan has none")
+        raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan or GLM-Image Replan (got "
+                            "none); cropping, composing and padding drop them")
     if not plan.log_probs.isfinite().all():
         raise GLMImageError("plan: log_probs must be finite numbers (got others)")
     rows, columns = plan.ids.shape[1:]

@@ -31,7 +31,6 @@ from .replanning import MARGIN, measure_replanning
 from .table import Table
 
 CASES = {"replan": 252, "redraw": 120, "repair": 160, "move": 120, "join": 96, "pad": 96, "drafts": 100, "best": 160}
-PICTURES = 48  # of padded plans
 
 
 def margin(text: str) -> tuple[int, int]:
@@ -61,7 +60,7 @@ def section(name: str, planner: EmbeddedPlanner, args: argparse.Namespace) -> It
         "repair": lambda: measure_repair(planner, args.set, number),
         "move": lambda: measure_moves(planner, args.set, number),
         "join": lambda: measure_joins(planner, args.set, number),
-        "pad": lambda: measure_padding(planner, args.set, number, PICTURES),
+        "pad": lambda: measure_padding(planner, args.set, number),
         "drafts": lambda: measure_drafts(planner, args.set, number),
         "best": lambda: best_of_many(planner, args.set, number),
     }

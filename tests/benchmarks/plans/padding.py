@@ -57,8 +57,8 @@ def judge_room(plan: Plan, addition: Addition, quoted: list[str]) -> list[CodeRe
     return [judge(codes, addition.window, quoted) for codes in room.tolist()]
 
 
-def measure_padding(planner: EmbeddedPlanner, set_name: str, number: int, drawn: int) -> Iterator[Table]:
-    """By codes all seeds of all cases; of the first ``drawn`` cases, one seed also in a picture."""
+def measure_padding(planner: EmbeddedPlanner, set_name: str, number: int) -> Iterator[Table]:
+    """By codes all seeds of all cases; of the first half of the cases, one seed also in a picture."""
     table, pictures = Table("padded by half a poster"), Table("padded and drawn")
     painter, reader = Painter(), WordReader()
     for i, addition in enumerate(additions(set_name, number)):
@@ -71,7 +71,7 @@ def measure_padding(planner: EmbeddedPlanner, set_name: str, number: int, drawn:
         old = join([select(plan, run) for run in runs])
         filled = replan(planner.writer, *padded(old, addition.side), caption(addition.window), seed=seed + OTHER_SEEDS)
         add_rooms(table, addition, old, filled, runs)
-        if i < drawn:
+        if i < number // 2:
             item = i % len(runs)
             poster = Poster(addition.before.background, tuple(filter(None, verdicts[runs[item]].found)))
             add_picture(pictures, painter, reader, addition, poster, select(filled, item), runs[item])

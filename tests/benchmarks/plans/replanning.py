@@ -1,6 +1,6 @@
 """One item of a poster becomes another: its region is planned again under the prompt of the new poster."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glm_core.evaluation.suites.codes import CodeResult
-from glm_core.planner import MARGIN, replan
+from glm_core.planner import MARGIN, repair, replan
 from glm_core.plans import Plan, grow, join, select
 from glm_core.posters import GRID, Item, caption, item_cells
 
@@ -84,12 +84,13 @@ def measure_replanning(planner: EmbeddedPlanner, set_name: str, number: int,
     for start in starts(planner, set_name, number):
         add_anew(table, planner, start)
         for margin in margins:
-            for name, plan in replanned(planner, start, margin).items():
-                row = f"{name}, margin {margin[0]}x{margin[1]}"
-                add_verdicts(table, row, start, plan, start.change.quoted)
+            plans, title = replanned(planner, start, margin), f"margin {margin[0]}x{margin[1]}"
+            for name, plan in plans.items():
+                add_verdicts(table, f"{name}, {title}", start, plan, start.change.quoted)
                 reach = grow(REGIONS[name](start.region), *margin)
-                add_all(table, row, "beyond margin kept", start, is_same(plan, start.plan, ~reach))
-                add_all(table, row, "tokens changed", start, (plan.ids != start.plan.ids).sum((1, 2)).tolist())
+                add_all(table, f"{name}, {title}", "beyond margin kept", start, is_same(plan, start.plan, ~reach))
+            for name, plan in repaired(planner, start, plans).items():
+                add_verdicts(table, f"{name}, {title}, repaired", start, plan, start.change.quoted)
     yield table
     yield replanning_cost(planner, set_name, min(number, COSTED))
 
@@ -99,7 +100,21 @@ def replanned(planner: EmbeddedPlanner, start: Start, margin: tuple[int, int] = 
     regions = torch.cat([region(start.region) for region in REGIONS.values()])
     plan = replan(planner.writer, join([start.plan] * len(REGIONS)), regions, caption(start.change.after),
                   seed=start.seed + OTHER_SEEDS, margin=margin)
-    return {name: select(plan, i * start.plan.batch, start.plan.batch) for i, name in enumerate(REGIONS)}
+    return split(plan, REGIONS)
+
+
+def repaired(planner: EmbeddedPlanner, start: Start, plans: dict[str, Plan]) -> dict[str, Plan]:
+    """The plans with what is unlikely under the prompt of the new poster drawn again; all in one batch."""
+    plan = repair(planner.writer, join(list(plans.values())), caption(start.change.after),
+                  seed=start.seed + OTHER_SEEDS)
+    return split(plan, plans)
+
+
+def split(plan: Plan, names: Iterable[str]) -> dict[str, Plan]:
+    """The parts of a batch, as many as there are names, all of one size."""
+    names = list(names)
+    size = plan.batch // len(names)
+    return {name: select(plan, i * size, size) for i, name in enumerate(names)}
 
 
 def add_anew(table: Table, planner: EmbeddedPlanner, start: Start) -> None:
@@ -107,7 +122,6 @@ def add_anew(table: Table, planner: EmbeddedPlanner, start: Start) -> None:
     plan = planner.plan(caption(start.change.after), start.seed)
     kept = join([select(plan, run) for run in start.runs])
     add_verdicts(table, "planned anew", start, kept, texts_of(start.change.after))
-    add_all(table, "planned anew", "tokens changed", start, (kept.ids != start.plan.ids).sum((1, 2)).tolist())
 
 
 def add_verdicts(table: Table, row: str, start: Start, plan: Plan, quoted: list[str]) -> None:
@@ -125,6 +139,7 @@ def add_verdicts(table: Table, row: str, start: Start, plan: Plan, quoted: list[
     add_all(table, row, "whole, others untouched", start, [a and b for a, b in zip(whole, untouched)])
     by_new_texts = judge_all(plan, change.after)
     add_all(table, row, "whole by the new texts", start, [verdict.whole for verdict in by_new_texts])
+    add_all(table, row, "tokens changed", start, (plan.ids != start.plan.ids).sum((1, 2)).tolist())
 
 
 def is_same(plan: Plan, other: Plan, region: Tensor) -> list[bool]:

@@ -213,4 +213,4 @@ def test_every_section_gives_tables(section, tmp_path):
     out = tmp_path / "out.json"
     assert main(["--set", "choose", "--cases", "2", "--only", section, "--json", str(out)]) == 0
     tables = json.loads(out.read_text(encoding="utf-8"))["tables"]
-    assert tables and all(table["rows"] for table in tables)
+    assert tables and all(table["rows"] for table in tables.values())

@@ -52,7 +52,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def section(name: str, planner: EmbeddedPlanner, args: argparse.Namespace) -> Iterator[Table]:
-    """The tables of one section."""
+    """The tables of one section, which grow from case to case: all of them after every case."""
     number = args.cases or CASES[name]
     measures: dict[str, Callable[[], Iterator[Table]]] = {
         "replan": lambda: measure_replanning(planner, args.set, number, args.margin or [MARGIN]),
@@ -72,16 +72,19 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)  # more only wait for each other: a pass of the embedded planner takes a millisecond
     planner, facts = EmbeddedPlanner(), {"set": args.set, **machine(CPU)}
     print(*(f"{name} {value}" for name, value in facts.items()), sep=", ")
-    results: dict = {**facts, "tables": [], "took": {}}
+    results: dict = {**facts, "tables": {}, "took": {}}
     for name in args.only or CASES:
         start = time.perf_counter()
+        tables: dict[str, Table] = {}
         for table in section(name, planner, args):
-            print(*table.lines(), sep="\n", flush=True)
-            results["tables"].append({"section": name, **table.as_json()})
-        results["took"][name] = time.perf_counter() - start
+            tables[table.title] = table
+            results["tables"][table.title] = table.as_json()
+            results["took"][name] = time.perf_counter() - start
+            if args.json:
+                write_json(args.json, results)
+        for table in tables.values():
+            print(*table.lines(), sep="\n")
         print(f"\n{name} took {results['took'][name]:.0f} s", flush=True)
-        if args.json:
-            write_json(args.json, results)
     return 0
 
 

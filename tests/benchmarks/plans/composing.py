@@ -88,7 +88,7 @@ def measure_moves(planner: EmbeddedPlanner, set_name: str, number: int) -> Itera
         whole = whole_plan(planner, poster, first_seed(set_name, i), i % SEEDS)
         if whole:
             add_move(table, painter, rng, whole)
-    yield table
+        yield table
 
 
 def add_move(table: Table, painter: Painter, rng: random.Random, whole: Whole) -> None:
@@ -115,7 +115,7 @@ def measure_joins(planner: EmbeddedPlanner, set_name: str, number: int) -> Itera
                  for k, poster in enumerate((left, right))]
         if all(plans):
             add_join(table, painter, reader, *plans)
-    yield table
+        yield table
 
 
 def add_join(table: Table, painter: Painter, reader: WordReader, left: Whole, right: Whole) -> None:

@@ -27,7 +27,7 @@ def measure_drafts(planner: EmbeddedPlanner, set_name: str, number: int) -> Iter
         for name, plan in {"draft": draft, "finished": finish_plans(planner.writer, draft)}.items():
             row = f"{name}, {'free' if style_of(i).free else 'grid'}"
             table.add(row, "shapes", run, *drawn_shapes(painter, plan, poster, seed))
-    yield table
+        yield table
 
 
 def drawn_shapes(painter: Painter, plan: Plan, poster: Poster, seed: int) -> list[bool]:

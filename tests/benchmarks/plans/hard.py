@@ -66,7 +66,7 @@ def best_of_many(planner: EmbeddedPlanner, set_name: str, number: int) -> Iterat
                 seed = SETS[set_name] + max(SIZES) * (SEEDS * i + run)
                 plan = planner.plan(caption(poster), seed, sampling, max(SIZES))
                 add_best(table, name, run, plan, poster)
-    yield table
+        yield table
 
 
 def add_best(table: Table, sampling: str, run: int, plan: Plan, poster: Poster) -> None:

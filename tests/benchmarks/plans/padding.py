@@ -75,7 +75,7 @@ def measure_padding(planner: EmbeddedPlanner, set_name: str, number: int) -> Ite
             item = i % len(runs)
             poster = Poster(addition.before.background, tuple(filter(None, verdicts[runs[item]].found)))
             add_picture(pictures, painter, reader, addition, poster, select(filled, item), runs[item])
-    yield from (table, pictures)
+        yield from (table, pictures)
 
 
 def add_rooms(table: Table, addition: Addition, old: Plan, filled: Plan, runs: list[int]) -> None:

@@ -31,7 +31,7 @@ def measure_redrawing(planner: EmbeddedPlanner, set_name: str, number: int) -> I
         for name, (drawing, region) in drawn_again(planner, painter, start, item, old).items():
             add_words_and_shapes(table, name, run, reader, drawing, change.after, change)
             table.add(name, "mean change", run, mean_change(old.pixels, drawing.pixels, region))
-    yield table
+        yield table
 
 
 def drawn_again(planner: EmbeddedPlanner, painter: Painter, start: Start, item: int,

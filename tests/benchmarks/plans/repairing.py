@@ -1,11 +1,12 @@
 """Plans of hard prompts, in which only what the planner itself finds unlikely is drawn again."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from glm_core.evaluation.suites.codes import CodeResult
 from glm_core.planner import repair
 from glm_core.planner.score import written_tokens
-from glm_core.plans import Plan, select
+from glm_core.plans import Plan
 from glm_core.posters import caption
 
 from .cases import first_seed, hard_posters
@@ -28,7 +29,7 @@ def measure_repair(planner: EmbeddedPlanner, set_name: str, number: int) -> Iter
             add_changes(table, f"{name}, repaired", plan, repaired)
         if i < COSTED:
             add_cost(costs, planner, prompt, seed)
-    yield from (table, costs)
+        yield from (table, costs)
 
 
 def add_pair(table: Table, sampling: str, run: int, before: CodeResult, after: CodeResult) -> None:
@@ -49,11 +50,10 @@ def add_changes(table: Table, row: str, plan: Plan, repaired: Plan) -> None:
 
 
 def add_cost(costs: Table, planner: EmbeddedPlanner, prompt: str, seed: int) -> None:
+    calls = {"plan": partial(planner.plan, prompt, seed, batch=1)}
     for name, sampling in SAMPLINGS.items():
-        plan = select(planner.plan(prompt, seed, sampling), 0)
-        passes, seconds = planner.cost(lambda plan=plan: repair(planner.writer, plan, prompt))
-        costs.add(f"repair, {name}", "passes", 0, passes)
-        costs.add(f"repair, {name}", "CPU seconds", 0, seconds)
-    passes, seconds = planner.cost(lambda: planner.plan(prompt, seed, batch=1))
-    costs.add("plan", "passes", 0, passes)
-    costs.add("plan", "CPU seconds", 0, seconds)
+        calls[f"repair, {name}"] = partial(repair, planner.writer, planner.plan(prompt, seed, sampling, 1), prompt)
+    for name, call in calls.items():
+        passes, seconds = planner.cost(call)
+        costs.add(name, "passes", 0, passes)
+        costs.add(name, "CPU seconds", 0, seconds)

@@ -81,6 +81,7 @@ def measure_replanning(planner: EmbeddedPlanner, set_name: str, number: int,
                        margins: Sequence[tuple[int, int]] = (MARGIN,)) -> Iterator[Table]:
     table = Table("one item re-planned", note=f"{SEEDS} seeds of {number} changes; first plans that were not whole are "
                   "left out. A pair of letters is right if the texts of both prompts tell which is meant.")
+    costs = Table("cost of one plan, batch 1")
     for start in starts(planner, set_name, number):
         add_anew(table, planner, start)
         for margin in margins:
@@ -91,8 +92,9 @@ def measure_replanning(planner: EmbeddedPlanner, set_name: str, number: int,
                 add_all(table, f"{name}, {title}", "beyond margin kept", start, is_same(plan, start.plan, ~reach))
             for name, plan in repaired(planner, start, plans).items():
                 add_verdicts(table, f"{name}, {title}, repaired", start, plan, start.change.quoted)
-    yield table
-    yield replanning_cost(planner, set_name, min(number, COSTED))
+        if start.seed < first_seed(set_name, COSTED):
+            add_costs(costs, planner, start)
+        yield from (table, costs)
 
 
 def replanned(planner: EmbeddedPlanner, start: Start, margin: tuple[int, int] = MARGIN) -> dict[str, Plan]:
@@ -153,14 +155,11 @@ def add_all(table: Table, row: str, column: str, start: Start, values: Sequence[
         table.add(row, column, run, value)
 
 
-def replanning_cost(planner: EmbeddedPlanner, set_name: str, number: int) -> Table:
-    table = Table("cost of one plan, batch 1")
-    for start in starts(planner, set_name, number):
-        for name, call in single_plans(planner, start).items():
-            passes, seconds = planner.cost(call)
-            table.add(name, "passes", 0, passes)
-            table.add(name, "CPU seconds", 0, seconds)
-    return table
+def add_costs(costs: Table, planner: EmbeddedPlanner, start: Start) -> None:
+    for name, call in single_plans(planner, start).items():
+        passes, seconds = planner.cost(call)
+        costs.add(name, "passes", 0, passes)
+        costs.add(name, "CPU seconds", 0, seconds)
 
 
 def single_plans(planner: EmbeddedPlanner, start: Start) -> dict[str, Callable[[], Plan]]:

@@ -1,4 +1,4 @@
-"""What of a prompt is passed on as text to be written, and what may go wrong with it: known before anything is drawn."""
+"""What of a prompt is passed on as text to be written, and what may go wrong with it."""
 
 from dataclasses import dataclass
 

@@ -43,7 +43,7 @@ def is_in(place: int, spans: Iterable[Span]) -> bool:
 
 
 def find_look_alikes(hidden: str) -> Iterator[Span]:
-    """Pairs that are used like quotation marks. Brackets count where text is asked for: 写着《…》, but not 一本《…》."""
+    """Pairs that are used like quotation marks. Brackets are where text is asked for: 写着《…》, but not 一本《…》."""
     for match in LOOK_ALIKES.finditer(hidden):
         if QUOTED not in match[0]:
             yield match.start(), match.end() - 1

@@ -15,14 +15,15 @@ ANY = r"[^\s\ufffc,.;:!?)]"  # a text may begin with it
 # English: nouns
 SIGNS = (r"signs?|signboards?|placards?|banners?|posters?|billboards?|marquee|labels?|stickers?|badges?|plaques?|"
          r"plates?|t-?shirts?|shirts?|mugs?|caps?|cards?|notes?|tags?|tattoos?|graffiti|neon|headlines?|titles?|"
-         r"captions?|letters|lettering|words?|text|bubbles?|messages?|inscriptions?|tombstones?")
+         r"subtitles?|headings?|captions?|slogans?|taglines?|letters|lettering|words?|text|bubbles?|messages?|"
+         r"inscriptions?|tombstones?|panels?|text box|text boxes")
 OBJECTS = (r"board|blackboard|chalkboard|whiteboard|screen|display|monitor|cake|window|wall|door|box|bottle|can|jar|"
            r"cover|page|book|scroll|flag|mat|doormat|hat|hoodie|jersey|envelope|postcard|menu|building|storefront")
 CONTAINERS = "jars?|bottles?|box|boxes|cans?|tins?|tubes?|folders?|doors?|buttons?|drawers?|bins?|bags?|sacks?|crates?"
 SPELLERS = "letters|balloons|lights|candles|tiles|blocks|beads|cookies|flowers|pebbles|stones|neon"
 FIELDS = "title|subtitle|headline|heading|caption|slogan|tagline|motto|text|footer text|button text|sign text"
 WORDINGS = "words?|phrase|slogan|motto|text|inscription"
-TITLES = "title|headline|heading|caption|tagline"
+TITLES = "title|subtitle|headline|heading|caption|tagline|quote|message"
 LANGUAGES = ("English|Chinese|French|German|Spanish|Italian|Portuguese|Russian|Japanese|Korean|Arabic|Hebrew|Hindi|"
              "Greek|Latin|Thai")
 # English: what stands between noun and verb, and what may not stand where the text would
@@ -48,6 +49,11 @@ ENGLISH = (  # "at" is where the request begins
     # a cake that says happy birthday
     rf"(?i:\b(?:{OBJECTS})\b{UP_TO_FIVE_WORDS}\s+(?:that|which)(?:\s+\w+ly)?)\s+"
     rf"(?P<at>(?:says?|reads?)\s*:?\s+(?!(?:{NOT_READ})\b){ANY})",
+    # bold letters announce: Urban Shadow
+    rf"(?i:\b(?:{SIGNS})\b{UP_TO_FIVE_WORDS}{WHICH})\s+(?P<at>(?i:display(?:s|ing)|stat(?:es|ing)|declar(?:es?|ing)|"
+    rf"announc(?:es?|ing)|proclaim(?:s|ing)?|shout(?:s|ing))\s*[:,]?\s+(?!(?:{LANGUAGES})\b)[A-Z0-9])",
+    # a post can be seen, reading: travel far
+    rf"\b(?P<at>(?:reading|reads|says|saying|stating|states):\s+{ANY})",
     # a mug with the words best dad ever
     r"(?i:\b(?:with|of|say|says|saying|reads?|shows?|showing|bearing|displaying|featuring|containing|has|have|write|"
     rf"add|spells|spelling)\s+the\s+)(?P<at>(?:{WORDINGS})\s+(?!(?:{NOT_WORDED})\b){ANY})",
@@ -57,13 +63,15 @@ ENGLISH = (  # "at" is where the request begins
     r"\b(?P<at>letters?\s+[A-Z0-9]+\b)(?!['’])",
     # Title: Summer Sale
     rf"(?i:(?:^|(?<=[.;,\n(])|(?<=[.;,\n(] ))(?P<at>(?:{FIELDS})\s*[:=]\s*(?!(?:{NOT_A_FIELD})\b){ANY}))",
+    # text at the bottom: Summer Sale
+    rf"(?P<at>(?i:\b(?:{FIELDS})\s*:\s+(?!(?:{NOT_A_FIELD})\b))[A-Z0-9])",
     # a book titled The Long Road; clearly labelled Poison
     rf"\b(?P<at>titled\s+(?!(?:{NOT_TITLED})\b){ANY}|(?:entitled|captioned|labell?ed(?:\s+as)?)\s+[A-Z0-9])",
     # a jar labelled poison
     rf"\b(?:{CONTAINERS})\s+(?P<at>labell?ed\s+(?!(?:{NOT_TITLED})\b){ANY})",
     # balloons spelling love; spelling out LOVE
     rf"\b(?:{SPELLERS})\s+(?:that\s+)?(?P<at>spell(?:ing)?\s+(?!(?:out|the)\b){ANY})",
-    rf"\b(?P<at>spell(?:s|ing|ed|t)?\s+out\s+(?!(?:the|a|its?|their)\b){ANY})",
+    rf"\b(?P<at>spell(?:s|ing)?\s+out\s+(?!(?:the|a|its?|their|in)\b){ANY})",
     # engraved with Forever
     r"\b(?P<at>(?:inscribed|emblazoned|engraved)\s+with\s+(?!The\b)[A-Z])",
     # Happy Birthday written on it; NASA printed on the helmet
@@ -79,23 +87,29 @@ ENGLISH = (  # "at" is where the request begins
 TEXT = r"[^\s\ufffc，。！？；、：:“”\"']"  # as ANY
 # Chinese: verbs and nouns
 WRITES = "(?<![正在])(?:书写着|题写着|写着|写有|写上|写道|题着|题有)"
-PRINTS = "印着|印有|刻着|刻有|绣着|绣有|标着|标有|喷着|贴着|显示着"
-LABELS = "主标题|大标题|副标题|小标题|标题|文案|标语|口号|书名|片名|店名|题目|落款|台词|文字内容|文字|字幕|广告语|宣传语"
+NOTES = "标注着|标注为|注明|写明|宣告着"
+PRINTS = "印着|印有|刻着|刻有|绣着|绣有|标着|标有|喷着|贴着|显示着|展示着"
+LABELS = ("主标题|大标题|副标题|小标题|标题|文案|标语|口号|书名|片名|店名|题目|落款|台词|文字内容|文字|内容|字幕|"
+          "广告语|宣传语|粗体字|大字")
+SAYS = "写着|为|是|叫|显示|写道|宣布|宣称"
 CHANGES = "改成|改为|换成|替换为|变成|变为"
-NUMBER = r"(?:[一二两三四五六七八九十几]|\d+)"
+NUMBER = "[一二两三四五六七八九十几]"
 LOGO = "标志|商标|图案|logo|Logo|LOGO"
 # Chinese: what may not stand where the text would: what is written without being told, and how it looks
-UNTOLD = (r"[^，。！？；\n]{0,10}?(?:作业|书信|情书|日记|书法|公式|文字|诗|文章|论文|小说|代码|笔记|经文|咒语|符文|符号|名字|数字|"
-          r"字母|春联|对联|歌词|乐谱|剧本|故事|计划|方程|密密麻麻|什么|东西|字迹|标语|口号|祝福)|信(?!息)|"
+UNTOLD = (r"[^，。！？；\n]{0,10}?(?:作业|书信|情书|日记|书法|公式|文字|诗|文章|论文|小说|代码|笔记|经文|咒语|符文|"
+          r"符号|名字|数字|字母|春联|对联|歌词|乐谱|剧本|故事|计划|方程|密密麻麻|什么|东西|字迹|标语|口号|祝福)|信(?!息)|"
           rf"(?:[大小汉]|毛笔|一?些|{NUMBER}个[大小]?)?字(?!样)")
-LOOKS = (r"[红橙黄绿蓝紫黑白金银灰粉棕彩]色|[黑宋楷隶仿草行][体书]|[大小]号|居中|无|没有|英文|中文|日文|加粗|艺术字|手写|"
-         r"竖排|横排")
+LOOKS = (r"[红橙黄绿蓝紫黑白金银灰粉棕彩]色|[黑宋楷隶仿草行][体书]|[大小]号|居中|无|没有|英文|中文|日文|加粗|艺术字|"
+         rf"手写|竖排|横排|[^，。！？；：\n]{{0,6}}(?:文字|字体|{NUMBER}个[大小]?字)")
 
 CHINESE = (
     # 招牌上写着营业中
     rf"(?P<at>{WRITES}\s*[：:]?\s*(?!{UNTOLD}){TEXT})",
+    # 标签上注明易碎品
+    rf"(?P<at>(?:{NOTES})\s*[：:]?\s*(?!{UNTOLD}|[其了各每所]|[^，。！？；\n]{{0,8}}(?:位置|方向|价格|日期|距离|尺寸|名称|"
+    rf"时间|信息|来源)){TEXT})",
     # 标题为新年快乐
-    rf"(?P<at>(?:{LABELS})(?:写着|为|是|叫|：|:)\s*(?!{UNTOLD}|{LOOKS}){TEXT})",
+    rf"(?P<at>(?:{LABELS})(?:{SAYS})?[：:]\s*(?!{LOOKS}){TEXT}|(?!内容)(?:{LABELS})(?:{SAYS})(?!{LOOKS}){TEXT})",
     # 欢迎回家四个大字
     rf"[^\s\ufffc，。！？；、：:写着有”」』》\"'](?P<at>{NUMBER}个[大小金红黑白醒目烫色的]{{0,5}}字(?![母数]))",
     # 印有加油字样
@@ -130,7 +144,7 @@ def hide(prompt: str, spans: list[tuple[int, int]]) -> str:
 
 
 def unquoted_requests(hidden: str) -> list[Request]:
-    """The requests for text that no quotation answers, in order. hidden: a prompt without its quotations, see ``hide``."""
+    """The requests for text that no quotation answers, in order. hidden: a prompt without quotations, see ``hide``."""
     requests = list(distinct(sorted(matches(hidden))))
     ends = [*(request.start for request in requests), len(hidden)][1:]
     return [request for request, end in zip(requests, ends, strict=True) if not is_answered(hidden, request, end)]

@@ -1,20 +1,22 @@
-"""What of a prompt is passed on as text to be written, and what may go wrong with it."""
+"""Which texts of a prompt are to be written in the image, and what may go wrong with them."""
 
 from dataclasses import dataclass
 
 from .check_marks import check_marks
 from .check_texts import check_kept, check_texts, check_upstream
-from .findings import Finding, count, shorten
+from .findings import Finding, shorten
 from .marks import Quotation
 from .quotes import DIFFUSERS, NATURAL, read_quotations
+
+MOST_LINES = 40  # of texts, and of findings
 
 
 @dataclass(frozen=True)
 class PromptReport:
     """What ``check_prompt`` found.
 
-    quotations: those whose texts are passed on to the glyph encoder, in the order in which it reads them. findings: in
-    the order of the prompt.
+    quotations: those whose texts the glyph encoder reads, in the order in which it does. findings: in the order of the
+    prompt.
     """
 
     prompt: str
@@ -23,21 +25,25 @@ class PromptReport:
     findings: tuple[Finding, ...]
 
     def lines(self) -> list[str]:
-        """The texts and their marks, then one line for each finding."""
-        texts = [f"{number}. {shorten(quotation.text)}   in {self.marks(quotation)}"
-                 for number, quotation in enumerate(self.quotations, start=1)]
-        return [f"{count(len(texts), 'text')} to be written, by the rule {self.rules}", *texts,
-                count(len(self.findings), "finding"), *(f"- {finding.message}" for finding in self.findings)]
+        """The texts with their marks, then one line for each finding; of very many the first."""
+        return [f"texts to be written: {len(self.quotations)} (rule {self.rules})",
+                *limited([f"  {self.marks(quotation)}  {shorten(quotation.text)}" for quotation in self.quotations]),
+                f"findings: {len(self.findings)}",
+                *limited([f"  {finding.message}" for finding in self.findings])]
 
     def marks(self, quotation: Quotation) -> str:
         return f"{self.prompt[quotation.opened]}…{self.prompt[quotation.closed]}"
 
 
-def check_prompt(prompt: str, rules: str = NATURAL, original: str | None = None) -> PromptReport:
-    """Say which texts of a prompt are passed on to be written, and what may go wrong.
+def limited(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"  and {len(lines) - MOST_LINES} more"]
 
-    rules: as in ``quoted_texts``. original: the prompt before a language model rewrote it; all of its quoted texts must
-    still be there. Raises GLMImageError on other rules.
+
+def check_prompt(prompt: str, rules: str = NATURAL, original: str | None = None) -> PromptReport:
+    """Say which texts of a prompt the glyph encoder reads, and what may go wrong.
+
+    rules: as in ``quoted_texts``. original: the prompt before it was rewritten, whose quoted texts must all still be
+    there. Raises GLMImageError on other rules.
     """
     read, natural = read_quotations(prompt, rules).quotations, read_quotations(prompt, NATURAL)
     findings = [*check_marks(prompt, natural, {*read, *natural.quotations}), *check_texts(prompt, read)]

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from .findings import MIXED, NOT_MARKS, UNPAIRED, UNQUOTED, Finding, shorten
+from .findings import MIXED, NOT_MARKS, SHOWN, UNPAIRED, UNQUOTED, Finding, shorten
 from .marks import STYLES, Quotation, excerpt, mark_at
 from .quotes import Reading
 from .requests import QUOTED, Request, asks_for_brackets, hide, unquoted_requests
@@ -17,7 +18,7 @@ LOOK_ALIKES = re.compile(
 BRACKETS = re.compile(r"《[^《》\n]{1,80}》|〈[^〈〉\n]{1,80}〉|【[^【】\n]{1,80}】|〖[^〖〗\n]{1,80}〗")
 DOUBLE, SINGLE = '"“”„＂〝〞〟«»「」『』', "'‘’‚＇‹›"
 FURTHEST = 80  # characters to the mark of another style that closes a quotation
-PHRASE_END = re.compile(rf"[,.;!?，。！？；\n{QUOTED}]|$")
+PHRASE_END = re.compile(rf"[,.;!?，。！？；\n{QUOTED}]")
 
 
 def check_marks(prompt: str, reading: Reading, quotations: Iterable[Quotation]) -> Iterator[Finding]:
@@ -26,20 +27,17 @@ def check_marks(prompt: str, reading: Reading, quotations: Iterable[Quotation]) 
     reading: by the rule natural. quotations: of any rule; what stands in them is left alone.
     """
     quoted = [(quotation.opened, quotation.closed) for quotation in quotations]
-    taken = {place for span in quoted for place in span}
-    unpaired = [place for place in reading.unpaired if place not in taken]
-    mixed = dict(mixed_quotations(prompt, unpaired, taken))
+    marks = set(chain.from_iterable(quoted))
     look_alikes = [*find_look_alikes(hide(prompt, quoted))]
-    alone = [place for place in unpaired if place not in (*mixed, *mixed.values()) and not is_in(place, look_alikes)]
-    hidden = hide(prompt, [*quoted, *look_alikes, *mixed.items(), *((place, place) for place in alone)])
+    ignored = marks.union(*(range(first, last + 1) for first, last in look_alikes))
+    unpaired = [place for place in reading.unpaired if place not in ignored]
+    mixed = [*mixed_quotations(prompt, unpaired, marks)]
+    alone = sorted(set(unpaired) - set(chain.from_iterable(mixed)))
+    hidden = hide(prompt, [*quoted, *look_alikes, *mixed, *((place, place) for place in alone)])
     yield from (report_look_alike(prompt, *span) for span in look_alikes)
-    yield from (report_mixed(prompt, *span) for span in mixed.items())
+    yield from (report_mixed(prompt, *span) for span in mixed)
     yield from (report_unpaired(prompt, place) for place in alone)
     yield from (report_request(hidden, request) for request in unquoted_requests(hidden))
-
-
-def is_in(place: int, spans: Iterable[Span]) -> bool:
-    return any(first <= place <= last for first, last in spans)
 
 
 def find_look_alikes(hidden: str) -> Iterator[Span]:
@@ -52,46 +50,46 @@ def find_look_alikes(hidden: str) -> Iterator[Span]:
             yield match.start(), match.end() - 1
 
 
-def mixed_quotations(prompt: str, unpaired: list[int], taken: set[int]) -> Iterator[Span]:
-    """Marks without a partner that a mark of another style closes: “OPEN"."""
+def mixed_quotations(prompt: str, unpaired: list[int], marks: set[int]) -> Iterator[Span]:
+    """From marks without a partner to marks of another style that close them: “OPEN"."""
     end = -1
     for place in unpaired:
         if place > end and prompt[place] in STYLES and mark_at(prompt, place).opens[True]:
-            close = closing_mark(prompt, place, taken)
+            close = closing_mark(prompt, place, marks)
             if close is not None:
                 end = close
                 yield place, close
 
 
-def closing_mark(prompt: str, opened: int, taken: set[int]) -> int | None:
-    """The next mark of the same width, if it can close a quotation and belongs to no other."""
-    width = DOUBLE if prompt[opened] in DOUBLE else SINGLE
-    for place in range(opened + 1, min(len(prompt), opened + FURTHEST)):
-        if place in taken or prompt[place] == "\n":
+def closing_mark(prompt: str, opened: int, marks: set[int]) -> int | None:
+    """The next single or double mark, as ``opened`` is, if it can close a quotation and is none of ``marks``."""
+    kind = DOUBLE if prompt[opened] in DOUBLE else SINGLE
+    for place in range(opened + 2, min(len(prompt), opened + FURTHEST)):
+        if place in marks or prompt[place] == "\n":
             return None
         mark = mark_at(prompt, place)
-        if prompt[place] in width and not mark.is_inside_word:
-            return place if mark.closes[False] and not mark.before.isspace() and place > opened + 1 else None
+        if mark.mark in kind and not mark.is_inside_word:
+            return place if mark.closes[False] and not mark.before.isspace() else None
     return None
 
 
 def report_look_alike(prompt: str, first: int, last: int) -> Finding:
-    return Finding(NOT_MARKS, first, f"{shorten(prompt[first : last + 1])} is not in quotation marks, so it is not "
-                                     'passed on as text: write "…" or “…” instead')
+    return Finding(NOT_MARKS, first, f"marks that quote nothing ({shorten(prompt[first : last + 1])}): put the text in "
+                                     '"…" or “…”')
 
 
 def report_mixed(prompt: str, first: int, last: int) -> Finding:
-    return Finding(MIXED, first, f"{shorten(prompt[first : last + 1])} begins with {prompt[first]} and ends with "
-                                 f'{prompt[last]}, so it is not passed on as text: use one style, such as "…"')
+    return Finding(MIXED, first, f"a quotation that begins with {prompt[first]} and ends with {prompt[last]} "
+                                 f'({shorten(prompt[first : last + 1])}), which quotes nothing: use one style of marks')
 
 
 def report_unpaired(prompt: str, place: int) -> Finding:
-    return Finding(UNPAIRED, place, f"{excerpt(prompt, place)} has a quotation mark without a partner, so no text is "
-                                    "passed on: add the other mark, or delete this one")
+    return Finding(UNPAIRED, place, f"a quotation mark without a partner ({excerpt(prompt, place)}), which quotes "
+                                    "nothing: add the other mark, or delete this one")
 
 
 def report_request(hidden: str, request: Request) -> Finding:
-    match = PHRASE_END.search(hidden, request.end)
-    phrase = shorten(hidden[request.start : match.start() if match else None])
-    return Finding(UNQUOTED, request.start, f"{phrase}: this asks for text, but not in quotation marks: put the words "
+    end = PHRASE_END.search(hidden, request.end, request.end + SHOWN)
+    phrase = shorten(hidden[request.start : end.start() if end else request.end + SHOWN])
+    return Finding(UNQUOTED, request.start, f"text that is asked for without quotation marks ({phrase}): put the words "
                                             'to be written in "…" or “…”')

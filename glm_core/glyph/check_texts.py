@@ -6,6 +6,7 @@ from itertools import accumulate
 
 from .findings import (
     BACKSLASH,
+    BLANKS,
     CUT,
     EMPTY,
     LONG,
@@ -17,7 +18,6 @@ from .findings import (
     PROSE,
     TOTAL,
     Finding,
-    count,
     shorten,
 )
 from .marks import Quotation
@@ -29,7 +29,7 @@ from .tokens import MAX_IDS
 LONGEST_TEXT, LONGEST_IN_ALL = 288, 478
 MOST_TEXTS = 16  # in the README of zai-org/GLM-Image, and in its examples/prompt_utils.py
 READ_BYTES = MAX_IDS - 1  # of one text, beside the end token
-BYTES = "bytes (a Latin letter is 1, a Chinese character 3)"
+BYTES = "A Latin letter has 1 byte, a Chinese character 3"
 
 
 def check_texts(prompt: str, quotations: list[Quotation]) -> Iterator[Finding]:
@@ -45,45 +45,54 @@ def check_texts(prompt: str, quotations: list[Quotation]) -> Iterator[Finding]:
 
 
 def check_text_itself(prompt: str, quotation: Quotation) -> Iterator[Finding]:
-    start, text = quotation.opened, quotation.text
-    shown, size = shorten(prompt[start : quotation.closed + 1]), len(text.encode(errors="replace"))
+    start, text, shown = quotation.opened, quotation.text, show(prompt, quotation)
+    size = byte_count(quotation)
     if not text.strip():
-        yield Finding(EMPTY, start, f"{shown} holds no text: write the text, or delete the marks")
+        yield Finding(EMPTY, start, f"quotation marks without text ({shown}): write the text, or delete the marks")
+    elif text[0].isspace() and text[-1].isspace():
+        yield Finding(BLANKS, start, f"a text with a blank at both ends, as between two quotations ({shown}): see that "
+                                     "each mark has its partner")
     if text.endswith("\\"):
-        yield Finding(BACKSLASH, start, f"{shown} ends with a backslash, which is written too: delete the backslashes")
+        yield Finding(BACKSLASH, start, f"a backslash at the end of a text, which is written too ({shown}): delete it")
     if size > READ_BYTES:
-        yield Finding(CUT, start, f"{shown} has {size} {BYTES}, and only the first {READ_BYTES} are read: shorten it")
+        yield Finding(CUT, start, f"a text of {size} bytes, of which {READ_BYTES} are read ({shown}): shorten it")
     elif size > LONGEST_TEXT:
-        yield Finding(LONG, start, f"{shown} has {size} {BYTES}, and the longest text with which the model was "
-                                   f"measured has {LONGEST_TEXT}: shorten it, or split it")
+        yield Finding(LONG, start, f"a text of {size} bytes, while the longest that the model was measured with has "
+                                   f"{LONGEST_TEXT} ({shown}): shorten it, or split it. {BYTES}")
+
+
+def show(prompt: str, quotation: Quotation) -> str:
+    return shorten(prompt[quotation.opened : quotation.closed + 1])
+
+
+def byte_count(quotation: Quotation) -> int:
+    return len(quotation.text.encode(errors="replace"))
 
 
 def check_nesting(prompt: str, in_order: list[Quotation]) -> Iterator[Finding]:
     end = -1
     for quotation in in_order:
         if quotation.opened < end:
-            shown = shorten(prompt[quotation.opened : quotation.closed + 1])
-            yield Finding(NESTED, quotation.opened, f"{shown} lies in another quotation, so its text is passed on "
-                                                    "twice: leave out the inner marks")
+            yield Finding(NESTED, quotation.opened, "a quotation inside another, so that its text is read twice "
+                                                    f"({show(prompt, quotation)}): leave out the inner marks")
         end = max(end, quotation.closed)
 
 
 def report_order(prompt: str, quotations: list[Quotation]) -> Finding:
-    styles = dict.fromkeys(prompt[quotation.opened] + "…" + prompt[quotation.closed] for quotation in quotations)
-    return Finding(ORDER, min(quotations).opened, "texts in different marks are not passed on in the order of the "
+    styles = dict.fromkeys(f"{prompt[quotation.opened]}…{prompt[quotation.closed]}" for quotation in quotations)
+    return Finding(ORDER, min(quotations).opened, "texts in different marks, which are not read in the order of the "
                                                   f"prompt (first {', then '.join(styles)}): use one style of marks")
 
 
 def check_amount(in_order: list[Quotation]) -> Iterator[Finding]:
     if len(in_order) > MOST_TEXTS:
-        yield Finding(MANY, in_order[MOST_TEXTS].opened, f"{count(len(in_order), 'quoted text')}, and the model's own "
-                                                         f"examples have up to {MOST_TEXTS}: use fewer")
-    sizes = [len(quotation.text.encode(errors="replace")) for quotation in in_order]
+        yield Finding(MANY, in_order[MOST_TEXTS].opened, f"{len(in_order)} texts, while the examples of the model's "
+                                                         f"makers have up to {MOST_TEXTS}: use fewer")
+    sizes = [byte_count(quotation) for quotation in in_order]
     if sizes and sum(sizes) > LONGEST_IN_ALL and max(sizes) <= LONGEST_TEXT:
         beyond = next(i for i, total in enumerate(accumulate(sizes)) if total > LONGEST_IN_ALL)
-        yield Finding(TOTAL, in_order[beyond].opened, f"the quoted texts have {sum(sizes)} {BYTES} in all, and those "
-                                                      f"with which the model was measured up to {LONGEST_IN_ALL}: "
-                                                      "write less")
+        yield Finding(TOTAL, in_order[beyond].opened, f"texts of {sum(sizes)} bytes in all, while the model was "
+                                                      f"measured with up to {LONGEST_IN_ALL}: write less. {BYTES}")
 
 
 def check_upstream(prompt: str, read: list[Quotation], natural: list[Quotation]) -> Iterator[Finding]:
@@ -91,19 +100,17 @@ def check_upstream(prompt: str, read: list[Quotation], natural: list[Quotation])
     ours, theirs = ({quotation[:2] for quotation in quotations} for quotations in (natural, read))
     for quotation in read:
         if quotation[:2] not in ours:
-            shown = shorten(prompt[quotation.opened : quotation.closed + 1])
-            yield Finding(PROSE, quotation.opened, f"{shown} is taken for a quoted text: use the rule natural, or ’ "
-                                                   "for apostrophes and ″ for inches")
+            yield Finding(PROSE, quotation.opened, "words between apostrophes or inch marks, which are read as a "
+                                                   f"quotation ({show(prompt, quotation)}): use the rule natural")
     for quotation in natural:
         if quotation[:2] not in theirs:
-            shown = shorten(prompt[quotation.opened : quotation.closed + 1])
-            yield Finding(OTHER_RULE, quotation.opened, f"{shown} is not read as a quoted text: use the rule natural, "
-                                                        'or write "…"')
+            yield Finding(OTHER_RULE, quotation.opened, "quotation marks that only the rule natural reads "
+                                                        f'({show(prompt, quotation)}): use that rule, or write "…"')
 
 
 def check_kept(quotations: list[Quotation], original: list[Quotation]) -> Iterator[Finding]:
     """The texts of the original prompt that are not in the new one, each as often as it is missing."""
     missing = Counter(quotation.text for quotation in original) - Counter(quotation.text for quotation in quotations)
     for text in missing.elements():
-        yield Finding(LOST, 0, f"{shorten(text)}: this quoted text of the original prompt is missing: put it back, "
+        yield Finding(LOST, 0, f"a quoted text of the original prompt that is missing ({shorten(text)}): put it back, "
                                "exactly as it was")

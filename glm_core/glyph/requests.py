@@ -26,6 +26,7 @@ WORDINGS = "words?|phrase|slogan|motto|text|inscription"
 TITLES = "title|subtitle|headline|heading|caption|tagline|quote|message"
 LANGUAGES = ("English|Chinese|French|German|Spanish|Italian|Portuguese|Russian|Japanese|Korean|Arabic|Hebrew|Hindi|"
              "Greek|Latin|Thai")
+NO_NAME = LANGUAGES + "|In|On|At|I|3D|2D|4K|8K|HD|HDR|LED|PNG|SVG|UI|AI"  # capitals that begin no text
 # English: what stands between noun and verb, and what may not stand where the text would
 UP_TO_FIVE_WORDS = r"(?:\s+(?!(?:man|woman|girl|boy|person|people|child|kid|and|who)\b)[\w'’-]+){0,5}?"
 WHICH = r"(?:\s+(?:that|which))?(?:\s+\w+ly)?"
@@ -51,16 +52,16 @@ ENGLISH = (  # "at" is where the request begins
     rf"(?P<at>(?:says?|reads?)\s*:?\s+(?!(?:{NOT_READ})\b){ANY})",
     # bold letters announce: Urban Shadow
     rf"(?i:\b(?:{SIGNS})\b{UP_TO_FIVE_WORDS}{WHICH})\s+(?P<at>(?i:display(?:s|ing)|stat(?:es|ing)|declar(?:es?|ing)|"
-    rf"announc(?:es?|ing)|proclaim(?:s|ing)?|shout(?:s|ing))\s*[:,]?\s+(?!(?:{LANGUAGES})\b)[A-Z0-9])",
+    rf"announc(?:es?|ing)|proclaim(?:s|ing)?|shout(?:s|ing))\s*[:,]?\s+(?!(?:{NO_NAME})\b)[A-Z0-9])",
     # a post can be seen, reading: travel far
     rf"\b(?P<at>(?:reading|reads|says|saying|stating|states):\s+{ANY})",
     # a mug with the words best dad ever
     r"(?i:\b(?:with|of|say|says|saying|reads?|shows?|showing|bearing|displaying|featuring|containing|has|have|write|"
     rf"add|spells|spelling)\s+the\s+)(?P<at>(?:{WORDINGS})\s+(?!(?:{NOT_WORDED})\b){ANY})",
     # with text Hello World; the headline Fresh Bread
-    rf"\b(?P<at>(?:{WORDINGS}|{TITLES})\s+(?!(?:{LANGUAGES}|In|On|At)\b)[A-Z0-9])",
+    rf"\b(?P<at>(?:{WORDINGS}|{TITLES})\s+(?!(?:{NO_NAME})\b)[A-Z0-9])",
     # the letter A
-    r"\b(?P<at>letters?\s+[A-Z0-9]+\b)(?!['’])",
+    r"\b(?P<at>letters?\s+(?![IA]\s+[a-z])[A-Z0-9]+\b)(?!['’])",
     # Title: Summer Sale
     rf"(?i:(?:^|(?<=[.;,\n(])|(?<=[.;,\n(] ))(?P<at>(?:{FIELDS})\s*[:=]\s*(?!(?:{NOT_A_FIELD})\b){ANY}))",
     # text at the bottom: Summer Sale
@@ -81,7 +82,7 @@ ENGLISH = (  # "at" is where the request begins
     r"(?:on|across|onto))",
     # Change the text to Closed
     rf"(?i:\b(?:change|replace|update|edit)\b[^.!?;\n]{{0,40}}?)\b(?P<at>(?:{WORDINGS}|{TITLES}|lettering|label|sign)\b"
-    rf"[^.!?;\n\ufffc]{{0,40}}?\b(?:to|with|into)\s+(?:(?:say|read)\s+[^\s\ufffc]|(?!(?:{LANGUAGES})\b)[A-Z]))",
+    rf"[^.!?;\n\ufffc]{{0,40}}?\b(?:to|with|into)\s+(?:(?:say|read)\s+[^\s\ufffc]|(?!(?:{NO_NAME})\b)[A-Z]))",
 )
 
 TEXT = r"[^\s\ufffc，。！？；、：:“”\"']"  # as ANY
@@ -109,7 +110,7 @@ CHINESE = (
     rf"(?P<at>(?:{NOTES})\s*[：:]?\s*(?!{UNTOLD}|[其了各每所]|[^，。！？；\n]{{0,8}}(?:位置|方向|价格|日期|距离|尺寸|名称|"
     rf"时间|信息|来源)){TEXT})",
     # 标题为新年快乐
-    rf"(?P<at>(?:{LABELS})(?:{SAYS})?[：:]\s*(?!{LOOKS}){TEXT}|(?!内容)(?:{LABELS})(?:{SAYS})(?!{LOOKS}){TEXT})",
+    rf"(?P<at>(?:{LABELS})(?:{SAYS})?[：:]\s*(?!{LOOKS}){TEXT}|(?!内容)(?:{LABELS})(?:{SAYS})(?!{LOOKS}|[这那该其了]){TEXT})",
     # 欢迎回家四个大字
     rf"[^\s\ufffc，。！？；、：:写着有”」』》\"'](?P<at>{NUMBER}个[大小金红黑白醒目烫色的]{{0,5}}字(?![母数]))",
     # 印有加油字样

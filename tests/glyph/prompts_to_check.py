@@ -129,6 +129,7 @@ MARKS: list[Row] = [
     ("墙上刻着“”二字", [""], [("empty", "“”")]),
     ("先写“上”，再写'下'", ["下", "上"], [("order", "“上”")]),
     ("招牌“营业中，门口有“欢迎”", ["欢迎"], [("unpaired", "“营业中")]),
+    ('a sign “OPEN" or "SHUT"', [" or "], [("unpaired", "“OPEN"), ("blanks", '" or "'), ("unpaired", '"')]),
 ]
 
 FOUR_LINES = "Every morning the baker lights the old stone oven, kneads the dough and waits. " * 4

@@ -1,9 +1,6 @@
 """Nodes about prompts, which need no model."""
 
-from html import escape
-
 from comfy_api.latest import io, ui
-from server import PromptServer
 
 from ..glm_core.glyph import check_prompt, rewrite_instructions
 from .loaders import quotes_input
@@ -34,12 +31,10 @@ class GLMImagePromptCheck(io.ComfyNode):
                                  tooltip="What to ask a language model for, so that it enriches the prompt and leaves "
                                          "its quoted texts alone. Connect it to the prompt of any LLM node."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, prompt, quotes, original=None) -> io.NodeOutput:
         report = "\n".join(check_prompt(prompt, quotes, original).lines())
-        PromptServer.instance.send_progress_text(escape(report), cls.hidden.unique_id)  # the page takes it for HTML
         return io.NodeOutput(prompt, report, rewrite_instructions(prompt, quotes), ui=ui.PreviewText(report))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..errors import check_text
 from .check_marks import check_marks
 from .check_texts import check_kept, check_texts, check_upstream
 from .findings import Finding, shorten
@@ -29,22 +30,23 @@ class PromptReport:
         return [f"texts to be written: {len(self.quotations)} (rule {self.rules})",
                 *limited([f"  {self.marks(quotation)}  {shorten(quotation.text)}" for quotation in self.quotations]),
                 f"findings: {len(self.findings)}",
-                *limited([f"  {finding.message}" for finding in self.findings])]
+                *limited([f"- {finding.message}" for finding in self.findings])]
 
     def marks(self, quotation: Quotation) -> str:
         return f"{self.prompt[quotation.opened]}…{self.prompt[quotation.closed]}"
 
 
 def limited(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"  and {len(lines) - MOST_LINES} more"]
+    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
 
 
 def check_prompt(prompt: str, rules: str = NATURAL, original: str | None = None) -> PromptReport:
     """Say which texts of a prompt the glyph encoder reads, and what may go wrong.
 
     rules: as in ``quoted_texts``. original: the prompt before it was rewritten, whose quoted texts must all still be
-    there. Raises GLMImageError on other rules.
+    there. Raises GLMImageError on other rules, and on text with unpaired surrogates.
     """
+    check_text("prompt", prompt)
     read, natural = read_quotations(prompt, rules).quotations, read_quotations(prompt, NATURAL)
     findings = [*check_marks(prompt, natural, {*read, *natural.quotations}), *check_texts(prompt, read)]
     if rules == DIFFUSERS:

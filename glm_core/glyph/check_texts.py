@@ -66,7 +66,7 @@ def show(prompt: str, quotation: Quotation) -> str:
 
 
 def byte_count(quotation: Quotation) -> int:
-    return len(quotation.text.encode(errors="replace"))
+    return len(quotation.text.encode())
 
 
 def check_nesting(prompt: str, in_order: list[Quotation]) -> Iterator[Finding]:

@@ -50,10 +50,10 @@ def test_the_report():
         "texts to be written: 1 (rule natural)",
         "  “…”  OPEN",
         "findings: 4",
-        "  a quoted text of the original prompt that is missing (SHUT): put it back, exactly as it was",
-        '  text that is asked for without quotation marks (saying hello): put the words to be written in "…" or “…”',
-        '  a quotation that begins with “ and ends with " (“GO"), which quotes nothing: use one style of marks',
-        "  a quotation mark without a partner (“NO), which quotes nothing: add the other mark, or delete this one",
+        "- a quoted text of the original prompt that is missing (SHUT): put it back, exactly as it was",
+        '- text that is asked for without quotation marks (saying hello): put the words to be written in "…" or “…”',
+        '- a quotation that begins with “ and ends with " (“GO"), which quotes nothing: use one style of marks',
+        "- a quotation mark without a partner (“NO), which quotes nothing: add the other mark, or delete this one",
     ]
 
 
@@ -63,7 +63,7 @@ def test_a_report_without_findings():
 
 def test_a_long_report_is_cut():
     lines = check_prompt("a sign saying hello. " * 100).lines()
-    assert len(lines) < 50 and lines[-1] == "  and 60 more"
+    assert len(lines) < 50 and lines[-1] == "and 60 more"
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.sampled_from([NATURAL, DIFFUSERS]))

@@ -2,6 +2,7 @@
 
 import functools
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -39,6 +40,7 @@ from glm_core.posters import (
 from glm_core.training.pixels import to_tensor
 from glm_core.vision import tokenize
 from tests.support.compute import CPU
+from tests.support.hosts import PACK
 from tests.support.ocr import needs_ocr
 from tests.support.tasks import task_of
 
@@ -50,6 +52,7 @@ IN_CHINESE = [held_out_poster(random.Random(i), Style(free=i % 2 > 0, chinese=Tr
 WITH_SERIFS = [replace(poster, font="serif") for poster in (*ON_GRID[:4], *IN_CHINESE[:4:2])]
 LOOKAHEAD = 8  # the plans of one token a pass, in less time
 TEMPLATE, SETTINGS = PlanRequest("", SIDE, SIDE, look_ahead=LOOKAHEAD), RenderSettings(steps=4, guidance=1.5)
+ZONES_PAGE = PACK / "web" / "docs" / "GLMImagePromptCheck.md"
 NAMES: list[tuple[str, ...]] = list(CELL_CODES)  # what each code shows
 
 
@@ -179,6 +182,19 @@ def test_plans_of_free_posters_spell_the_words_at_even_steps(plans):
         spelled, quoted = words_in_rows(plan.ids[0].tolist()), quoted_texts(caption(poster))
         right += ["".join(ambiguous_letters(text, quoted)) in spelled for text in quoted]
     assert np.mean(right) >= 0.85
+
+
+@pytest.mark.parametrize("example, word, cells", [
+    (-2, "COFFEE", {(1, 1): ("letter", "C", "red"), (3, 3): ("shape", "circle", "green"),
+                    (6, 2): ("letter", "O", "blue")}),
+    (-1, "春天", {(1, 3): ("letter", "春日", "red"), (3, 3): ("shape", "circle", "blue"),
+                (6, 6): ("shape", "square", "green")}),
+])
+def test_examples_of_zones_on_a_help_page_are_planned_as_they_say(planner, example, word, cells):
+    prompt = re.findall(r"^```\n(.+)\n```$", ZONES_PAGE.read_text(encoding="utf-8"), re.MULTILINE)[example]
+    ids = plan_of(planner, prompt, seed=0).ids[0].tolist()
+    assert "".join(ambiguous_letters(word, quoted_texts(prompt))) in words_in_rows(ids)
+    assert {(row, column): NAMES[ids[row][column]][:3] for row, column in cells} == cells
 
 
 def test_looking_ahead_needs_fewer_passes_for_the_same_plan(planner):

@@ -13,16 +13,16 @@ COMFY = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths"
          "server"}
 ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL", "tqdm", "einops"}
 OPTIONAL = {  # package → the files that may import it
-    "rapidocr": {"glm_core/evaluation/ocr.py"},
+    "rapidocr": {"glm_core/ocr/reader.py"},
     "comfy_kitchen": {"glm_core/checkpoint/formats/library.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
-COMMON = {"errors", "config", "files", "geometry", "images", "ops", "plans"}
+COMMON = {"errors", "config", "files", "geometry", "images", "ocr", "ops", "plans"}
 MIDDLE = {"planner", "vision", "glyph", "decoder", "checkpoint"}
 MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
     "errors": set(), "ops": set(), "files": {"errors"},
     "config": {"errors", "files"}, "geometry": {"errors"}, "images": {"errors", "files"},
-    "plans": {"errors", "config", "files", "geometry"},
+    "plans": {"errors", "config", "files", "geometry"}, "ocr": {"errors"},
     "posters": {"geometry"},
     **dict.fromkeys(MIDDLE, COMMON),
     "host": COMMON | MIDDLE,

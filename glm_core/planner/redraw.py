@@ -21,6 +21,7 @@ from .layout import PromptLayout, lay_out_prompt
 from .model import PlannerConfig
 from .prompt import PromptTokenizer
 from .sampling import Sampling
+from .score import check_grids, written_tokens
 
 Write = Callable[[PromptLayout, Sequence[int], Sampling, Kept | None], tuple[Tensor, Tensor]]
 MARGIN = 1, 3  # rows and columns: text runs along rows, and letters depend on those beside them
@@ -228,3 +229,18 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
     is_same = (repaired.ids.cpu() == plan.ids.cpu()).flatten(1).all(1).tolist()
     return replace(repaired, origins=tuple(old if same else new for old, new, same in
                                            zip(plan.origins or edited, edited, is_same)))
+
+
+def score_plans(planner: PlanWriter, plan: Plan, prompt: str, references: Sequence[Plan] = ()) -> Plan:
+    """The plan with the log-probabilities of its tokens under ``prompt``; all else stays.
+
+    A plan without a coarse grid is scored by its target alone. Raises GLMImageError on ids outside the codebook.
+    """
+    plan.check_codes(planner.config.codebook_size)
+    layout = lay_out_prompt(planner.tokenizer, planner.config, prompt, plan.width, plan.height, references,
+                            coarse=plan.coarse is not None)
+    check_grids(layout, plan)
+    tokens = written_tokens(plan).cpu()
+    kept = Kept(tokens, torch.ones_like(tokens, dtype=torch.bool))
+    _, log_probs = planner.write(layout, [0] * plan.batch, Sampling(top_k=1), kept)
+    return replace(plan, log_probs=log_probs)

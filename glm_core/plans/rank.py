@@ -1,0 +1,97 @@
+"""Plans in the order of how likely the planner finds them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import GLMImageError
+from ..files import quote
+from .edit import take
+from .origin import Drawn
+from .plan import Plan
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely an item of a plan is.
+
+    index: of the item, counted from 0. mean: log-probability per token that is not background. tokens: their number.
+    worst: the least likely of them: its grid ("target" or "preview"), row and column counted from 0, log-probability.
+    """
+
+    index: int
+    mean: float
+    tokens: int
+    worst: tuple[str, int, int, float]
+
+    def line(self, seed: int | None) -> str:
+        grid, row, column, log_prob = self.worst
+        name = f"plan {self.index}" + ("" if seed is None else f" (seed {seed})")
+        return (f"{name}: {self.mean:.3f} per token over {self.tokens} tokens that are not background; the least "
+                f"certain is row {row}, column {column} of the {grid} grid ({log_prob:.2f})")
+
+
+def foreground(grid: Tensor) -> Tensor:
+    """bool like grid [B, h, w]: tokens that are not background. The background is each item's most frequent token, but
+    in a grid where all are the same, nothing is background."""
+    items = grid.flatten(1)
+    is_background = items == items.mode(1).values[:, None]
+    return (~is_background | is_background.all(1, keepdim=True)).view_as(grid)
+
+
+def score_items(plan: Plan) -> list[Score]:
+    """The Score of every item, by the log-probabilities that the plan carries.
+
+    Raises GLMImageError if it has none.
+    """
+    if plan.log_probs is None:
+        raise GLMImageError("the plan must have log-probabilities, as those of GLM-Image Plan do (got none); connect "
+                            "planner and prompt to compute them")
+    grids = [("preview", plan.coarse)] if plan.coarse is not None else []
+    grids = [*grids, ("target", plan.ids)]
+    counted = torch.cat([foreground(grid).flatten(1) for _, grid in grids], dim=1).cpu()
+    places = [(name, row, column) for name, grid in grids
+              for row in range(grid.shape[1]) for column in range(grid.shape[2])]
+    scores = []
+    for i, (log_probs, is_counted) in enumerate(zip(plan.log_probs.cpu(), counted)):
+        worst = int(log_probs.masked_fill(~is_counted, torch.inf).argmin())
+        scores.append(Score(i, float(log_probs[is_counted].mean()), int(is_counted.sum()),
+                            (*places[worst], float(log_probs[worst]))))
+    return scores
+
+
+def best_plans(plan: Plan, keep: int) -> tuple[Plan, list[Score]]:
+    """The ``keep`` likeliest items, the likeliest first and equal ones in their order; and the scores of all, in order.
+
+    Nothing of an item changes. Raises GLMImageError if the plan has no log-probabilities or fewer items than ``keep``.
+    """
+    if not 1 <= keep <= plan.batch:
+        raise GLMImageError(f"keep must be from 1 to {plan.batch}, the number of plans (got {keep})")
+    scores = sorted(score_items(plan), key=lambda score: -score.mean)
+    return take(plan, [score.index for score in scores[:keep]]), scores
+
+
+def describe(plan: Plan, scores: list[Score], keep: int) -> str:
+    """One line per item, those that are kept first. plan: the one that ``scores`` are about."""
+    seeds = [origin.seed if isinstance(origin, Drawn) else None for origin in plan.origins] or [None] * plan.batch
+    lines = [score.line(seeds[score.index]) for score in scores]
+    return "\n".join([f"{i}. {line}{'' if i <= keep else ' (not kept)'}" for i, line in enumerate(lines, 1)])
+
+
+def to_indices(numbers: Iterable[int]) -> str:
+    """As text on a wire: "0, 3"."""
+    return ", ".join(map(str, numbers))
+
+
+def read_indices(text: str) -> list[int]:
+    """Inverse of ``to_indices``. Raises GLMImageError unless there are whole numbers from 0 on, each once."""
+    parts = text.replace(",", " ").split()
+    is_valid = all(re.fullmatch("[0-9]{1,4}", part) for part in parts)
+    if not is_valid or len(set(parts)) < len(parts):
+        raise GLMImageError(f'indices must be different whole numbers from 0 on, such as "0, 3" (got {quote(text)})')
+    return [int(part) for part in parts]

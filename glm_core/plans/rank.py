@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..errors import GLMImageError
+from ..errors import GLMImageError, check_text
 from ..files import quote
+from ..geometry import check_range
 from .edit import take
 from .origin import Drawn
 from .plan import Plan
+
+Place = tuple[str, int, int]  # grid ("target" or "preview"), row and column, counted from 0
 
 
 @dataclass(frozen=True)
@@ -21,19 +24,20 @@ class Score:
     """How likely an item of a plan is.
 
     index: of the item, counted from 0. mean: log-probability per token that is not background. tokens: their number.
-    worst: the least likely of them: its grid ("target" or "preview"), row and column counted from 0, log-probability.
+    worst: the place of the least likely of them. lowest: its log-probability.
     """
 
     index: int
     mean: float
     tokens: int
-    worst: tuple[str, int, int, float]
+    worst: Place
+    lowest: float
 
     def line(self, seed: int | None) -> str:
-        grid, row, column, log_prob = self.worst
+        grid, row, column = self.worst
         name = f"plan {self.index}" + ("" if seed is None else f" (seed {seed})")
-        return (f"{name}: {self.mean:.3f} per token over {self.tokens} tokens that are not background; the least "
-                f"certain is row {row}, column {column} of the {grid} grid ({log_prob:.2f})")
+        return (f"{name}: mean log-probability {self.mean:.3f} over {self.tokens} tokens that are not background, "
+                f"lowest {self.lowest:.2f} at row {row}, column {column} of the {grid} grid")
 
 
 def foreground(grid: Tensor) -> Tensor:
@@ -47,22 +51,21 @@ def foreground(grid: Tensor) -> Tensor:
 def score_items(plan: Plan) -> list[Score]:
     """The Score of every item, by the log-probabilities that the plan carries.
 
-    Raises GLMImageError if it has none.
+    Raises GLMImageError if it has none, or not finite ones.
     """
-    if plan.log_probs is None:
-        raise GLMImageError("the plan must have log-probabilities, as those of GLM-Image Plan do (got none); connect "
-                            "planner and prompt to compute them")
-    grids = [("preview", plan.coarse)] if plan.coarse is not None else []
-    grids = [*grids, ("target", plan.ids)]
-    counted = torch.cat([foreground(grid).flatten(1) for _, grid in grids], dim=1).cpu()
-    places = [(name, row, column) for name, grid in grids
+    plan = plan.to("cpu")
+    log_probs = plan.require_log_probs("connect planner to compute them")
+    grids = {"preview": plan.coarse, "target": plan.ids} if plan.coarse is not None else {"target": plan.ids}
+    counted = torch.cat([foreground(grid).flatten(1) for grid in grids.values()], dim=1)
+    places = [(name, row, column) for name, grid in grids.items()
               for row in range(grid.shape[1]) for column in range(grid.shape[2])]
-    scores = []
-    for i, (log_probs, is_counted) in enumerate(zip(plan.log_probs.cpu(), counted)):
-        worst = int(log_probs.masked_fill(~is_counted, torch.inf).argmin())
-        scores.append(Score(i, float(log_probs[is_counted].mean()), int(is_counted.sum()),
-                            (*places[worst], float(log_probs[worst]))))
-    return scores
+    return [score_item(i, log_probs[i], counted[i], places) for i in range(plan.batch)]
+
+
+def score_item(index: int, log_probs: Tensor, counted: Tensor, places: Sequence[Place]) -> Score:
+    """log_probs, counted: [n], of an item's tokens, and which of them count. places: of the tokens."""
+    worst = int(log_probs.masked_fill(~counted, torch.inf).argmin())
+    return Score(index, float(log_probs[counted].mean()), int(counted.sum()), places[worst], float(log_probs[worst]))
 
 
 def best_plans(plan: Plan, keep: int) -> tuple[Plan, list[Score]]:
@@ -70,8 +73,7 @@ def best_plans(plan: Plan, keep: int) -> tuple[Plan, list[Score]]:
 
     Nothing of an item changes. Raises GLMImageError if the plan has no log-probabilities or fewer items than ``keep``.
     """
-    if not 1 <= keep <= plan.batch:
-        raise GLMImageError(f"keep must be from 1 to {plan.batch}, the number of plans (got {keep})")
+    check_range("keep", keep, 1, plan.batch)
     scores = sorted(score_items(plan), key=lambda score: -score.mean)
     return take(plan, [score.index for score in scores[:keep]]), scores
 
@@ -90,6 +92,7 @@ def to_indices(numbers: Iterable[int]) -> str:
 
 def read_indices(text: str) -> list[int]:
     """Inverse of ``to_indices``. Raises GLMImageError unless there are whole numbers from 0 on, each once."""
+    check_text("indices", text)
     parts = text.replace(",", " ").split()
     is_valid = all(re.fullmatch("[0-9]{1,4}", part) for part in parts)
     if not is_valid or len(set(parts)) < len(parts):

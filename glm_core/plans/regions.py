@@ -58,12 +58,8 @@ def uncertain_region(plan: Plan, share: float) -> Tensor:
     Raises GLMImageError if the plan has no log-probabilities or not finite ones, or if share is not from 0 to 1.
     """
     check_range("share", share, 0.0, 1.0)
-    if plan.log_probs is None:
-        raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan; an edited plan has none")
-    if not plan.log_probs.isfinite().all():
-        raise GLMImageError("plan: log_probs must be finite numbers (got others)")
-    rows, columns = plan.ids.shape[1:]
-    surprise = -plan.log_probs[:, -rows * columns :].view(-1, rows, columns).cpu()
+    log_probs, (rows, columns) = plan.require_log_probs("an edited plan has none"), plan.ids.shape[1:]
+    surprise = -log_probs[:, -rows * columns :].view(-1, rows, columns).cpu()
     excess = surprise - surprise.mean((1, 2), keepdim=True)
     smooth = F.avg_pool2d(excess[:, None], 3, 1, 1)[:, 0]
     count = max(1, round(share * rows * columns))

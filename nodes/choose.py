@@ -1,13 +1,24 @@
 """Which of several plans or images are good."""
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..glm_core.errors import GLMImageError
+from ..glm_core.geometry import check_range
 from ..glm_core.glyph import quoted_texts_of_all
 from ..glm_core.host.reading import read_images, to_images
+from ..glm_core.host.text import show_text
 from ..glm_core.ocr import annotate, rank_readings, wrong_pictures
 from ..glm_core.planner import score_plans
-from ..glm_core.plans import best_plans, common_prompt, describe, read_indices, score_items, take, to_indices
+from ..glm_core.plans import (
+    best_plans,
+    common_prompt,
+    describe,
+    one_prompt,
+    read_indices,
+    score_items,
+    take,
+    to_indices,
+)
 from .planner import references_input
 from .types import CATEGORY, Plan, Planner
 
@@ -35,6 +46,7 @@ class GLMImageBestPlans(io.ComfyNode):
                 references_input(),
             ],
             outputs=[Plan.Output(display_name="best"), ranking_output()],
+            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -42,10 +54,11 @@ class GLMImageBestPlans(io.ComfyNode):
     def execute(cls, plan, keep, planner=None, prompt=None, references=()) -> io.NodeOutput:
         if planner is not None:
             tokens = [reference.tokens for reference in references]
-            plan = score_plans(planner.writer(), plan, prompt or common_prompt(plan.origins), tokens)
+            judged = one_prompt(plan.origins) if prompt is None else prompt
+            plan = score_plans(planner.writer(), plan, judged, tokens)
         best, scores = best_plans(plan, keep)
         ranking = describe(plan, scores, keep)
-        return io.NodeOutput(best, ranking, ui=ui.PreviewText(ranking))
+        return io.NodeOutput(best, ranking, ui=show_text(cls, ranking))
 
 
 class GLMImageReadText(io.ComfyNode):
@@ -69,6 +82,7 @@ class GLMImageReadText(io.ComfyNode):
                 io.String.Output(display_name="wrong", tooltip="Numbers of the images with a wrong word, from 0, such "
                                                                "as \"0, 3\"; empty if all are right."),
             ],
+            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -79,7 +93,7 @@ class GLMImageReadText(io.ComfyNode):
         annotated = to_images([annotate(pixels, reading) for pixels, reading in zip(pictures, readings)])
         accuracy = sum(reading.accuracy for reading in readings) / len(readings)
         return io.NodeOutput(report, accuracy, annotated, to_indices(wrong_pictures(readings)),
-                             ui=ui.PreviewText(report))
+                             ui=show_text(cls, report))
 
 
 class GLMImageBestImages(io.ComfyNode):
@@ -99,6 +113,7 @@ class GLMImageBestImages(io.ComfyNode):
                                 tooltip="Its quoted texts should be in every image; without it, the plan's own."),
             ],
             outputs=[io.Image.Output(display_name="best"), Plan.Output(display_name="plan"), ranking_output()],
+            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -106,15 +121,15 @@ class GLMImageBestImages(io.ComfyNode):
     def execute(cls, images, plan, keep, prompt=None) -> io.NodeOutput:
         if len(images) != plan.batch:
             raise GLMImageError(f"images and plans must be equally many (got {len(images)} and {plan.batch})")
-        if keep > plan.batch:
-            raise GLMImageError(f"keep must be from 1 to {plan.batch}, the number of images (got {keep})")
-        _, readings = read_images(images, quoted_texts_of_all(prompt or common_prompt(plan.origins)))
+        check_range("keep", keep, 1, plan.batch)
+        shown = common_prompt(plan.origins) if prompt is None else prompt
+        _, readings = read_images(images, quoted_texts_of_all(shown))
         likelihoods = [0.0] * plan.batch if plan.log_probs is None else [score.mean for score in score_items(plan)]
         order = rank_readings(readings, likelihoods)
         ranking = "\n".join(f"{i}. image {number}: {readings[number].line()}; {likelihoods[number]:.3f} per token"
                             for i, number in enumerate(order, 1))
         best = order[:keep]
-        return io.NodeOutput(images[best], take(plan, best), ranking, ui=ui.PreviewText(ranking))
+        return io.NodeOutput(images[best], take(plan, best), ranking, ui=show_text(cls, ranking))
 
 
 class GLMImageReplaceImages(io.ComfyNode):

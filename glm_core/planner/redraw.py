@@ -138,8 +138,10 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
 
 
 def check_kept_codes(planner: PlanWriter, plan: Plan) -> None:
-    """Raise GLMImageError on an id outside the codebook. Cells without tokens are allowed."""
-    replace(plan, ids=plan.ids.clamp(min=0)).check_codes(planner.config.codebook_size)
+    """Raise GLMImageError on an id outside the codebook, in target or coarse grid. Cells without tokens are allowed."""
+    for name, grid in (("plan", plan.ids), ("preview grid", plan.coarse)):
+        if grid is not None:
+            Plan(torch.where(grid == DROPPED, 0, grid)).check_codes(planner.config.codebook_size, name)
 
 
 def keep_all_but(plan: Plan, layout: PromptLayout, region: Tensor, around: Tensor) -> Kept:
@@ -218,7 +220,8 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
     A missing coarse grid is drawn first. Origins become Edited where a token of the target grid changed;
     log-probabilities are those of all tokens under the prompt. Raises GLMImageError on ids outside the codebook.
     """
-    plan.check_codes(planner.config.codebook_size)
+    plan.check_complete()
+    check_kept_codes(planner, plan)
     planner.warn_of_another_planner(plan)
     layout = planner.lay_out(prompt, plan.width, plan.height, references)
     grids = [*(coarse_tokens(plan, grid) for grid in layout.grids[:-1]), plan.ids.cpu()]
@@ -236,7 +239,8 @@ def score_plans(planner: PlanWriter, plan: Plan, prompt: str, references: Sequen
 
     A plan without a coarse grid is scored by its target alone. Raises GLMImageError on ids outside the codebook.
     """
-    plan.check_codes(planner.config.codebook_size)
+    plan.check_complete()
+    check_kept_codes(planner, plan)
     layout = lay_out_prompt(planner.tokenizer, planner.config, prompt, plan.width, plan.height, references,
                             coarse=plan.coarse is not None)
     check_grids(layout, plan)

@@ -40,6 +40,14 @@ def test_the_prompts_of_an_item_come_in_order_each_once():
     assert common_prompt((replanned, swapped)) == f"a dog{PROMPT_SEPARATOR}a cat"
 
 
+def test_plans_of_one_prompt_can_be_judged_under_it():
+    assert one_prompt((CAT, Edited("crop", (CAT,)))) == "a cat"
+    with pytest.raises(GLMImageError, match=r"the plan must be made of one prompt \(got 2\); connect prompt"):
+        one_prompt((Edited("compose", (CAT, DOG)),))
+    with pytest.raises(GLMImageError, match="does not come from a known prompt; connect prompt"):
+        one_prompt(())
+
+
 def test_an_edited_source_gives_way_to_its_own_sources():
     composed = Edited("compose", (CAT, Edited("crop", (DOG,)), Edited("crop"), CAT))
     assert composed.sources == (CAT, DOG)

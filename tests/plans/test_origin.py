@@ -1,7 +1,7 @@
 import pytest
 
 from glm_core.errors import GLMImageError
-from glm_core.plans import PROMPT_SEPARATOR, Drawn, Edited, Read, common_prompt
+from glm_core.plans import PROMPT_SEPARATOR, Drawn, Edited, Read, common_prompt, one_prompt
 from glm_core.plans.origin import from_json, to_json
 
 SIZE = (96, 64)

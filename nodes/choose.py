@@ -7,6 +7,7 @@ from ..glm_core.geometry import check_range
 from ..glm_core.glyph import quoted_texts_of_all
 from ..glm_core.host.reading import read_images, to_images
 from ..glm_core.host.text import show_text
+from ..glm_core.images import replace_images
 from ..glm_core.ocr import annotate, rank_readings, wrong_pictures
 from ..glm_core.planner import score_plans
 from ..glm_core.plans import (
@@ -159,9 +160,4 @@ class GLMImageReplaceImages(io.ComfyNode):
         numbers = read_indices(indices)
         if replacements is None:  # there are none to replace, see check_lazy_status
             return io.NodeOutput(images)
-        if len(numbers) != len(replacements) or max(numbers) >= len(images):
-            raise GLMImageError(f"there must be one image for each number, and numbers below {len(images)} (got "
-                                f"{len(replacements)} images for {indices})")
-        replaced = images.clone()
-        replaced[numbers] = replacements.to(images)
-        return io.NodeOutput(replaced)
+        return io.NodeOutput(replace_images(images, numbers, replacements))

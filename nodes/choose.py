@@ -90,7 +90,7 @@ class GLMImageReadText(io.ComfyNode):
     @classmethod
     def execute(cls, image, prompt) -> io.NodeOutput:
         pictures, readings = read_images(image, quoted_texts_of_all(prompt))
-        report = "\n".join(f"image {i}: {reading.line()}" for i, reading in enumerate(readings))
+        report = "\n".join(f"- image {i}: {reading.line()}" for i, reading in enumerate(readings))
         annotated = to_images([annotate(pixels, reading) for pixels, reading in zip(pictures, readings)])
         accuracy = sum(reading.accuracy for reading in readings) / len(readings)
         return io.NodeOutput(report, accuracy, annotated, to_indices(wrong_pictures(readings)),

@@ -91,8 +91,8 @@ def test_text_is_read_and_wrong_images_are_named(server):
         "save": save_tensors("choose.annotated", image=["read", 2])}
     messages = []
     outputs = server.run(graph, messages.append)
-    report = "image 0: 1 of 1 words right\nimage 1: 0 of 1 words right; wrong: OPEN (read OPAN)\n" \
-             "image 2: 1 of 1 words right"
+    report = "- image 0: 1 of 1 words right\n- image 1: 0 of 1 words right; wrong: OPEN (read OPAN)\n" \
+             "- image 2: 1 of 1 words right"
     assert outputs["read"]["text"] == [report] and text_on(messages, "read") == report
     assert float(outputs["accuracy"]["text"][0]) == pytest.approx(2 / 3) and outputs["wrong"]["text"] == ["1"]
     annotated = load_saved(server, "choose.annotated")["image"]

@@ -4,7 +4,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_core.errors import GLMImageError
-from glm_core.plans import Drawn, Edited, Plan, best_plans, describe, read_indices, score_items, take, to_indices
+from glm_core.plans import (
+    Drawn,
+    Edited,
+    Plan,
+    best_of_each,
+    best_plans,
+    describe,
+    read_indices,
+    score_items,
+    take,
+    to_indices,
+)
 from glm_core.plans.rank import Score, foreground
 
 examples = settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -74,6 +85,19 @@ def test_equal_plans_stay_in_their_order():
     best, scores = best_plans(uniform_plan([-2.0, -1, -2, -1]), 3)
     assert [score.index for score in scores] == [1, 3, 0, 2]
     assert torch.equal(best.log_probs[:, 0], torch.tensor([-1.0, -1, -2]))
+
+
+@examples
+@given(scored_plans(), st.integers(1, 3))
+def test_the_best_of_each_group_is_the_best_plan_of_its_items(plan, size):
+    groups = [take(plan, range(start, min(start + size, plan.batch))) for start in range(0, plan.batch, size)]
+    best = best_of_each(plan, size)
+    assert best.origins == tuple(best_plans(group, 1)[0].origins[0] for group in groups)
+
+
+def test_plans_that_are_not_chosen_from_need_no_likelihood():
+    plan = Plan(torch.zeros(2, 2, 2, dtype=torch.int64))
+    assert best_of_each(plan, 1) is plan
 
 
 @pytest.mark.parametrize("keep", [0, 3, 1.5, None])

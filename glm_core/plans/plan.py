@@ -125,7 +125,8 @@ class Plan:
     def require_log_probs(self, advice: str) -> Tensor:
         """The log-probabilities. Raises GLMImageError, with ``advice``, if there are none, and on NaN or infinity."""
         if self.log_probs is None:
-            raise GLMImageError(f"the plan must have log-probabilities, as from GLM-Image Plan; {advice}")
+            raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan or GLM-Image Replan (got "
+                                f"none); {advice}")
         if not self.log_probs.isfinite().all():
             raise GLMImageError("plan: log_probs must be finite numbers (got others)")
         return self.log_probs

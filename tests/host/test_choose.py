@@ -177,7 +177,7 @@ BAD = {
                       "keep must be from 1 to 2 (got 5)"),
     "no likelihood": ({"part": make_node("GLMImageCropPlan", plan=["planned", 0], width=32, height=32, x=0, y=0),
                        "best": make_node("GLMImageBestPlans", plan=["part", 0], keep=1)},
-                      "the plan must have log-probabilities, as from GLM-Image Plan; connect planner to compute them"),
+                      "; connect planner to compute them"),
     "not as many images": (pictures(0.2) | read_as(RIGHT) | {
         "best": make_node("GLMImageBestImages", images=["seen", 0], plan=["planned", 0], keep=1)},
         "images and plans must be equally many (got 1 and 2)"),

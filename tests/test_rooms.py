@@ -17,7 +17,7 @@ OPTIONAL = {  # package → the files that may import it
     "comfy_kitchen": {"glm_core/checkpoint/formats/library.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
-COMMON = {"errors", "config", "files", "geometry", "images", "ocr", "ops", "plans"}
+COMMON = {"errors", "config", "files", "geometry", "images", "ops", "plans"}
 MIDDLE = {"planner", "vision", "glyph", "decoder", "checkpoint"}
 MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
     "errors": set(), "ops": set(), "files": {"errors"},
@@ -25,14 +25,14 @@ MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
     "plans": {"errors", "config", "files", "geometry"}, "ocr": {"errors"},
     "posters": {"geometry"},
     **dict.fromkeys(MIDDLE, COMMON),
-    "host": COMMON | MIDDLE,
+    "host": COMMON | MIDDLE | {"ocr"},
     "pipeline": COMMON | MIDDLE,
-    "evaluation": COMMON | MIDDLE | {"pipeline"},
-    "evaluation/suites": COMMON | MIDDLE | {"pipeline", "evaluation", "posters"},
-    "training": COMMON | MIDDLE | {"pipeline", "evaluation", "evaluation/suites", "posters"},
-    "cli": COMMON | MIDDLE | {"pipeline", "evaluation", "evaluation/suites", "posters", "training"},
+    "evaluation": COMMON | MIDDLE | {"ocr", "pipeline"},
+    "evaluation/suites": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "posters"},
+    "training": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters"},
+    "cli": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters", "training"},
     "__main__": {"cli"},
-    "nodes": COMMON | MIDDLE | {"host"},
+    "nodes": COMMON | MIDDLE | {"host", "ocr"},
     "": {"nodes"},
 }
 

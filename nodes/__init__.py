@@ -4,9 +4,9 @@ from types import ModuleType
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import choose, decoder, loaders, planner, plans, redraw, references
+from . import choose, decoder, loaders, plan_files, planner, plans, redraw, references
 
-MODULES = loaders, planner, plans, redraw, choose, decoder, references
+MODULES = loaders, planner, plans, plan_files, redraw, choose, decoder, references
 
 
 def node_classes(module: ModuleType) -> list[type[io.ComfyNode]]:

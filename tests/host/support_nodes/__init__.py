@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 import folder_paths
 import numpy
 import torch
+from comfy.cli_args import args
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import load_file, save_file
 
@@ -78,6 +79,21 @@ def ocr_result(text):
     """As RapidOCR gives it."""
     corners = numpy.array([[[4.0, 4], [44, 4], [44, 20], [4, 20]]])
     return SimpleNamespace(txts=(text,), boxes=corners, word_results=())
+
+
+class WithoutMetadata(io.ComfyNode):
+    """Passes a plan on, as if ComfyUI had been started with --disable-metadata, or without it again."""
+
+    @classmethod
+    def define_schema(cls):
+        plan = io.Custom("GLM_IMAGE_PLAN")
+        return io.Schema(node_id="TestWithoutMetadata", category="test", outputs=[plan.Output()],
+                         inputs=[plan.Input("plan"), io.Boolean.Input("disable")])
+
+    @classmethod
+    def execute(cls, plan, disable):
+        args.disable_metadata = disable
+        return io.NodeOutput(plan)
 
 
 class SaveTensors(io.ComfyNode):
@@ -184,7 +200,8 @@ VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFl
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, LogProbs, Ocr, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
+        return [SavePlan, LogProbs, Ocr, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences,
+                *VALUES]
 
 
 async def comfy_entrypoint():

@@ -1,6 +1,7 @@
 """Which of several plans or images are good."""
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..glm_core.errors import GLMImageError
 from ..glm_core.geometry import check_range
@@ -39,7 +40,8 @@ class GLMImageBestPlans(io.ComfyNode):
                         "the probability of every token. Background does not count.",
             inputs=[
                 Plan.Input("plan", tooltip="A batch of plans for one prompt."),
-                io.Int.Input("keep", default=1, min=1, max=64, tooltip="Number of plans to keep."),
+                io.Int.Input("keep", default=1, min=0, max=64,
+                             tooltip="Number of plans to keep. With 0, nothing after this node runs."),
                 Planner.Input("planner", optional=True,
                               tooltip="Only to compute the probabilities anew, for plans that carry none."),
                 io.String.Input("prompt", optional=True, force_input=True,
@@ -48,11 +50,12 @@ class GLMImageBestPlans(io.ComfyNode):
             ],
             outputs=[Plan.Output(display_name="best"), ranking_output()],
             hidden=[io.Hidden.unique_id],
-            is_output_node=True,
         )
 
     @classmethod
     def execute(cls, plan, keep, planner=None, prompt=None, references=()) -> io.NodeOutput:
+        if keep == 0:
+            return io.NodeOutput(ExecutionBlocker(None), "")
         if planner is not None:
             tokens = [reference.tokens for reference in references]
             judged = one_prompt(plan.origins) if prompt is None else prompt
@@ -82,6 +85,7 @@ class GLMImageReadText(io.ComfyNode):
                 io.Image.Output(display_name="annotated", tooltip="A box round every text: green if it is wanted."),
                 io.String.Output(display_name="wrong", tooltip="Numbers of the images with a wrong word, from 0, such "
                                                                "as \"0, 3\"; empty if all are right."),
+                io.Int.Output(display_name="count", tooltip="Number of images with a wrong word."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -92,9 +96,8 @@ class GLMImageReadText(io.ComfyNode):
         pictures, readings = read_images(image, quoted_texts_of_all(prompt))
         report = "\n".join(f"- image {i}: {reading.line()}" for i, reading in enumerate(readings))
         annotated = to_images([annotate(pixels, reading) for pixels, reading in zip(pictures, readings)])
-        accuracy = sum(reading.accuracy for reading in readings) / len(readings)
-        return io.NodeOutput(report, accuracy, annotated, to_indices(wrong_pictures(readings)),
-                             ui=show_text(cls, report))
+        accuracy, wrong = sum(reading.accuracy for reading in readings) / len(readings), wrong_pictures(readings)
+        return io.NodeOutput(report, accuracy, annotated, to_indices(wrong), len(wrong), ui=show_text(cls, report))
 
 
 class GLMImageBestImages(io.ComfyNode):
@@ -115,7 +118,6 @@ class GLMImageBestImages(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="best"), Plan.Output(display_name="plan"), ranking_output()],
             hidden=[io.Hidden.unique_id],
-            is_output_node=True,
         )
 
     @classmethod

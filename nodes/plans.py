@@ -1,6 +1,7 @@
 """Nodes that show plans, or change them without a model."""
 
 from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..glm_core.plans import (
     GRIDS,
@@ -13,7 +14,9 @@ from ..glm_core.plans import (
     join,
     pad,
     pixel_mask,
+    read_indices,
     select,
+    take,
     uncertain_region,
 )
 from .types import CATEGORY, Plan, Planner
@@ -71,13 +74,19 @@ class GLMImageSelectPlan(io.ComfyNode):
                 Plan.Input("plan", tooltip="A batch of plans."),
                 io.Int.Input("index", default=0, min=0, max=4095, tooltip="The first plan to take, counted from 0."),
                 io.Int.Input("count", default=1, min=1, max=4096, tooltip="Number of plans to take."),
+                io.String.Input("indices", optional=True, force_input=True,
+                                tooltip="Plans to take, such as \"0, 3\", instead of index and count; from GLM-Image "
+                                        "Read Text. If it is empty, nothing after this node runs."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
 
     @classmethod
-    def execute(cls, plan, index, count):
-        return io.NodeOutput(select(plan, index, count))
+    def execute(cls, plan, index, count, indices=None):
+        if indices is None:
+            return io.NodeOutput(select(plan, index, count))
+        items = read_indices(indices)
+        return io.NodeOutput(take(plan, items)) if items else io.NodeOutput(ExecutionBlocker(None))
 
 
 class GLMImageJoinPlans(io.ComfyNode):

@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 
 from glm_core.checkpoint import EMBEDDED, VISION
-from glm_core.evaluation import Ablation, Task, draw_pictures, make_reader
+from glm_core.evaluation import Ablation, Task, draw_pictures
 from glm_core.evaluation.run import plan_requests, render_requests
 from glm_core.evaluation.suites.posters import measure, summary, tasks
 from glm_core.glyph import quoted_texts
 from glm_core.images import to_image
+from glm_core.ocr import make_reader
 from glm_core.pipeline import LoadedPlanner, PlanRequest, RenderSettings, load, load_planner, render
 from glm_core.planner import plan_prompt
 from glm_core.plans import Plan

@@ -14,7 +14,7 @@ COMFY = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths"
          "server"}
 ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL", "tqdm", "einops"}
 OPTIONAL = {  # package → the files that may import it
-    "rapidocr": {"glm_core/evaluation/ocr.py"},
+    "rapidocr": {"glm_core/ocr/reader.py"},
     "comfy_kitchen": {"glm_core/checkpoint/formats/library.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
@@ -24,16 +24,17 @@ MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
     "errors": set(), "ops": set(), "fonts": set(), "files": {"errors"},
     "config": {"errors", "files"}, "geometry": {"errors"}, "images": {"errors", "files"},
     "plans": {"errors", "config", "files", "fonts", "geometry", "images"},
+    "ocr": {"errors"},
     "posters": {"geometry"},
     **dict.fromkeys(MIDDLE, COMMON),
-    "host": COMMON | MIDDLE,
+    "host": COMMON | MIDDLE | {"ocr"},
     "pipeline": COMMON | MIDDLE,
-    "evaluation": COMMON | MIDDLE | {"pipeline"},
-    "evaluation/suites": COMMON | MIDDLE | {"pipeline", "evaluation", "posters"},
-    "training": COMMON | MIDDLE | {"pipeline", "evaluation", "evaluation/suites", "posters"},
-    "cli": COMMON | MIDDLE | {"pipeline", "evaluation", "evaluation/suites", "posters", "training"},
+    "evaluation": COMMON | MIDDLE | {"ocr", "pipeline"},
+    "evaluation/suites": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "posters"},
+    "training": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters"},
+    "cli": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters", "training"},
     "__main__": {"cli"},
-    "nodes": COMMON | MIDDLE | {"host"},
+    "nodes": COMMON | MIDDLE | {"host", "ocr"},
     "": {"nodes"},
 }
 

@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from glm_core.checkpoint import convert_folder
+from tests.host.layouts import GROUPS, LAYOUTS, NOTES, TEXT_TO_IMAGE
 from tests.support.browser import Page, open_page
 from tests.support.hosts import PACK, find_hosts, host_version
 from tests.support.servers import load_workflow, serve
@@ -34,74 +35,10 @@ SETTINGS = {  # an empty page: no first-visit dialog, no workflow of an earlier 
 }
 IS_READY = "window.app?.vueAppReady && window.LiteGraph?.registered_node_types.GLMImagePlan"
 EXAMPLE = "example.png"  # comes with ComfyUI; the picture of the edit workflows
-# title: x, y (below the title bar), width, height; the link of VAE runs above all nodes, that of MODEL below them
-TEXT_TO_IMAGE = {
-    "Load GLM-Image VAE": (0, 0, 380, 60),
-    "Load GLM-Image Planner": (0, 110, 380, 60),
-    "Load GLM-Image Glyph Encoder": (0, 620, 380, 82),
-    "Load GLM-Image Diffusion Model": (0, 970, 380, 82),
-    "GLM-Image Plan": (460, 110, 400, 420),
-    "GLM-Image Plan Preview": (940, 110, 320, 400),
-    "GLM-Image Conditioning": (940, 620, 320, 86),
-    "Empty GLM-Image Latent": (940, 790, 320, 106),
-    "RandomNoise": (1340, 110, 280, 82),
-    "KSamplerSelect": (1340, 270, 280, 58),
-    "GLM-Image Scheduler": (1340, 410, 280, 82),
-    "CFGGuider": (1340, 970, 280, 98),
-    "ModelSamplingGLMImage": (1340, 970, 280, 46),
-    "KSampler": (1700, 560, 300, 262),
-    "SamplerCustomAdvanced": (1700, 410, 300, 106),
-    "VAE Decode": (2080, 0, 220, 46),
-    "Save Image": (2380, 0, 400, 460),
-}
-
-
-def moved(layout: dict, pixels: int) -> dict:
-    """The layout with everything but the left column moved to the right."""
-    return {title: (x + pixels if x else x, *rest) for title, (x, *rest) in layout.items()}
-
-
-EDIT = moved(TEXT_TO_IMAGE, 420) | {
-    "Picture": (0, 270, 380, 330),
-    "Load GLM-Image Glyph Encoder": (0, 690, 380, 82),
-    "GLM-Image Reference": (460, 540, 340, 106),
-}
-LAYOUTS = {  # of the workflows that are not laid out as text_to_image is
-    "edit_image": EDIT,
-    "edit_multi_image": moved(TEXT_TO_IMAGE, 840) | {
-        "First picture": (0, 240, 380, 330),
-        "Second picture": (0, 640, 380, 330),
-        "Load GLM-Image Glyph Encoder": (0, 1050, 380, 82),
-        "Load GLM-Image Diffusion Model": (0, 1220, 380, 82),
-        "Reference first picture": (460, 300, 340, 106),
-        "Reference second picture": (880, 540, 340, 106),
-    },
-    "inpaint": moved(EDIT, 780) | {
-        "Picture with mask": (0, 640, 380, 330),
-        "Load GLM-Image Glyph Encoder": (0, 1050, 380, 82),
-        "Load GLM-Image Diffusion Model": (0, 1220, 380, 82),
-        "Load GLM-Image VAE": (0, 1390, 380, 60),
-        "GLM-Image Reference": (460, 540, 340, 106),
-        "GLM-Image Plan": (880, 110, 400, 420),
-        "GLM-Image Conditioning": (1360, 620, 320, 86),
-        "GLM-Image Fit Image": (1360, 790, 320, 106),
-        "VAE Encode": (1760, 930, 280, 46),
-        "Set Latent Noise Mask": (2120, 860, 280, 46),
-        "ModelSamplingGLMImage": (2480, 1040, 280, 46),
-        "KSampler": (2840, 560, 300, 262),
-        "VAE Decode": (3220, 1150, 220, 46),
-        "Save Image": (3520, 560, 400, 460),
-    },
-    "image_variation": TEXT_TO_IMAGE | {
-        "Picture": (0, 250, 380, 330),
-        "Texts": (460, 790, 400, 110),
-        "Load GLM-Image Glyph Encoder": (0, 670, 380, 82),
-        "GLM-Image Tokenize": (460, 110, 400, 46),
-    },
-}
 WINDOW = 1280, 800
 MARGIN, TITLE_BAR, SCALE = 40, 30, 0.7  # of the view that a workflow is saved with, and of screenshots
 VIEW_OFFSET = MARGIN, MARGIN + TITLE_BAR
+GROUP_PADDING, GROUP_TITLE = 20, 30  # around the nodes of a group, and for its title
 MENU_BUTTON = 80  # pixels at the page's right edge
 
 ARRANGE = """layout => {
@@ -111,6 +48,24 @@ ARRANGE = """layout => {
         node.pos = [x, y]
         for (const widget of node.widgets ?? []) if (widget.name === "control_after_generate") widget.value = "fixed"
     }
+}"""
+ADD_NOTE = """([x, y, width, height], text) => {
+    const note = LiteGraph.createNode("MarkdownNote")
+    app.graph.add(note)
+    note.title = "About this workflow"
+    note.widgets[0].value = text
+    note.pos = [x, y]
+    note.setSize([width, height])
+}"""
+ADD_GROUP = """(title, titles, padding, bar) => {
+    const nodes = app.graph.nodes.filter(node => titles.includes(node.title))
+    const left = Math.min(...nodes.map(node => node.pos[0])), top = Math.min(...nodes.map(node => node.pos[1]))
+    const right = Math.max(...nodes.map(node => node.pos[0] + node.size[0]))
+    const bottom = Math.max(...nodes.map(node => node.pos[1] + node.size[1]))
+    const group = new LiteGraph.LGraphGroup(title)
+    group.pos = [left - padding, top - bar - padding]
+    group.size = [right - left + 2 * padding, bottom - top + bar + 2 * padding]
+    app.graph.add(group)
 }"""
 SHOW = """async (scale, x, y) => {
     app.extensionManager.focusMode = true
@@ -145,6 +100,10 @@ def lay_out(page: Page, name: str) -> dict:
     """
     load(page, name)
     page.call(ARRANGE, LAYOUTS.get(name, TEXT_TO_IMAGE))
+    for title, titles in GROUPS.get(name, {}).items():
+        page.call(ADD_GROUP, title, list(titles), GROUP_PADDING, TITLE_BAR + GROUP_TITLE)
+    if name in NOTES:
+        page.call(ADD_NOTE, *NOTES[name])
     graph = page.evaluate("app.graph.serialize()")
     view = {"scale": SCALE, "offset": list(VIEW_OFFSET)}
     return {**graph, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "extra": {"ds": view}}

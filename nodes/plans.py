@@ -2,8 +2,21 @@
 
 from comfy_api.latest import io, ui
 
-from ..glm_core.plans import compose, crop, draw_grid, join, pad, pixel_mask, select, uncertain_region
-from .types import CATEGORY, Plan
+from ..glm_core.plans import (
+    GRIDS,
+    MARKS,
+    SUBJECTS,
+    Look,
+    compose,
+    crop,
+    draw_plan,
+    join,
+    pad,
+    pixel_mask,
+    select,
+    uncertain_region,
+)
+from .types import CATEGORY, Plan, Planner
 
 
 class GLMImagePlanPreview(io.ComfyNode):
@@ -13,21 +26,36 @@ class GLMImagePlanPreview(io.ComfyNode):
             node_id="GLMImagePlanPreview",
             display_name="GLM-Image Plan Preview",
             category=CATEGORY,
-            description="Draws the token grid: each token is a square, and the same token always has the same colour.",
+            description="Draws the tokens of a plan as coloured squares, or how certain the planner was of each. The "
+                        "same token always has the same colour; with a planner connected, tokens that are alike have "
+                        "similar colours.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to show."),
-                io.Combo.Input("grid", options=["target", "preview"], default="target",
+                io.Combo.Input("grid", options=list(GRIDS), default=GRIDS[0],
                                tooltip="target: one token for every 32x32 pixels. preview: the small grid that was "
-                                       "generated first."),
+                                       "generated first. both: side by side, at the same height; the target alone if "
+                                       "the plan has no preview grid."),
                 io.Int.Input("cell", default=16, min=1, max=64, tooltip="Side of a token's square in pixels."),
+                Planner.Input("planner", optional=True,
+                              tooltip="The planner that the plan is for. Its codebook gives the colours, so that "
+                                      "tokens that are alike look alike. If nothing is connected, the colours have no "
+                                      "meaning."),
+                io.Combo.Input("show", options=list(SUBJECTS), default=SUBJECTS[0], optional=True,
+                               tooltip="tokens: a colour for each token. confidence: how probable each token was, from "
+                                       "dark violet (0.1 % or less) to yellow (100 %); for plans from GLM-Image Plan "
+                                       "that were not edited."),
+                io.Combo.Input("marks", options=list(MARKS), default=MARKS[0], optional=True,
+                               tooltip="Lines between the squares, and the numbers of rows and columns, counted from "
+                                       "0. What would be too small to read is left out."),
             ],
             outputs=[io.Image.Output()],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, plan, grid, cell) -> io.NodeOutput:
-        image = draw_grid(plan.grid(grid), cell)
+    def execute(cls, plan, grid, cell, planner=None, show=SUBJECTS[0], marks=MARKS[0]) -> io.NodeOutput:
+        palette = None if planner is None else planner.code_colours
+        image = draw_plan(plan, Look(grid, cell, show, marks), palette)
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
 
 

@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import comfy.model_management
@@ -36,7 +37,7 @@ from ..planner import (
 )
 from ..planner.model import TokenAttention, has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
-from ..plans import DROPPED, LARGEST_CELL, Plan, draw_grid
+from ..plans import DROPPED, LARGEST_CELL, Plan, codebook_colours, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .compat import cuda_graphs_disabled, flash_decoding, is_dynamic
 from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights
@@ -56,8 +57,8 @@ class PlanProgress:
     ``args`` while the prompt runs.
     """
 
-    def __init__(self, layout: PromptLayout):
-        self.grids, self.total = layout.grids, layout.new_tokens
+    def __init__(self, layout: PromptLayout, planner: HostPlanner):
+        self.grids, self.total, self.planner = layout.grids, layout.new_tokens, planner
         self.bar = comfy.utils.ProgressBar(self.total)
         self.last_preview = time.monotonic()
         self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
@@ -75,7 +76,7 @@ class PlanProgress:
         started = [grid for grid in split_grids(tokens[:1].cpu(), self.grids) if grid[0, 0, 0] != DROPPED]
         grid = started[-1]
         cell = min(max(1, PREVIEW_SIDE // max(grid.shape[1:])), LARGEST_CELL)
-        return Image.fromarray((draw_grid(grid, cell)[0] * 255).byte().numpy())
+        return Image.fromarray((draw_grid(grid, cell, self.planner.code_colours)[0] * 255).byte().numpy())
 
 
 def hide_from_manager(module: nn.Module, name: str) -> None:
@@ -136,6 +137,17 @@ class HostPlanner:
         cloned.vision = self.vision and self.vision.clone()
         return cloned
 
+    @cached_property
+    def code_colours(self) -> Tensor:
+        """Colours of the codes, see ``codebook_colours``; clones share them.
+
+        By the codebook with which the vision tower reads images, in which codes that look alike are close; for a file
+        without a vision tower, by the planner's own embeddings of the codes.
+        """
+        if self.vision is None:
+            return codebook_colours(self.patcher.model.code_embeddings("cpu", torch.float32))
+        return codebook_colours(self.vision.model.vqmodel.quantize.embedding.weight)
+
     def load_part(self, module_class: Callable[..., nn.Module], config: PlannerConfig | VisionConfig, weights: Weights,
                   **options: Any) -> comfy.model_patcher.ModelPatcher:
         """A patcher for a new module with these weights. options: arguments of ``module_class``."""
@@ -180,7 +192,7 @@ class HostPlanner:
         needed = session_bytes(self.config, layout, batch, width, self.precision.compute)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
         return {"lookahead": lookahead, "device": self.load_device, "dtype": self.precision.compute,
-                "on_token": PlanProgress(layout), "recorder": self.hold_and_record(),
+                "on_token": PlanProgress(layout, self), "recorder": self.hold_and_record(),
                 "on_chunk": comfy.model_management.throw_exception_if_processing_interrupted}
 
     @contextmanager

@@ -95,7 +95,8 @@ NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def to_json(origins: tuple[Origin, ...]) -> str:
-    return json.dumps([to_dict(origin) for origin in origins], ensure_ascii=False)
+    """In ASCII, so that it can be stored whatever characters a prompt has."""
+    return json.dumps([to_dict(origin) for origin in origins])
 
 
 def to_dict(origin: Origin) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Plans in steps: draft and finish, draw a region again, repair."""
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..glm_core.geometry import check_batch_size
 from ..glm_core.planner import MARGIN, Sampling, draft_plans, finish_plans, repair, replan
@@ -21,14 +22,14 @@ def seed_input() -> io.Int.Input:
                         tooltip="Plan i of the batch, counted from 0, is drawn with seed + i.")
 
 
-def changed_outputs() -> list[io.Output]:
+def changed_outputs(what: str) -> list[io.Output]:
     return [Plan.Output(display_name="plan"),
-            io.Mask.Output(display_name="mask", tooltip="The pixels whose tokens changed, for Set Latent Noise Mask.")]
+            io.Mask.Output(display_name="mask", tooltip=f"{what}, for Set Latent Noise Mask.")]
 
 
-def with_changes(old: PlanValue, new: PlanValue) -> io.NodeOutput:
-    """The new plan, and the mask of the pixels whose tokens are not those of the old one."""
-    return io.NodeOutput(new, pixel_mask(new.ids.cpu() != old.ids.cpu()))
+def changed_cells(old: PlanValue, new: PlanValue) -> Tensor:
+    """Those whose tokens differ, bool [B, h, w], on the CPU."""
+    return new.ids.cpu() != old.ids.cpu()
 
 
 class GLMImageDraftPlan(io.ComfyNode):
@@ -107,7 +108,7 @@ class GLMImageReplan(io.ComfyNode):
                                      "unlikely."),
                 references_input(),
             ],
-            outputs=changed_outputs(),
+            outputs=changed_outputs("The masked part and all other pixels whose tokens changed"),
         )
 
     @classmethod
@@ -117,7 +118,8 @@ class GLMImageReplan(io.ComfyNode):
         tokens = [reference.tokens for reference in references]
         new = replan(planner.writer(), plan, region, prompt, seed=seed, sampling=Sampling(**sampling),
                      margin=(margin_y, margin_x), references=tokens)
-        return with_changes(plan, new)
+        # a token may leave a letter to the quoted text: it stays although the word changed
+        return io.NodeOutput(new, pixel_mask(region | changed_cells(plan, new)))
 
 
 class GLMImageRepairPlan(io.ComfyNode):
@@ -135,11 +137,11 @@ class GLMImageRepairPlan(io.ComfyNode):
                 prompt_input("The plan's prompt."),
                 seed_input(), *sampling_inputs(), references_input(),
             ],
-            outputs=changed_outputs(),
+            outputs=changed_outputs("The pixels whose tokens changed"),
         )
 
     @classmethod
     def execute(cls, planner, plan, prompt, seed, references=(), **sampling) -> io.NodeOutput:
         tokens = [reference.tokens for reference in references]
         new = repair(planner.writer(), plan, prompt, seed=seed, sampling=Sampling(**sampling), references=tokens)
-        return with_changes(plan, new)
+        return io.NodeOutput(new, pixel_mask(changed_cells(plan, new)))

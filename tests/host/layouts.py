@@ -67,31 +67,25 @@ LAYOUTS = {  # of the workflows that are not laid out as text_to_image is
 }
 
 
-# NEW
-def moved_down(layout: dict, pixels: int, above: int) -> dict:
-    """The layout with everything below ``above`` moved down."""
-    return {title: (x, y + pixels if y > above else y, *size) for title, (x, y, *size) in layout.items()}
-
-
 # In one row. Above it run the links of diffusion model, glyph encoder and planner, below it those of the VAE.
 START = {
-    "Load GLM-Image Diffusion Model": (0, 0, 380, 82),
-    "Load GLM-Image Glyph Encoder": (0, 140, 380, 82),
-    "Load GLM-Image Planner": (0, 280, 380, 60),
-    "Load GLM-Image VAE": (0, 1280, 380, 60),
-    "GLM-Image Plan (start)": (460, 560, 360, 420),
-    "GLM-Image Conditioning (start)": (880, 460, 280, 86),
-    "Empty GLM-Image Latent (start)": (880, 640, 280, 106),
-    "ModelSamplingGLMImage (start)": (1220, 380, 260, 46),
-    "KSampler (start)": (1540, 500, 280, 262),
-    "VAE Decode (start)": (1880, 840, 180, 46),
+    "Load GLM-Image Diffusion Model": (0, 80, 380, 82),
+    "Load GLM-Image Glyph Encoder": (0, 220, 380, 82),
+    "Load GLM-Image Planner": (0, 360, 380, 60),
+    "Load GLM-Image VAE": (0, 1360, 380, 60),
+    "GLM-Image Plan (start)": (460, 640, 360, 420),
+    "GLM-Image Conditioning (start)": (880, 540, 280, 86),
+    "Empty GLM-Image Latent (start)": (880, 720, 280, 106),
+    "ModelSamplingGLMImage (start)": (1220, 460, 260, 46),
+    "KSampler (start)": (1540, 580, 280, 262),
+    "VAE Decode (start)": (1880, 920, 180, 46),
 }
 LAYOUTS |= {
     "replan_region": {
         "Load GLM-Image Planner": (0, 700, 380, 60),
         "Load GLM-Image Glyph Encoder": (460, 640, 400, 82),
-        "Load GLM-Image Diffusion Model": (1020, 540, 320, 82),
-        "Load GLM-Image VAE": (2360, 580, 300, 60),
+        "Load GLM-Image Diffusion Model": (1020, 550, 320, 82),
+        "Load GLM-Image VAE": (2360, 600, 300, 60),
         "GLM-Image Plan (before)": (460, 60, 400, 420),
         "GLM-Image Conditioning (before)": (1020, 60, 320, 86),
         "Empty GLM-Image Latent": (1020, 220, 320, 106),
@@ -99,83 +93,94 @@ LAYOUTS |= {
         "KSampler (before)": (1780, 60, 300, 262),
         "VAE Decode (before)": (2820, 420, 220, 46),
         "Preview Image (before)": (3180, 60, 340, 400),
-        "Whole image": (0, 1080, 280, 106),
-        "Region": (0, 1260, 280, 106),
-        "Place the region": (360, 1080, 280, 130),
-        "Preview Mask": (720, 1280, 280, 240),
-        "GLM-Image Replan": (1120, 1080, 400, 440),
-        "GLM-Image Conditioning (after)": (1600, 780, 320, 86),
-        "Set Latent Noise Mask": (2080, 1020, 280, 46),
-        "KSampler (after)": (2440, 780, 300, 262),
-        "VAE Decode (after)": (2820, 780, 220, 46),
-        "Keep the other pixels": (3200, 1080, 300, 150),
-        "Save Image": (3580, 1080, 400, 440),
+        "Whole image": (0, 1160, 280, 106),
+        "Region": (0, 1340, 280, 106),
+        "Place the region": (360, 1160, 280, 130),
+        "Preview Mask": (720, 1360, 280, 240),
+        "GLM-Image Replan": (1120, 1160, 400, 440),
+        "GLM-Image Conditioning (after)": (1600, 860, 320, 86),
+        "Set Latent Noise Mask": (2080, 1100, 280, 46),
+        "KSampler (after)": (2440, 860, 300, 262),
+        "VAE Decode (after)": (2820, 860, 220, 46),
+        "Keep the other pixels": (3200, 1160, 300, 150),
+        "Save Image": (3580, 1160, 400, 440),
     },
     "outpaint": START | {
-        "Image to extend": (2140, 880, 300, 300),
-        "GLM-Image Tokenize": (2140, 280, 300, 46),
-        "GLM-Image Pad Plan": (2520, 400, 300, 150),
-        "GLM-Image Fit Image": (2520, 720, 300, 106),
-        "GLM-Image Replan": (2900, 190, 400, 440),
-        "Pad Image for Outpainting": (2900, 720, 300, 174),
-        "GLM-Image Conditioning": (3380, 60, 320, 86),
-        "VAE Encode": (3380, 1100, 280, 46),
-        "Set Latent Noise Mask": (3760, 640, 280, 46),
-        "ModelSamplingGLMImage": (4120, 0, 280, 46),
-        "KSampler": (4480, 120, 300, 262),
-        "VAE Decode": (4860, 1280, 220, 46),
-        "Keep the old pixels": (5160, 640, 300, 150),
-        "Save Image": (5540, 560, 400, 400),
+        "Load GLM-Image VAE": (0, 1420, 380, 60),
+        "Image to extend": (2180, 960, 300, 300),
+        "GLM-Image Tokenize": (2180, 360, 300, 46),
+        "GLM-Image Pad Plan": (2560, 480, 300, 150),
+        "GLM-Image Fit Image": (2560, 800, 300, 106),
+        "GLM-Image Replan": (2940, 270, 400, 440),
+        "Pad Image for Outpainting": (2940, 800, 300, 174),
+        "GLM-Image Conditioning": (3420, 140, 320, 86),
+        "VAE Encode": (3420, 1180, 280, 46),
+        "Set Latent Noise Mask": (3800, 720, 280, 46),
+        "ModelSamplingGLMImage": (4160, 80, 280, 46),
+        "KSampler": (4520, 200, 300, 262),
+        "VAE Decode": (4900, 1420, 220, 46),
+        "Keep the old pixels": (5200, 720, 300, 150),
+        "Save Image": (5580, 640, 400, 400),
     },
-    "upscale": moved_down(START, 180, above=100) | {
-        "Prompt": (0, 140, 380, 120),
-        "Make it small": (2140, 680, 300, 130),
-        "Small image": (2520, 840, 300, 300),
-        "Enlarge": (2520, 680, 300, 82),
-        "GLM-Image Tokenize": (2900, 460, 300, 46),
-        "GLM-Image Fit Image": (3280, 680, 300, 106),
-        "GLM-Image Conditioning": (3280, 200, 320, 86),
-        "VAE Encode": (3660, 1300, 280, 46),
-        "ModelSamplingGLMImage": (4060, 0, 280, 46),
-        "KSampler": (4420, 300, 300, 262),
-        "VAE Decode": (4800, 1460, 220, 46),
-        "Save Image": (5100, 700, 400, 400),
+    "upscale": START | {
+        "Prompt": (0, 220, 380, 120),
+        "Load GLM-Image Glyph Encoder": (0, 400, 380, 82),
+        "Load GLM-Image Planner": (0, 540, 380, 60),
+        "Load GLM-Image VAE": (0, 1540, 380, 60),
+        "GLM-Image Plan (start)": (460, 820, 360, 420),
+        "GLM-Image Conditioning (start)": (880, 720, 280, 86),
+        "Empty GLM-Image Latent (start)": (880, 900, 280, 106),
+        "ModelSamplingGLMImage (start)": (1220, 640, 260, 46),
+        "KSampler (start)": (1540, 760, 280, 262),
+        "VAE Decode (start)": (1880, 1100, 180, 46),
+        "Make it small": (2140, 760, 260, 130),
+        "Small image": (2460, 940, 260, 260),
+        "Enlarge": (2820, 760, 300, 82),
+        "GLM-Image Tokenize": (3200, 540, 300, 46),
+        "GLM-Image Fit Image": (3580, 760, 300, 106),
+        "GLM-Image Conditioning": (3580, 280, 320, 86),
+        "VAE Encode": (3960, 1380, 280, 46),
+        "ModelSamplingGLMImage": (4360, 80, 280, 46),
+        "KSampler": (4720, 380, 300, 262),
+        "VAE Decode": (5100, 1540, 220, 46),
+        "Save Image": (5400, 780, 400, 400),
     },
     "style_transfer": START | {
-        "Load GLM-Image Planner": (0, 1060, 380, 60),
-        "Load GLM-Image VAE": (0, 1480, 380, 60),
-        "Image to restyle": (2140, 480, 300, 300),
-        "GLM-Image Reference": (2140, 860, 300, 118),
-        "GLM-Image Plan": (2520, 1000, 400, 420),
-        "GLM-Image Conditioning": (3000, 300, 320, 86),
-        "Empty GLM-Image Latent": (3000, 1000, 320, 106),
-        "ModelSamplingGLMImage": (3400, 160, 280, 46),
-        "KSampler": (3760, 420, 300, 262),
-        "VAE Decode": (4140, 1480, 220, 46),
-        "Save Image": (4440, 900, 400, 400),
+        "Load GLM-Image Planner": (0, 1160, 380, 60),
+        "Load GLM-Image VAE": (0, 1560, 380, 60),
+        "VAE Decode (start)": (1880, 860, 180, 46),
+        "Image to restyle": (2180, 560, 300, 300),
+        "GLM-Image Reference": (2180, 940, 300, 118),
+        "GLM-Image Plan": (2560, 1080, 400, 420),
+        "GLM-Image Conditioning": (3040, 380, 320, 86),
+        "Empty GLM-Image Latent": (3040, 1080, 320, 106),
+        "ModelSamplingGLMImage": (3440, 240, 280, 46),
+        "KSampler": (3800, 500, 300, 262),
+        "VAE Decode": (4180, 1560, 220, 46),
+        "Save Image": (4480, 980, 400, 400),
     },
     "compose_two_plans": {
-        "Load GLM-Image Diffusion Model": (0, 0, 380, 82),
-        "Load GLM-Image Glyph Encoder": (0, 140, 380, 82),
-        "Load GLM-Image Planner": (0, 720, 380, 60),
-        "Load GLM-Image VAE": (0, 1460, 380, 60),
-        "GLM-Image Plan 1": (460, 280, 400, 420),
-        "GLM-Image Plan 2": (460, 800, 400, 420),
-        "GLM-Image Plan Preview (plan 1)": (940, 460, 320, 320),
-        "GLM-Image Plan Preview (plan 2)": (940, 1060, 320, 320),
-        "GLM-Image Crop Plan": (940, 860, 320, 130),
-        "GLM-Image Compose Plans": (1340, 280, 320, 130),
-        "GLM-Image Plan Preview (both)": (1740, 640, 320, 320),
-        "GLM-Image Conditioning": (1740, 140, 320, 86),
-        "Empty GLM-Image Latent": (1740, 440, 320, 106),
-        "ModelSamplingGLMImage": (2140, 0, 280, 46),
-        "KSampler": (2500, 300, 300, 262),
-        "VAE Decode": (2880, 1460, 220, 46),
-        "Save Image": (3180, 760, 400, 400),
+        "Load GLM-Image Diffusion Model": (0, 80, 380, 82),
+        "Load GLM-Image Glyph Encoder": (0, 220, 380, 82),
+        "Load GLM-Image Planner": (0, 800, 380, 60),
+        "Load GLM-Image VAE": (0, 1400, 380, 60),
+        "GLM-Image Plan 1": (460, 360, 400, 420),
+        "GLM-Image Plan 2": (460, 880, 400, 420),
+        "Plans 1 and 2": (940, 560, 320, 46),
+        "GLM-Image Crop Plan": (940, 940, 320, 130),
+        "GLM-Image Compose Plans": (1340, 360, 320, 130),
+        "All three plans": (1740, 720, 320, 46),
+        "GLM-Image Plan Preview": (2140, 800, 660, 480),
+        "GLM-Image Conditioning": (1740, 220, 320, 86),
+        "Empty GLM-Image Latent": (1740, 520, 320, 106),
+        "ModelSamplingGLMImage": (2140, 80, 280, 46),
+        "KSampler": (2500, 380, 300, 262),
+        "VAE Decode": (2880, 1400, 220, 46),
+        "Save Image": (3180, 800, 400, 480),
     },
     "draft_choose_finish": {
         "Load GLM-Image Planner": (0, 660, 380, 60),
-        "Load GLM-Image Glyph Encoder": (1040, 800, 320, 82),
+        "Load GLM-Image Glyph Encoder": (1040, 790, 320, 82),
         "Load GLM-Image Diffusion Model": (1440, 700, 320, 82),
         "Load GLM-Image VAE": (2600, 700, 300, 60),
         "GLM-Image Draft Plan": (460, 60, 400, 400),
@@ -185,15 +190,16 @@ LAYOUTS |= {
         "ModelSamplingGLMImage (sheet)": (1840, 560, 280, 46),
         "KSampler (sheet)": (2240, 240, 300, 262),
         "VAE Decode (sheet)": (2980, 560, 220, 46),
-        "Contact sheet": (3280, 60, 500, 480),
-        "GLM-Image Select Plan": (1040, 1240, 320, 82),
-        "GLM-Image Finish Plan": (1440, 1120, 320, 130),
-        "GLM-Image Conditioning": (1840, 1000, 320, 86),
-        "Empty GLM-Image Latent": (1840, 1240, 320, 106),
-        "ModelSamplingGLMImage": (2240, 920, 280, 46),
-        "KSampler": (2600, 1000, 300, 262),
-        "VAE Decode": (2980, 960, 220, 46),
-        "Save Image": (3280, 960, 500, 480),
+        "Contact sheet": (3280, 60, 600, 540),
+        "GLM-Image Select Plan": (1040, 1300, 320, 82),
+        "GLM-Image Plan Preview (drafts)": (1040, 1460, 600, 440),
+        "GLM-Image Finish Plan": (1440, 1180, 320, 130),
+        "GLM-Image Conditioning": (1840, 1060, 320, 86),
+        "Empty GLM-Image Latent": (1840, 1300, 320, 106),
+        "ModelSamplingGLMImage": (2240, 980, 280, 46),
+        "KSampler": (2600, 1060, 300, 262),
+        "VAE Decode": (2980, 1020, 220, 46),
+        "Save Image": (3280, 1020, 600, 640),
     },
 }
 LAYOUTS |= {
@@ -233,5 +239,81 @@ NOTES = {
                         "the best of eight new plans. If no word is wrong, nothing is planned or drawn again.\n\n"
                         "Reading needs two Python packages. Install them with ComfyUI's Python:\n\n"
                         "    pip install rapidocr onnxruntime"),
+    "replan_region": ((0, 60, 380, 280), """\
+A part of an image is planned and drawn anew. All other pixels stay as they are.
+
+- **Prompt of Replan**: the whole image as it should become.
+- **Mask**: *Region* has its size, *Place the region* its place, in pixels. To paint a mask, right-click the first \
+image, *Copy (Clipspace)*, paste it into a *Load Image* node, open the mask editor, and connect MASK to *Replan*.
+- **Released model**: choose its files in the loaders, and 1024x1024 in *GLM-Image Plan*. The mask is stretched to \
+the image."""),
+    "outpaint": ((0, 560, 380, 280), """\
+An image gets room at its edges, and the room is planned and drawn. The old pixels stay as they are.
+
+- **A photograph**: connect a *Load Image* node to *GLM-Image Tokenize* and *GLM-Image Fit Image*, in place of *VAE \
+Decode (start)*, and choose the files of the released model in the loaders. The embedded model knows only posters, so \
+one is drawn first.
+- **Room**: the same numbers in *GLM-Image Pad Plan* and *Pad Image for Outpainting*, in pixels, multiples of 32.
+- **Prompt of Replan**: the whole image as it should become. If a side is longer than the model was trained for \
+(embedded: 256 pixels, released: 2048), only what is to be added."""),
+    "upscale": ((0, 700, 380, 280), """\
+An image is enlarged, read as a plan, and drawn again with denoise 0.4, which gives it new detail. Enlarge images, not \
+latents: a plan has one token for every 32x32 pixels, so a larger latent needs another plan.
+
+- **An image of your own**: connect a *Load Image* node to *Enlarge*, in place of *Make it small*, and write its text \
+into *Prompt*, in quotation marks.
+- **Released model**: choose its files in the loaders. It reads images of up to 2048 pixels a side. To draw and then \
+enlarge, bypass *Make it small* (Ctrl+B) and set *Enlarge* to 2.
+- **denoise**: the higher, the more is drawn anew."""),
+    "style_transfer": ((0, 480, 380, 280), """\
+The planner reads an image and plans it again in another style. The decoder sees the image too, so that its objects \
+stay.
+
+- **Embedded model**: it knows one change of style, the colour of the background.
+- **Released model**: choose its files in the loaders, connect a *Load Image* node to *GLM-Image Reference* in place \
+of *VAE Decode (start)*, and ask for instance: Turn this image into a watercolour painting and keep its composition.
+- **Style of a second image**: chain a second *GLM-Image Reference*, as in the workflow *edit_multi_image*, and ask: \
+Draw the first image in the style of the second."""),
+    "compose_two_plans": ((0, 380, 380, 280), """\
+A part of plan 2 is pasted into plan 1 before anything is drawn.
+
+- **Sizes and places** are in pixels, multiples of 32: one square of the preview. Take whole objects with a little \
+background.
+- **Text**: the quoted texts of both prompts are drawn.
+- To move an object, paste it at another place and fill its old place with *GLM-Image Replan*."""),
+    "draft_choose_finish": ((0, 60, 380, 280), """\
+Eight layouts to choose from before one image is drawn.
+
+1. Select *Contact sheet* and click the play button above it.
+2. Choose one: its number, counted from 0, is *index* of *GLM-Image Select Plan*.
+3. Run the workflow.
+
+- **Embedded model**: its drafts say what is where, but draw as blobs. So *Finish all drafts* finishes all of them for \
+the contact sheet.
+- **Released model**: choose its files in the loaders, 1024x1024 in *GLM-Image Draft Plan*, and bypass *Finish all \
+drafts* (Ctrl+B). The sheet then shows the drafts themselves, at half the size."""),
 }
-GROUPS = {}
+
+
+def two_groups(name: str, first: str, second: str, *started: str) -> dict[str, list[str]]:
+    """Titles of two groups and of their nodes: first ``started``, then all others but what both groups use."""
+    others = [title for title in LAYOUTS[name] if title not in started and not title.startswith(("Load ", "Prompt"))]
+    return {first: list(started), second: others}
+
+
+DRAW_START = [title for title in START if title.endswith(" (start)")]
+GROUPS = {
+    "replan_region": two_groups(
+        "replan_region", "1 Draw an image", "2 Plan and draw a part of it anew", "GLM-Image Plan (before)",
+        "GLM-Image Conditioning (before)", "Empty GLM-Image Latent", "ModelSamplingGLMImage", "KSampler (before)",
+        "VAE Decode (before)", "Preview Image (before)"),
+    "outpaint": two_groups("outpaint", "1 Draw a poster, or load a photograph instead", "2 Extend it", *DRAW_START),
+    "upscale": two_groups("upscale", "1 Draw a poster, or load an image instead", "2 Enlarge it and draw it again",
+                          *DRAW_START, "Make it small", "Small image"),
+    "style_transfer": two_groups("style_transfer", "1 Draw a poster, or load an image instead",
+                                 "2 Draw it in another style", *DRAW_START),
+    "draft_choose_finish": two_groups(
+        "draft_choose_finish", "1 Draft eight layouts and look at them", "2 Choose one, finish it, draw it",
+        *(title for title in LAYOUTS["draft_choose_finish"] if title.endswith("(sheet)")), "GLM-Image Draft Plan",
+        "Contact sheet"),
+}

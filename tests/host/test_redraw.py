@@ -75,6 +75,7 @@ def test_masks_say_what_is_planned_anew(server):
     for name in ("ids", "preview", "log_probs"):
         assert torch.equal(kept[name], plan[name]) and torch.equal(anew[name], plan[name])
     assert kept["mask"].shape == (2, HEIGHT, WIDTH) and kept["mask"].sum() == 0
+    assert anew["mask"].min() == 1, "what was planned anew is drawn again, also where the tokens stayed"
     assert torch.equal(filled["ids"][:, :, 2:], plan["ids"]) and filled["ids"].min() >= 0
     assert filled["mask"][:, :, :64].min() == 1 and filled["mask"][:, :, 64:].max() == 0
 

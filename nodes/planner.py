@@ -36,6 +36,12 @@ def sampling_input(setting: Field) -> io.Input:
                   optional=setting.name not in REQUIRED_SETTINGS, tooltip=limits["help"])
 
 
+def references_input() -> io.Input:
+    return References.Input("references", optional=True,
+                            tooltip="GLM-Image Reference of images to edit or to take something from; with references "
+                                    "no preview grid is generated.")
+
+
 class GLMImagePlan(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -58,9 +64,7 @@ class GLMImagePlan(io.ComfyNode):
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
                              tooltip="Number of tokens tried in one pass; the plan stays the same. 1 turns this off. "
                                      "Higher values are faster where tokens are easy to guess."),
-                References.Input("references", optional=True,
-                                 tooltip="GLM-Image Reference of images to edit or to take something from; with "
-                                         "references no preview grid is generated."),
+                references_input(),
                 *sampling_inputs()[len(REQUIRED_SETTINGS) :],
             ],
             outputs=[Plan.Output(display_name="plan")],

@@ -21,8 +21,11 @@ from ..checkpoint import PLANNER, VISION, Weights, fill, fingerprint
 from ..errors import GLMImageError
 from ..geometry import check_batch_size, check_range
 from ..planner import (
+    KEPT_PER_PASS,
+    Kept,
     PlannerConfig,
     PlannerModel,
+    PlanWriter,
     PromptLayout,
     PromptTokenizer,
     Sampling,
@@ -30,6 +33,7 @@ from ..planner import (
     lay_out_prompt,
     split_grids,
     warn_of_untrained_size,
+    write_tokens,
 )
 from ..planner.model import TokenAttention, has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
@@ -166,13 +170,30 @@ class HostPlanner:
         check_range("look_ahead", lookahead, 1, MAX_LOOK_AHEAD)
         layout = lay_out_prompt(self.tokenizer, self.config, prompt, width, height, references)
         warn_of_untrained_size(self.config, width, height)
-        needed = session_bytes(self.config, layout, batch, lookahead, self.precision.compute)
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
-        plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling, lookahead=lookahead,
-                             device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(layout, self),
-                             on_chunk=comfy.model_management.throw_exception_if_processing_interrupted,
-                             recorder=self.hold_and_record(), fingerprint=self.fingerprint)
+        plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling,
+                             fingerprint=self.fingerprint, **self.prepare(layout, batch, lookahead))
         return plan.to(comfy.model_management.intermediate_device())
+
+    def writer(self) -> PlanWriter:
+        """What the operations of ``planner.redraw`` write with."""
+        return PlanWriter(self.tokenizer, self.config, self.write, self.fingerprint)
+
+    def write(self, layout: PromptLayout, seeds: Sequence[int], sampling: Sampling,
+              kept: Kept | None) -> tuple[Tensor, Tensor]:
+        """See ``write_tokens``. Raises ComfyUI's InterruptProcessingException on cancel."""
+        options = self.prepare(layout, len(seeds), kept_per_pass=KEPT_PER_PASS if kept else 0)
+        tokens, log_probs = write_tokens(self.patcher.model, layout, seeds, sampling, kept, **options)
+        device = comfy.model_management.intermediate_device()
+        return tokens.to(device), log_probs.to(device)
+
+    def prepare(self, layout: PromptLayout, batch: int, lookahead: int = 1, kept_per_pass: int = 0) -> dict[str, Any]:
+        """Load the model, with room for these passes; the options with which ``write_tokens`` runs inside ComfyUI."""
+        width = max(lookahead, kept_per_pass + 1)
+        needed = session_bytes(self.config, layout, batch, width, self.precision.compute)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
+        return {"lookahead": lookahead, "device": self.load_device, "dtype": self.precision.compute,
+                "on_token": PlanProgress(layout, self), "recorder": self.hold_and_record(),
+                "on_chunk": comfy.model_management.throw_exception_if_processing_interrupted}
 
     @contextmanager
     def hold_and_record(self) -> Iterator[GraphRecorder | None]:

@@ -14,7 +14,7 @@ from ..files import parse_tensors, quote, read_tensors
 from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS, check_size
 from .origin import Drawn, Edited, Origin, Read, from_json, to_json
 
-DROPPED = -1  # in the prior map: no plan here; in a grid that is still being written: no token yet
+DROPPED = -1  # in the prior map: no plan here; in a grid: no token yet
 COARSE_TENSOR = "preview"  # the coarse grid's name in plan files
 LARGEST_ID = 2**31 - 1  # in a plan file; which codes there are is known to the models alone
 LARGEST_LOG_PROB = 1e-3  # that of certainty is 0, but for rounding
@@ -111,8 +111,16 @@ class Plan:
         sources = [(origin,) for origin in self.origins] or [()] * self.batch
         return Plan(ids, coarse, tuple(Edited(operation, source) for source in sources))
 
+    def check_complete(self, name: str = "plan") -> None:
+        """Raise GLMImageError about ``name`` if cells of the target grid have no token, as after ``pad``."""
+        missing = int((self.ids == DROPPED).sum())
+        if missing:
+            raise GLMImageError(f"{name}: all cells must have a token (got {missing} without one); fill them with "
+                                "GLM-Image Replan")
+
     def check_codes(self, codebook_size: int, name: str = "plan") -> None:
         """Raise GLMImageError about ``name`` unless every id of the target grid is a row of the codebook."""
+        self.check_complete(name)
         low, high = int(self.ids.min()), int(self.ids.max())
         if low < 0 or high >= codebook_size:
             raise GLMImageError(f"{name}: ids must be from 0 to {codebook_size - 1} (got {low if low < 0 else high})")

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from glm_core.checkpoint import convert
 from glm_core.pipeline import run as pipeline
-from glm_core.plans import Plan, save_plan_image
+from glm_core.plans import DROPPED, Plan, save_plan_image
 from tests.support.command_line import PACK, run
 from tests.support.pictures import blobs
 from tests.support.tasks import SIGN, write_lines
@@ -66,6 +66,7 @@ GENERATE = [  # options after a good command, what the line says
     ("--plan-in {t}/two.safetensors --batch 1", "--batch must be 2, as --plan-in has it, or be left out (got 1)"),
     ("--plan-in {t}/plan.safetensors --prompt b", "--plan-in takes exactly one --prompt (got 2)"),
     ("--plan-in {t}/other_codes.safetensors", "plan: ids must be from 0 to 63 (got 64)"),
+    ("--plan-in {t}/padded.safetensors", "plan: all cells must have a token (got 6 without one); fill them with"),
     ("--plan-in {t}/noise.safetensors", "must contain 'ids'"),
     ("--plan-in {t}/nowhere", "plan file {t}/nowhere: must be a file (got no such file)"),
     ("--plan-in {t}/text.png", "plan file {t}/text.png: not a complete safetensors file"),
@@ -214,7 +215,7 @@ def write_pictures(folder: Path) -> None:
 
 
 def write_tensors(folder: Path) -> None:
-    for name, batch, code in (("plan", 1, 0), ("two", 2, 0), ("other_codes", 1, 64)):
+    for name, batch, code in (("plan", 1, 0), ("two", 2, 0), ("other_codes", 1, 64), ("padded", 1, DROPPED)):
         save_file({"ids": torch.full((batch, 2, 3), code)}, folder / f"{name}.safetensors")
     for name, numbers in (("noise", ()), ("nan", (torch.nan,)), ("inf", (torch.inf, -torch.inf))):
         noise = torch.zeros(1, 16, 8, 12)

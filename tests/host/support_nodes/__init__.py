@@ -3,6 +3,7 @@
 import gc
 import os
 import weakref
+from dataclasses import replace
 from json import loads as json_loads
 
 import folder_paths
@@ -27,6 +28,22 @@ class SavePlan(io.ComfyNode):
     def execute(cls, plan, name):
         plan.save(output_file(name))
         return io.NodeOutput()
+
+
+class LogProbs(io.ComfyNode):
+    """The plan with log-probabilities of 0, and of -1 for one token, counted from 0 in the order of writing."""
+
+    @classmethod
+    def define_schema(cls):
+        plan = io.Custom("GLM_IMAGE_PLAN")
+        return io.Schema(node_id="TestLogProbs", category="test", outputs=[plan.Output()],
+                         inputs=[plan.Input("plan"), io.Int.Input("token")])
+
+    @classmethod
+    def execute(cls, plan, token):
+        log_probs = torch.zeros(plan.batch, plan.tokens)
+        log_probs[:, token] = -1
+        return io.NodeOutput(replace(plan, log_probs=log_probs))
 
 
 class SaveTensors(io.ComfyNode):
@@ -133,7 +150,7 @@ VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFl
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
+        return [SavePlan, LogProbs, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
 
 
 async def comfy_entrypoint():

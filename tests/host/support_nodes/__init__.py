@@ -8,6 +8,7 @@ from json import loads as json_loads
 
 import folder_paths
 import torch
+from comfy.cli_args import args
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import load_file, save_file
 
@@ -44,6 +45,21 @@ class LogProbs(io.ComfyNode):
         log_probs = torch.zeros(plan.batch, plan.tokens)
         log_probs[:, token] = -1
         return io.NodeOutput(replace(plan, log_probs=log_probs))
+
+
+class WithoutMetadata(io.ComfyNode):
+    """Passes a plan on, as if ComfyUI had been started with --disable-metadata, or without it again."""
+
+    @classmethod
+    def define_schema(cls):
+        plan = io.Custom("GLM_IMAGE_PLAN")
+        return io.Schema(node_id="TestWithoutMetadata", category="test", outputs=[plan.Output()],
+                         inputs=[plan.Input("plan"), io.Boolean.Input("disable")])
+
+    @classmethod
+    def execute(cls, plan, disable):
+        args.disable_metadata = disable
+        return io.NodeOutput(plan)
 
 
 class SaveTensors(io.ComfyNode):
@@ -150,7 +166,8 @@ VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFl
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, LogProbs, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
+        return [SavePlan, LogProbs, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences,
+                *VALUES]
 
 
 async def comfy_entrypoint():

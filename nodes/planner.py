@@ -10,14 +10,17 @@ from .types import CATEGORY, Plan, Planner, References
 REQUIRED_SETTINGS = "temperature", "top_p", "top_k"  # later ones are optional, see ``sampling_inputs``
 
 
-def size_inputs() -> list[io.Int.Input]:
+def side_inputs() -> list[io.Int.Input]:
     return [
         io.Int.Input("width", default=1024, min=32, max=4096, step=32,
                      tooltip="Width in pixels, a multiple of 32. The model was trained for 512 to 2048."),
         io.Int.Input("height", default=1024, min=32, max=4096, step=32,
                      tooltip="Height in pixels, a multiple of 32. The model was trained for 512 to 2048."),
-        io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images."),
     ]
+
+
+def size_inputs() -> list[io.Int.Input]:
+    return [*side_inputs(), io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images.")]
 
 
 def sampling_inputs() -> list[io.Input]:

@@ -195,10 +195,10 @@ class GLMImageUncertainRegion(io.ComfyNode):
             category=CATEGORY,
             description="Marks the part of a plan that the planner was least certain of, for GLM-Image Replan.",
             inputs=[
-                Plan.Input("plan", tooltip="A plan from GLM-Image Plan, not edited since: it knows how certain the "
-                                           "planner was of each token."),
-                io.Float.Input("share", default=0.1, min=0.01, max=1.0, step=0.01,
-                               tooltip="How much of the image to mark. 0.1 marks a tenth."),
+                Plan.Input("plan", tooltip="A plan as the planner wrote it, not cropped, composed or padded since: "
+                                           "it knows how certain the planner was of each token."),
+                io.Float.Input("share", default=0.15, min=0.01, max=1.0, step=0.01,
+                               tooltip="How much of the image to mark. 0.1 marks a tenth of it."),
             ],
             outputs=[io.Mask.Output()],
         )

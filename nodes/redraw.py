@@ -6,7 +6,7 @@ from ..glm_core.geometry import check_batch_size
 from ..glm_core.planner import MARGIN, Sampling, draft_plans, finish_plans, repair, replan
 from ..glm_core.plans import Plan as PlanValue
 from ..glm_core.plans import pixel_mask, token_region
-from .planner import references_input, sampling_inputs, size_inputs
+from .planner import references_input, sampling_inputs, side_inputs
 from .types import CATEGORY, Plan, Planner
 
 PROMPT_HELP = "Put text that should appear in the image in quotation marks."
@@ -34,7 +34,6 @@ def with_changes(old: PlanValue, new: PlanValue) -> io.NodeOutput:
 class GLMImageDraftPlan(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        width, height, _ = size_inputs()
         return io.Schema(
             node_id="GLMImageDraftPlan",
             display_name="GLM-Image Draft Plan",
@@ -44,7 +43,8 @@ class GLMImageDraftPlan(io.ComfyNode):
                         "1024x1024) and can be drawn like any plan.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
-                prompt_input("What to draw."), width, height,
+                prompt_input("What to draw."),
+                *side_inputs(),
                 io.Int.Input("count", default=8, min=1, max=64, tooltip="Number of drafts."),
                 seed_input(), *sampling_inputs(),
             ],

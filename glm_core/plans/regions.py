@@ -52,22 +52,20 @@ def coarse_region(region: Tensor, rows: int, columns: int) -> Tensor:
 def uncertain_region(plan: Plan, share: float) -> Tensor:
     """The planner's least certain part of each item, connected: bool [B, h, w], on the CPU.
 
-    It begins at the cell that is least certain on average with its eight neighbours, and grows by the least certain
-    cell beside it, averaged likewise, until it has ``share`` of all cells, at least one. Beyond the edges, neighbours
-    count as certain as all cells are on average, so that edges are neither preferred nor avoided.
+    It begins at the least certain cell, and grows by the least certain cell beside it until it has ``share`` of all
+    cells, at least one.
     Raises GLMImageError if the plan has no log-probabilities or not finite ones, or if share is not from 0 to 1.
     """
     check_range("share", share, 0.0, 1.0)
     if plan.log_probs is None:
-        raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan; an edited plan has none")
+        raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan or GLM-Image Replan (got "
+                            "none); cropping, composing and padding drop them")
     if not plan.log_probs.isfinite().all():
         raise GLMImageError("plan: log_probs must be finite numbers (got others)")
     rows, columns = plan.ids.shape[1:]
     surprise = -plan.log_probs[:, -rows * columns :].view(-1, rows, columns).cpu()
-    excess = surprise - surprise.mean((1, 2), keepdim=True)
-    smooth = F.avg_pool2d(excess[:, None], 3, 1, 1)[:, 0]
     count = max(1, round(share * rows * columns))
-    return torch.stack([grow_from_peak(values, count) for values in smooth])
+    return torch.stack([grow_from_peak(values, count) for values in surprise])
 
 
 def grow_from_peak(values: Tensor, count: int) -> Tensor:

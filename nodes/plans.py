@@ -55,9 +55,7 @@ class GLMImagePlanPreview(io.ComfyNode):
                                        "0. What would be too small to read is left out."),
                 io.String.Input("selection", default="", optional=True, socketless=True,
                                 extra_dict={"widgetType": SELECTION_WIDGET},
-                                tooltip="The selected tokens: drag over the plan in the page, or write them as "
-                                        "COLUMNSxROWS:RUN,RUN,… with the lengths of runs outside and inside the "
-                                        "selection by turns."),
+                                tooltip="The selected tokens: drag over the plan. Shift adds, Alt takes away."),
             ],
             outputs=[io.Image.Output(), io.Mask.Output()],
             is_output_node=True,

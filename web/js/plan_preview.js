@@ -16,7 +16,7 @@ const MIDDLE = 1, MIDDLE_HELD = 4  // of the mouse's buttons
 const BODY = `
 <svg tabindex="0" role="application">
     <rect class="picture"/><image/>
-    <g><path class="shade"/><path class="outline under"/><path class="outline over"/></g>
+    <g><path class="shade"/><path class="edge under"/><path class="edge over"/></g>
     <rect class="cursor under"/><rect class="cursor over"/>
 </svg>
 <footer>
@@ -199,7 +199,7 @@ class PlanView {
     renderSelection(selected, target) {
         const { shade, outline } = selected ? selections.draw(selected) : { shade: "", outline: "" }
         this.set(".shade", { d: shade })
-        this.set(".outline", { d: outline })
+        this.set(".edge", { d: outline })
         if (!target) return
         const { box: [left, top, width, height], columns, rows } = target
         this.set("g", { transform: `translate(${left} ${top}) scale(${width / columns} ${height / rows})` })

@@ -115,8 +115,10 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     margin: rows and columns around the region in which a token stays as long as it is in the nucleus under the new
     prompt. Everything beyond stays. There is none around cells without tokens.
     The coarse cells that region or margin touch are drawn anew before; where the plan has no coarse grid, all of them.
-    Origins become Edited, or Drawn where the region is the whole picture. Log-probabilities are those of all tokens
-    under the new prompt. With an empty region the result is the plan itself.
+    Origins become Edited from the new prompt, which describes the whole picture: the old prompt's texts would only
+    confuse the decoder. They are Drawn where the region is the whole picture. Where windows fill the region, the prompt
+    is about what is new, and the old origins stay beside it. Log-probabilities are those of all tokens under the new
+    prompt. With an empty region the result is the plan itself.
     Raises GLMImageError on batches that do not fit and on ids outside the codebook.
     """
     check_batch("region", len(region), plan.batch, "the number of plans")
@@ -127,10 +129,13 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     check_kept_codes(planner, plan)
     planner.warn_of_another_planner(plan)
     around = grow(region & ~holes, *margin) & ~region
-    origins = redrawn_origins(planner, "replan", plan, prompt, seed, sampling, region.flatten(1).all(1))
+    drawn = drawn_origins(planner, plan, prompt, seed, sampling)
     if max(plan.width, plan.height) > planner.config.trained_sides[1]:
         ids = fill_by_windows(planner, plan, region, around, prompt, seed, sampling, references)
-        return Plan(ids, origins=origins)
+        old = [(origin,) for origin in plan.origins] or [()] * plan.batch
+        return Plan(ids, origins=tuple(Edited("replan", (new, *sources)) for new, sources in zip(drawn, old)))
+    is_whole = region.flatten(1).all(1).tolist()
+    origins = tuple(new if whole else Edited("replan", (new,)) for new, whole in zip(drawn, is_whole))
     layout = planner.lay_out(prompt, plan.width, plan.height, references)
     kept = keep_all_but(plan, layout, region, around)
     return plan_of_tokens(*planner.write(layout, item_seeds(seed, plan.batch), sampling, kept), layout, origins)
@@ -163,14 +168,10 @@ def coarse_tokens(plan: Plan, grid: Grid) -> Tensor:
     return torch.full((plan.batch, *grid), DROPPED)
 
 
-def redrawn_origins(planner: PlanWriter, operation: str, plan: Plan, prompt: str, seed: int, sampling: Sampling,
-                    is_new: Tensor) -> tuple[Origin, ...]:
-    """Drawn for the items of which nothing is old, bool [B]; for others Edited from that and from what they were."""
+def drawn_origins(planner: PlanWriter, plan: Plan, prompt: str, seed: int, sampling: Sampling) -> list[Drawn]:
+    """What the items' origins were if the planner wrote all of their tokens for this prompt."""
     size, settings = (plan.width, plan.height), asdict(sampling)
-    drawn = [Drawn(prompt, seed, size, settings, planner.fingerprint) for seed in item_seeds(seed, plan.batch)]
-    old = [(origin,) for origin in plan.origins] or [()] * plan.batch
-    return tuple(new if is_new else Edited(operation, (new, *sources))
-                 for new, sources, is_new in zip(drawn, old, is_new.tolist()))
+    return [Drawn(prompt, seed, size, settings, planner.fingerprint) for seed in item_seeds(seed, plan.batch)]
 
 
 def fill_by_windows(planner: PlanWriter, plan: Plan, region: Tensor, around: Tensor, prompt: str, seed: int,
@@ -214,7 +215,7 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
     """The plan with only those tokens drawn again that are not in the nucleus under ``prompt``, in the order of writing
     and given the repaired tokens before them; item i with the random numbers of seed + i.
 
-    A missing coarse grid is drawn first. Origins become Edited where a token of the target grid changed;
+    A missing coarse grid is drawn first. Origins become Edited, from ``prompt``, where a token of the target changed;
     log-probabilities are those of all tokens under the prompt. Raises GLMImageError on ids outside the codebook.
     """
     plan.check_codes(planner.config.codebook_size)
@@ -224,7 +225,7 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
     tokens = torch.cat([grid.flatten(1) for grid in grids], dim=1)
     kept = Kept(tokens, torch.zeros_like(tokens, dtype=torch.bool))
     repaired = plan_of_tokens(*planner.write(layout, item_seeds(seed, plan.batch), sampling, kept), layout, ())
-    edited = redrawn_origins(planner, "repair", plan, prompt, seed, sampling, torch.zeros(plan.batch, dtype=torch.bool))
+    edited = [Edited("repair", (new,)) for new in drawn_origins(planner, plan, prompt, seed, sampling)]
     is_same = (repaired.ids.cpu() == plan.ids.cpu()).flatten(1).all(1).tolist()
     return replace(repaired, origins=tuple(old if same else new for old, new, same in
                                            zip(plan.origins or edited, edited, is_same)))

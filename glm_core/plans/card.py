@@ -8,12 +8,12 @@ from torch import Tensor
 from ..fonts import Font, caption_font, readable, wrap
 from ..images import to_image
 from .draw import BOTH, LARGEST_CELL, LINES, Look, draw_plan
-from .origin import Drawn, Edited, Origin, Read, prompts_of
+from .origin import Draft, Drawn, Edited, Origin, Read, prompts_of
 from .plan import Plan
 from .rulers import FRAME
 
 GRID_SIDE, NARROWEST, MARGIN = 512, 512, 20  # pixels; GRID_SIDE: at most, of the target grid
-FONT_SIZE, LINE = 16, 22
+FONT_SIZE, LINE = 20, 28
 MOST_LETTERS, MOST_LINES = 600, 6  # of a prompt
 PROMPT_INK, DETAIL_INK = "#f0f0f0", "#9a9a9a"
 
@@ -32,7 +32,8 @@ def draw_card(plan: Plan, palette: Tensor | None = None) -> Image.Image:
 
 
 def shorten(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1]} …"]
+    """At most MOST_LINES; the end of the last one makes room for an ellipsis."""
+    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1][:-3]} …"]
 
 
 def details_of(plan: Plan, origin: Origin | None) -> str:
@@ -47,6 +48,8 @@ def source_of(origin: Origin | None) -> str:
             return f", edited ({operation})"
         case Read(size=(width, height)):
             return f", read from an image of {width} x {height} pixels"
+        case Draft(size=(width, height), seed=seed):
+            return f", draft of an image of {width} x {height} pixels, seed {seed}"
         case Drawn(seed=seed):
             return f", seed {seed}"
     return ""

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import GLMImageError
-from ..files import check_file, quote
+from ..files import check_file
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXT, COMPRESSED_TEXT, UNICODE_TEXT, END = b"tEXt", b"zTXt", b"iTXt", b"IEND"
@@ -38,15 +38,15 @@ def read_text_chunk(path: str | os.PathLike, keyword: str, most: int, source: st
     Neither the picture nor another chunk is read. Raises GLMImageError, naming ``source``, if the file ends too early,
     has no end or too many chunks, or if the chunk is damaged, too long, compressed or there twice.
     """
-    found = []
+    text = None
     with Path(path).open("rb") as file:
         for kind, length, start in chunks(file, source):
             if kind in (TEXT, COMPRESSED_TEXT, UNICODE_TEXT) and keyword_at(file, start, length) == keyword.encode():
                 check_chunk(kind, length, most, source)
-                found.append(read_chunk(file, kind, length, start, source))
-    if len(found) > 1:
-        raise GLMImageError(f"{source}: must have one text {quote(keyword)} (got {len(found)})")
-    return found[0].partition(b"\0")[2] if found else None
+                if text is not None:
+                    raise GLMImageError(f"{source}: must carry one plan (got several)")
+                text = read_chunk(file, kind, length, start, source).partition(b"\0")[2]
+    return text
 
 
 def chunks(file: BinaryIO, source: str) -> Iterator[tuple[bytes, int, int]]:

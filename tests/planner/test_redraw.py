@@ -156,11 +156,11 @@ def test_a_replanned_item_does_not_depend_on_its_batch(writer, plan, items, seed
             assert_equal(alone, Plan(together.ids[i : i + 1], together.coarse[i : i + 1], together.origins[i : i + 1]))
 
 
-def test_origins_name_the_new_prompt_before_the_old(writer, plan):
+def test_the_new_prompt_takes_the_place_of_the_old(writer, plan):
     new = replan(writer, plan, region_of((0, 0)), OTHER, seed=8)
     settings = {"temperature": 0.9, "top_p": 0.75, "top_k": 16384}
     drawn = [Drawn(OTHER, seed, (96, 64), settings, "abc") for seed in (8, 9)]
-    assert new.origins == tuple(Edited("replan", (one, old)) for one, old in zip(drawn, plan.origins))
+    assert new.origins == tuple(Edited("replan", (origin,)) for origin in drawn)
 
 
 @torch.inference_mode()
@@ -233,7 +233,7 @@ def test_repair_draws_unlikely_tokens_again(writer, plan_at_once):
     repaired = repair(writer, plan, PROMPT, sampling=Sampling(top_k=1))
     expected = plan_at_once(PROMPT, 96, 64, sampling=Sampling(top_k=1))
     assert torch.equal(repaired.ids, expected.ids) and not torch.equal(plan.ids, expected.ids)
-    assert repaired.origins[0].sources[1:] == plan.origins
+    assert repaired.origins[0].operation == "repair" and repaired.origins[0].sources[0].prompt == PROMPT
 
 
 def test_a_plan_without_coarse_grid_gets_one(writer, plan):
@@ -265,6 +265,7 @@ def test_padding_is_filled_and_the_old_part_stays(planner, plan, tokenizer, side
     assert torch.equal(filled.ids[is_old], padded.ids[is_old]) and (filled.ids != DROPPED).all()
     assert all(max(size) <= largest for size in sizes) and (len(sizes) == 1) == (largest == 4096)
     assert (filled.log_probs is None) == (largest == 96)
+    assert filled.origins[0].sources[1:] == (plan.origins[:1] if largest == 96 else ())
 
 
 def test_a_region_of_a_large_plan_is_drawn_in_a_window(planner, tokenizer, plan):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from glm_core.plans import Drawn, Edited, Look, Plan, Read, draw_plan
+from glm_core.plans import Draft, Drawn, Edited, Look, Plan, Read, draw_plan
 from glm_core.plans.card import GRID_SIDE, MARGIN, MOST_LINES, NARROWEST, details_of, draw_card, shorten
 
 DRAWN = Drawn("a sign", 7, (96, 64))
@@ -15,6 +15,7 @@ def plan_from(origin=None, rows: int = 2, columns: int = 3) -> Plan:
 @pytest.mark.parametrize("origin, expected", [
     (DRAWN, "96 x 64 pixels, 3 x 2 tokens, seed 7"), (None, "96 x 64 pixels, 3 x 2 tokens"),
     (Read((100, 70)), "96 x 64 pixels, 3 x 2 tokens, read from an image of 100 x 70 pixels"),
+    (Draft("a", 7, (192, 128)), "96 x 64 pixels, 3 x 2 tokens, draft of an image of 192 x 128 pixels, seed 7"),
     (Edited("crop", (DRAWN,)), "96 x 64 pixels, 3 x 2 tokens, edited (crop)"),
 ])
 def test_a_plan_says_what_it_is(origin, expected):
@@ -46,12 +47,12 @@ def test_prompts_of_all_plans_that_it_is_made_of_are_shown():
 
 
 def test_long_prompts_end_in_an_ellipsis():
-    lines = [str(i) for i in range(MOST_LINES)]
+    lines = [f"a line, {i}" for i in range(MOST_LINES)]
     assert shorten(lines) == lines and shorten([]) == []
-    assert shorten([*lines, "more"]) == [*lines[:-1], f"{lines[-1]} …"]
+    assert shorten([*lines, "more"]) == [*lines[:-1], "a line …"]
 
 
 @pytest.mark.parametrize("rows, columns", [(1, 1), (128, 128), (1, 128), (128, 1)])
 def test_every_size_fits(rows, columns):
     card = draw_card(plan_from(DRAWN, rows, columns))
-    assert NARROWEST <= card.width <= NARROWEST + 2 * MARGIN and card.height <= GRID_SIDE + 100
+    assert NARROWEST <= card.width <= NARROWEST + 2 * MARGIN and card.height <= GRID_SIDE + 150

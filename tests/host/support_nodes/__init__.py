@@ -166,8 +166,7 @@ VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFl
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, LogProbs, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences,
-                *VALUES]
+        return [SavePlan, LogProbs, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
 
 
 async def comfy_entrypoint():

@@ -10,16 +10,21 @@ from ..glm_core.plans import (
     Look,
     compose,
     crop,
-    draw_plan,
+    draw_panels,
     join,
     pad,
     pixel_mask,
     read_indices,
     select,
+    selected_region,
     take,
+    token_table,
     uncertain_region,
 )
+from .plan_files import write_temporary_json
 from .types import CATEGORY, Plan, Planner
+
+SELECTION_WIDGET = "GLM_IMAGE_SELECTION"  # made by web/js/plan_preview.js
 
 
 class GLMImagePlanPreview(io.ComfyNode):
@@ -31,7 +36,8 @@ class GLMImagePlanPreview(io.ComfyNode):
             category=CATEGORY,
             description="Draws the tokens of a plan as coloured squares, or how certain the planner was of each. The "
                         "same token always has the same colour; with a planner connected, tokens that are alike have "
-                        "similar colours.",
+                        "similar colours. In the page, point at a token to see what it is, and drag over tokens to "
+                        "select them as a mask.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to show."),
                 io.Combo.Input("grid", options=list(GRIDS), default=GRIDS[0],
@@ -50,16 +56,22 @@ class GLMImagePlanPreview(io.ComfyNode):
                 io.Combo.Input("marks", options=list(MARKS), default=MARKS[0], optional=True,
                                tooltip="Lines between the squares, and the numbers of rows and columns, counted from "
                                        "0. What would be too small to read is left out."),
+                io.String.Input("selection", default="", optional=True, socketless=True,
+                                extra_dict={"widgetType": SELECTION_WIDGET},
+                                tooltip="The selected tokens: drag over the plan. Shift adds, Alt takes away."),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(), io.Mask.Output()],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, plan, grid, cell, planner=None, show=SUBJECTS[0], marks=MARKS[0]) -> io.NodeOutput:
+    def execute(cls, plan, grid, cell, planner=None, show=SUBJECTS[0], marks=MARKS[0], selection="") -> io.NodeOutput:
+        region = selected_region(selection, *plan.ids.shape[1:])
         palette = None if planner is None else planner.code_colours
-        image = draw_plan(plan, Look(grid, cell, show, marks), palette)
-        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
+        picture, panels = draw_panels(plan, Look(grid, cell, show, marks), palette)
+        tokens = write_temporary_json("glm_image_tokens", token_table(plan, picture, panels))
+        shown = ui.PreviewImage(picture, cls=cls).as_dict() | {"glm_image_tokens": [tokens]}
+        return io.NodeOutput(picture, pixel_mask(region), ui=shown)
 
 
 class GLMImageSelectPlan(io.ComfyNode):

@@ -55,11 +55,6 @@ class Change:
     def is_free(self) -> bool:
         return bool(self.before.items[self.index].size)
 
-    @property
-    def quoted(self) -> list[str]:
-        """The texts of both prompts, which the decoder gets."""
-        return all_texts(self.after, self.before)
-
 
 @dataclass(frozen=True)
 class Addition:
@@ -72,19 +67,9 @@ class Addition:
     window: Poster
     side: str
 
-    @property
-    def quoted(self) -> list[str]:
-        """The texts of both prompts, which the decoder gets."""
-        return all_texts(self.window, self.before)
-
 
 def texts_of(poster: Poster) -> list[str]:
     return quoted_texts(caption(poster))
-
-
-def all_texts(*posters: Poster) -> list[str]:
-    """The quoted texts of the posters' prompts, each once."""
-    return list(dict.fromkeys(text for poster in posters for text in texts_of(poster)))
 
 
 def first_seed(set_name: str, case: int) -> int:

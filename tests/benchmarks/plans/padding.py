@@ -80,7 +80,7 @@ def measure_padding(planner: EmbeddedPlanner, set_name: str, number: int) -> Ite
 
 def add_rooms(table: Table, addition: Addition, old: Plan, filled: Plan, runs: list[int]) -> None:
     kept = (old_part(filled.ids, addition.side) == old.ids).flatten(1).all(1).tolist()
-    verdicts = judge_room(filled, addition, addition.quoted), judge_room(filled, addition, texts_of(addition.window))
+    verdicts = [judge_room(filled, addition, texts) for texts in (texts_of_plan(filled), texts_of(addition.window))]
     what = "shape" if addition.window.shapes else "free word" if addition.window.items[0].size else "grid word"
     for run, is_kept, verdict, by_new_texts in zip(runs, kept, *verdicts):
         for row in ("all sides", addition.side):
@@ -95,7 +95,7 @@ def add_picture(table: Table, painter: Painter, reader: WordReader, addition: Ad
     """old: the poster whose items have the boxes where the first plan shows them."""
     pixels = painter.draw(plan, 0, texts_of_plan(plan), run).pixels
     rows, columns = offset(addition.side)
-    new = judge_room(plan, addition, addition.quoted)[0].found[0]
+    new = judge_room(plan, addition, texts_of_plan(plan))[0].found[0]
     row = "free" if addition.window.items[0].size else "grid"
     table.add(row, "old shapes", run, *(shape_is_drawn(pixels, moved(shape, rows, columns)) for shape in old.shapes))
     table.add(row, "old words", run, *reader.words(pixels, [word.text for word in old.words]))

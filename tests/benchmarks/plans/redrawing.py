@@ -40,15 +40,14 @@ def drawn_again(planner: EmbeddedPlanner, painter: Painter, start: Start, item: 
 
     A letter that begins inside a cell reaches into the next one, whose token need not change.
     """
-    plan, change = replanned(planner, start)["mask on the item"], start.change
+    plan = replanned(planner, start)["mask on the item"]
     changed = plan.ids[item] != start.plan.ids[item]
     around = grow(changed[None], 1, 1)[0]
-    seed, texts, new_texts = start.seed + start.runs[item], texts_of_plan(select(plan, item)), texts_of(change.after)
+    seed, texts = start.seed + start.runs[item], texts_of_plan(select(plan, item))
     return {
         "all drawn again": (painter.draw(plan, item, texts, seed), around),
         "changed cells": (painter.redraw(plan, item, texts, old, changed), changed),
         "changed cells and those around": (painter.redraw(plan, item, texts, old, around), around),
-        "the same, new prompt's texts alone": (painter.redraw(plan, item, new_texts, old, around), around),
     }
 
 

@@ -1,6 +1,6 @@
 """One item of a poster becomes another: its region is planned again under the prompt of the new poster."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from glm_core.evaluation.suites.codes import CodeResult
-from glm_core.planner import MARGIN, repair, replan
+from glm_core.planner import MARGIN, replan
 from glm_core.plans import Plan, grow, join, select
 from glm_core.posters import GRID, Item, caption, item_cells
 
-from .cases import SEEDS, WORD_CHANGES, Change, changes, first_seed, texts_of
+from .cases import SEEDS, WORD_CHANGES, Change, changes, first_seed
 from .hard import judge_all
+from .painting import texts_of_plan
 from .planner import EmbeddedPlanner
 from .table import Table
 
@@ -80,18 +81,16 @@ def starts(planner: EmbeddedPlanner, set_name: str, number: int) -> Iterator[Sta
 def measure_replanning(planner: EmbeddedPlanner, set_name: str, number: int,
                        margins: Sequence[tuple[int, int]] = (MARGIN,)) -> Iterator[Table]:
     table = Table("one item re-planned", note=f"{SEEDS} seeds of {number} changes; first plans that were not whole are "
-                  "left out. A pair of letters is right if the texts of both prompts tell which is meant.")
+                  "left out. A pair of letters is right if the texts that the decoder gets tell which is meant.")
     costs = Table("cost of one plan, batch 1")
     for start in starts(planner, set_name, number):
         add_anew(table, planner, start)
         for margin in margins:
-            plans, title = replanned(planner, start, margin), f"margin {margin[0]}x{margin[1]}"
-            for name, plan in plans.items():
-                add_verdicts(table, f"{name}, {title}", start, plan, start.change.quoted)
+            for name, plan in replanned(planner, start, margin).items():
+                row = f"{name}, margin {margin[0]}x{margin[1]}"
+                add_verdicts(table, row, start, plan)
                 reach = grow(REGIONS[name](start.region), *margin)
-                add_all(table, f"{name}, {title}", "beyond margin kept", start, is_same(plan, start.plan, ~reach))
-            for name, plan in repaired(planner, start, plans).items():
-                add_verdicts(table, f"{name}, {title}, repaired", start, plan, start.change.quoted)
+                add_all(table, row, "beyond margin kept", start, is_same(plan, start.plan, ~reach))
         if start.seed < first_seed(set_name, COSTED):
             add_costs(costs, planner, start)
         yield from (table, costs)
@@ -102,33 +101,19 @@ def replanned(planner: EmbeddedPlanner, start: Start, margin: tuple[int, int] = 
     regions = torch.cat([region(start.region) for region in REGIONS.values()])
     plan = replan(planner.writer, join([start.plan] * len(REGIONS)), regions, caption(start.change.after),
                   seed=start.seed + OTHER_SEEDS, margin=margin)
-    return split(plan, REGIONS)
-
-
-def repaired(planner: EmbeddedPlanner, start: Start, plans: dict[str, Plan]) -> dict[str, Plan]:
-    """The plans with what is unlikely under the prompt of the new poster drawn again; all in one batch."""
-    plan = repair(planner.writer, join(list(plans.values())), caption(start.change.after),
-                  seed=start.seed + OTHER_SEEDS)
-    return split(plan, plans)
-
-
-def split(plan: Plan, names: Iterable[str]) -> dict[str, Plan]:
-    """The parts of a batch, as many as there are names, all of one size."""
-    names = list(names)
-    size = plan.batch // len(names)
-    return {name: select(plan, i * size, size) for i, name in enumerate(names)}
+    return {name: select(plan, i * start.plan.batch, start.plan.batch) for i, name in enumerate(REGIONS)}
 
 
 def add_anew(table: Table, planner: EmbeddedPlanner, start: Start) -> None:
     """Without the old plan, but with its seeds."""
     plan = planner.plan(caption(start.change.after), start.seed)
     kept = join([select(plan, run) for run in start.runs])
-    add_verdicts(table, "planned anew", start, kept, texts_of(start.change.after))
+    add_verdicts(table, "planned anew", start, kept)
 
 
-def add_verdicts(table: Table, row: str, start: Start, plan: Plan, quoted: list[str]) -> None:
+def add_verdicts(table: Table, row: str, start: Start, plan: Plan) -> None:
     change = start.change
-    verdicts = judge_all(plan, change.after, quoted)
+    verdicts = judge_all(plan, change.after, texts_of_plan(plan))
     new = [verdict.found[change.index] is not None for verdict in verdicts]
     whole = [verdict.whole for verdict in verdicts]
     untouched = is_same(plan, start.plan, start.others)
@@ -139,8 +124,6 @@ def add_verdicts(table: Table, row: str, start: Start, plan: Plan, quoted: list[
     add_all(table, row, "whole", start, whole)
     add_all(table, row, "others untouched", start, untouched)
     add_all(table, row, "whole, others untouched", start, [a and b for a, b in zip(whole, untouched)])
-    by_new_texts = judge_all(plan, change.after)
-    add_all(table, row, "whole by the new texts", start, [verdict.whole for verdict in by_new_texts])
     add_all(table, row, "tokens changed", start, (plan.ids != start.plan.ids).sum((1, 2)).tolist())
 
 

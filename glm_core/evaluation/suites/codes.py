@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...ocr import mean
 from ...posters import (
     CELL_CODES,
     Item,
@@ -22,7 +23,6 @@ from ...posters import (
     item_cells,
     word_cells,
 )
-from ..metrics import mean
 
 Codes = Sequence[Sequence[int]]  # of the cells of a target grid, by rows
 

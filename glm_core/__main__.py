@@ -1,4 +1,4 @@
-"""Command line: python -m glm_core generate | evaluate | convert | check | train."""
+"""Command line: python -m glm_core generate | prompt | evaluate | convert | check | train."""
 
 import os
 import sys

@@ -1,6 +1,7 @@
 """Images as float tensors [B, H, W, channels] in 0...1."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,13 @@ def to_eight_bits(image: Image.Image, format_name: str | None, path: Path) -> Im
     return Image.fromarray((np.asarray(image, np.float32) / 257).round().astype(np.uint8))
 
 
-def to_rgb(image: Tensor) -> Tensor:
+def to_rgb(image: Tensor, name: str = "reference image") -> Tensor:
     """Images [B, H, W, 1, 3 or 4] → [B, H, W, 3]: repeat a grey channel, drop an alpha channel.
 
-    Raises GLMImageError on other shapes.
+    Raises GLMImageError about ``name`` on other shapes.
     """
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
-        raise GLMImageError("reference image: the shape must be [B, H, W, 1, 3 or 4 channels] "
-                            f"(got {list(image.shape)})")
+        raise GLMImageError(f"{name}: the shape must be [B, H, W, 1, 3 or 4 channels] (got {list(image.shape)})")
     return image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
 
 
@@ -90,3 +90,22 @@ def fit_mask(mask: Tensor, width: int, height: int) -> Tensor:
 def to_image(pixels: Tensor) -> Image.Image:
     """An 8-bit image of pixels [H, W, 3] in 0...1."""
     return Image.fromarray((pixels * 255).round().byte().cpu().numpy())
+
+
+def replace_images(images: Tensor, numbers: Sequence[int], replacements: Tensor) -> Tensor:
+    """A batch of images [B, H, W, channels] with others in the place of those with these numbers, counted from 0.
+
+    Raises GLMImageError unless there is one replacement of the images' size for each number, and an image for it.
+    """
+    if len(replacements) != len(numbers):
+        raise GLMImageError(f"replacements must be as many as the indices (got {len(replacements)} images for "
+                            f"{len(numbers)} indices)")
+    if max(numbers, default=0) >= len(images):
+        raise GLMImageError(f"indices must be from 0 to {len(images) - 1}, as the batch has {len(images)} images "
+                            f"(got {max(numbers)})")
+    if replacements.shape[1:] != images.shape[1:]:
+        raise GLMImageError("replacements must have the images' height, width and channels, "
+                            f"{list(images.shape[1:])} (got {list(replacements.shape[1:])})")
+    replaced = images.clone()
+    replaced[list(numbers)] = replacements.to(images)
+    return replaced

@@ -4,9 +4,9 @@ from types import ModuleType
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import decoder, loaders, plan_files, planner, plans, redraw, references
+from . import choose, decoder, loaders, plan_files, planner, plans, prompts, redraw, references
 
-MODULES = loaders, planner, plans, plan_files, redraw, decoder, references
+MODULES = loaders, prompts, planner, plans, plan_files, redraw, choose, decoder, references
 
 
 def node_classes(module: ModuleType) -> list[type[io.ComfyNode]]:

@@ -1,9 +1,10 @@
-"""Plans in ComfyUI's input and output folders."""
+"""Plans in ComfyUI's input and output folders, and what its page reads of them."""
 
 import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 from comfy.cli_args import args
@@ -50,6 +51,18 @@ def find_plan(name: str) -> Path:
     if path is None or not path.is_relative_to(root) or not path.is_file():
         raise GLMImageError(f"file must be the name of a file in {root} (got {name!r})")
     return path
+
+
+def write_temporary_json(name: str, value: Any) -> dict[str, str]:
+    """Write JSON for the page into ComfyUI's temporary folder; what /view wants to find it.
+
+    The same content has the same file.
+    """
+    folder, data = Path(folder_paths.get_temp_directory()), json.dumps(value, separators=(",", ":")).encode()
+    file = f"{name}_{hashlib.sha256(data).hexdigest()[:16]}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_bytes(data)
+    return {"filename": file, "subfolder": "", "type": io.FolderType.temp.value}
 
 
 class GLMImageSavePlan(io.ComfyNode):

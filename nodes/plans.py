@@ -1,6 +1,7 @@
 """Nodes that show plans, or change them without a model."""
 
 from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..glm_core.plans import (
     GRIDS,
@@ -9,14 +10,21 @@ from ..glm_core.plans import (
     Look,
     compose,
     crop,
-    draw_plan,
+    draw_panels,
     join,
     pad,
     pixel_mask,
+    read_indices,
     select,
+    selected_region,
+    take,
+    token_table,
     uncertain_region,
 )
+from .plan_files import write_temporary_json
 from .types import CATEGORY, Plan, Planner
+
+SELECTION_WIDGET = "GLM_IMAGE_SELECTION"  # made by web/js/plan_preview.js
 
 
 class GLMImagePlanPreview(io.ComfyNode):
@@ -28,7 +36,8 @@ class GLMImagePlanPreview(io.ComfyNode):
             category=CATEGORY,
             description="Draws the tokens of a plan as coloured squares, or how certain the planner was of each. The "
                         "same token always has the same colour; with a planner connected, tokens that are alike have "
-                        "similar colours.",
+                        "similar colours. In the page, point at a token to see what it is, and drag over tokens to "
+                        "select them as a mask.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to show."),
                 io.Combo.Input("grid", options=list(GRIDS), default=GRIDS[0],
@@ -47,16 +56,22 @@ class GLMImagePlanPreview(io.ComfyNode):
                 io.Combo.Input("marks", options=list(MARKS), default=MARKS[0], optional=True,
                                tooltip="Lines between the squares, and the numbers of rows and columns, counted from "
                                        "0. What would be too small to read is left out."),
+                io.String.Input("selection", default="", optional=True, socketless=True,
+                                extra_dict={"widgetType": SELECTION_WIDGET},
+                                tooltip="The selected tokens: drag over the plan. Shift adds, Alt takes away."),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(), io.Mask.Output()],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, plan, grid, cell, planner=None, show=SUBJECTS[0], marks=MARKS[0]) -> io.NodeOutput:
+    def execute(cls, plan, grid, cell, planner=None, show=SUBJECTS[0], marks=MARKS[0], selection="") -> io.NodeOutput:
+        region = selected_region(selection, *plan.ids.shape[1:])
         palette = None if planner is None else planner.code_colours
-        image = draw_plan(plan, Look(grid, cell, show, marks), palette)
-        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
+        picture, panels = draw_panels(plan, Look(grid, cell, show, marks), palette)
+        tokens = write_temporary_json("glm_image_tokens", token_table(plan, picture, panels))
+        shown = ui.PreviewImage(picture, cls=cls).as_dict() | {"glm_image_tokens": [tokens]}
+        return io.NodeOutput(picture, pixel_mask(region), ui=shown)
 
 
 class GLMImageSelectPlan(io.ComfyNode):
@@ -71,13 +86,19 @@ class GLMImageSelectPlan(io.ComfyNode):
                 Plan.Input("plan", tooltip="A batch of plans."),
                 io.Int.Input("index", default=0, min=0, max=4095, tooltip="The first plan to take, counted from 0."),
                 io.Int.Input("count", default=1, min=1, max=4096, tooltip="Number of plans to take."),
+                io.String.Input("indices", optional=True, force_input=True,
+                                tooltip="Plans to take, such as \"0, 3\", instead of index and count; from GLM-Image "
+                                        "Read Text. If it is empty, nothing after this node runs."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
 
     @classmethod
-    def execute(cls, plan, index, count):
-        return io.NodeOutput(select(plan, index, count))
+    def execute(cls, plan, index, count, indices=None):
+        if indices is None:
+            return io.NodeOutput(select(plan, index, count))
+        items = read_indices(indices)
+        return io.NodeOutput(take(plan, items)) if items else io.NodeOutput(ExecutionBlocker(None))
 
 
 class GLMImageJoinPlans(io.ComfyNode):

@@ -1,8 +1,9 @@
-"""How tests are spread over several processes, and a line at the end about the ComfyUI hosts."""
+"""How tests are spread over several processes, hypothesis without deadlines, and a line about the ComfyUI hosts."""
 
 import os
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; spinning threads hold up the other process
 
@@ -13,6 +14,8 @@ from tests.support.hosts import find_hosts, host_version  # noqa: E402
 CORES = 2
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 torch.set_num_threads(max(1, CORES // WORKERS))
+settings.register_profile("tests", deadline=None)  # what else a machine does is no error of an example
+settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -45,7 +45,8 @@ def test_every_ratio_is_there_and_both_sides_do_the_same(tmp_path):
         assert float(note.partition("differ by ")[2].split()[0]) < 1e-5
 
 
-def test_lookahead_needs_fewer_passes_for_the_same_plans(tmp_path):
+def test_lookahead_needs_fewer_passes_for_the_same_plans(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.benchmarks.lookahead.default_side", lambda model: 128)
     results = run(tmp_path, "--only", "lookahead")
     check_measures(results, LOOKAHEAD)
     assert all("1 of 1 plans are the same" in note for note in results["notes"]) and len(results["notes"]) == 9

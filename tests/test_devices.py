@@ -47,16 +47,16 @@ def test_the_planner_reads_no_number_back(sampling):
     def progress(title, total, unit):
         yield lambda: done.append(unit)
 
-    request = PlanRequest(PROMPT, 256, 224, batch=2, sampling=sampling)
+    request = PlanRequest(PROMPT, 128, 96, batch=2, sampling=sampling)
     drawn, = plan(EMBEDDED, [request], META, progress)
-    assert drawn.ids.device == META.device and drawn.ids.shape == (2, 7, 8)
+    assert drawn.ids.device == META.device and drawn.ids.shape == (2, 3, 4)
     assert len(done) == drawn.ids[0].numel() + drawn.coarse[0].numel()
 
 
 def test_a_number_that_is_read_back_is_noticed():
     planner = load_planner(EMBEDDED, META)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        plan_prompt(planner.model, planner.tokenizer, PROMPT, 256, 256, device=META.device, dtype=META.dtype,
+        plan_prompt(planner.model, planner.tokenizer, PROMPT, 128, 96, device=META.device, dtype=META.dtype,
                     on_token=lambda i, tokens: tokens[0, i].item() == DROPPED)
 
 

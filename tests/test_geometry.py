@@ -61,7 +61,7 @@ def test_grids_of_upstream_for_sizes_at_which_it_fails_later(size, grid):
     assert reference_size(*size) == (grid[0] * 32, grid[1] * 32)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(accepted_sizes())
 def test_every_size_has_one_size_for_tokens_and_latent(size):
     width, height = size
@@ -71,7 +71,7 @@ def test_every_size_has_one_size_for_tokens_and_latent(size):
     assert all(side % 32 == 0 and 32 <= side <= 2048 for side in fitted)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sides, sides)
 def test_wider_images_are_refused(width, height):
     if max(width, height) > 4 * min(width, height):
@@ -79,7 +79,7 @@ def test_wider_images_are_refused(width, height):
             reference_size(width, height)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(accepted_sizes())
 def test_fitting_is_idempotent_where_upstream_accepts_the_size(size):
     fitted = reference_size(*size)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from glm_core.errors import GLMImageError
 from glm_core.geometry import reference_size
-from glm_core.images import fit_image, fit_mask, read_image, resize, to_rgb
+from glm_core.images import fit_image, fit_mask, read_image, replace_images, resize, to_rgb
 from glm_core.vision import VisionConfig, encoder_pixels
 from tests.support.sizes import accepted_sizes
 from tests.support.tiny import Tiny
@@ -14,7 +14,7 @@ from tests.support.tiny import Tiny
 CONFIG = VisionConfig.from_json(Tiny().planner(), "tiny")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(accepted_sizes(longest=900))
 def test_images_of_any_size_arrive_on_both_sides(size):
     width, height = size
@@ -62,3 +62,19 @@ def test_images_without_a_known_range_are_refused(dtype, tmp_path):
     Image.fromarray(RAMP.astype(dtype)).save(tmp_path / "deep.tif")
     with pytest.raises(GLMImageError, match="deep.tif: an image must have 8 or 16 bits per channel"):
         read_image(tmp_path / "deep.tif")
+
+
+def test_images_take_the_place_of_others():
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 2, 3, 3)
+    replaced = replace_images(images, [3, 1], torch.tensor([8.0, 9]).view(2, 1, 1, 1).expand(2, 2, 3, 3))
+    assert replaced[:, 1, 2, 0].tolist() == [0, 9, 2, 8] and images[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("numbers, count, width, message", [
+    ([0, 1], 1, 3, r"replacements must be as many as the indices \(got 1 images for 2 indices\)"),
+    ([4], 1, 3, r"indices must be from 0 to 3, as the batch has 4 images \(got 4\)"),
+    ([0], 1, 2, r"must have the images' height, width and channels, \[2, 3, 3\] \(got \[2, 2, 3\]\)"),
+])
+def test_images_that_cannot_be_replaced_are_named(numbers, count, width, message):
+    with pytest.raises(GLMImageError, match=message):
+        replace_images(torch.zeros(4, 2, 3, 3), numbers, torch.ones(count, 2, width, 3))

@@ -271,7 +271,7 @@ def check(read: Callable[[Any], None], case: Any) -> None:
 def check_kind(kind: Callable, examples: int, model: Model, folder: Path) -> None:
     cases, read = kind(model, folder)
 
-    @settings(max_examples=examples, derandomize=True, deadline=None, database=None,
+    @settings(max_examples=examples, derandomize=True, database=None,
               suppress_health_check=list(HealthCheck))
     @given(cases)
     def run(case):

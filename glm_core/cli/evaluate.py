@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
-from ..evaluation import ABLATIONS, draw_pictures, make_reader, measure_pictures
+from ..evaluation import ABLATIONS, draw_pictures, measure_pictures
 from ..evaluation.suites import posters
+from ..ocr import make_reader
 from ..pipeline import Compute, PlanRequest, check_aspect, contact_sheet
 from ..pipeline.requests import check_count
 from .files import Writer, check_files, check_picture_suffix

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -14,7 +15,9 @@ from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, VISION
 from ..errors import GLMImageError
 from ..files import read_tensors
 from ..geometry import reference_size
+from ..glyph import quoted_texts
 from ..images import read_image, to_image
+from ..ocr import FindText, load_ocr, read_picture
 from ..pipeline import (
     PlanRequest,
     Rendered,
@@ -65,6 +68,9 @@ def add_command(commands: Subparsers) -> None:
     add("--batch", type=int,
         help=f"number of images for each prompt, each with its own plan (default: {PlanRequest.batch})")
     add_drawing(command)
+    add("--check-text", action="store_true",
+        help="read every image with OCR and print which quoted words are wrong in it; needs the Python packages "
+             "rapidocr and onnxruntime")
     add("--plan-in", type=Path, metavar="FILE",
         help="render this saved plan, with its own size and batch, and skip the planner; a safetensors file or the "
              "picture of a plan")
@@ -79,6 +85,7 @@ def add_command(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     check_one_prompt(args)
+    check_no_choice(args)
     given_plan = read_plan(args) if args.plan_in else None
     requests, settings, compute = make_requests(args), render_settings(args), choose_compute(args.device, args.dtype)
     check_all_files(args, requests)
@@ -86,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
     check_parts(args.model, [*([] if given_plan else [PLANNER]), *([VISION] if images else []), GLYPH, DIFFUSION, VAE])
     if given_plan is None:
         check_aspect(args.model, requests[0].width, requests[0].height)
-    writer = Writer()
+    writer, find_text = Writer(), load_ocr() if args.check_text else None
     (references,) = read_references(args.model, [images], compute, progress_bar)
     requests = [replace(request, references=references) for request in requests]
     plans = [given_plan] if given_plan else plan(args.model, requests, compute, progress_bar)
@@ -94,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         write_plan(writer, args.plan_out, plans[0])
     to_render = render_requests(requests, plans, settings, noise)
     rendered = render(args.model, to_render, compute, progress_bar, partial(write_latent, writer, args.latent_out))
-    drawn = write_pictures(writer, args.out, requests, rendered)
+    drawn = write_pictures(writer, args.out, to_render, rendered, find_text)
     if args.sheet and writer.write(args.sheet, partial(write_sheet, drawn)):
         report(f"{args.sheet}: all images")
     writer.finish()
@@ -105,6 +112,12 @@ def check_one_prompt(args: argparse.Namespace) -> None:
     for option in FILES_OF_ONE_PROMPT:
         if getattr(args, option) and len(args.prompt) > 1:
             raise GLMImageError(f"--{option.replace('_', '-')} takes exactly one --prompt (got {len(args.prompt)})")
+
+
+def check_no_choice(args: argparse.Namespace) -> None:
+    """Raise GLMImageError if a plan is given and others are to be chosen from."""
+    if args.plan_in and args.best_of > 1:
+        raise GLMImageError(f"--best-of must be 1 with --plan-in, which needs no planner (got {args.best_of})")
 
 
 def read_plan(args: argparse.Namespace) -> Plan:
@@ -192,15 +205,21 @@ def picture_path(out: Path, i: int) -> Path:
     return out.with_stem(f"{out.stem}-{i}") if i else out
 
 
-def write_pictures(writer: Writer, out: Path, requests: Sequence[PlanRequest],
-                   rendered: Iterable[Rendered]) -> list[Captioned]:
-    """Save every picture as soon as it is there; all pictures with their prompts."""
+def write_pictures(writer: Writer, out: Path, requests: Sequence[RenderRequest], rendered: Iterable[Rendered],
+                   find_text: FindText | None = None) -> list[Captioned]:
+    """Save every picture as soon as it is there; all pictures with their prompts.
+
+    find_text: if there is one, every picture is read, and a line says which of its quoted words are wrong.
+    """
     drawn = []
     for result, request in zip(rendered, requests):
+        texts = quoted_texts(request.prompt, request.settings.quotes) if find_text else []
         for pixels in result.pictures:
             picture, path = to_image(pixels.nan_to_num()), picture_path(out, len(drawn))
             if writer.write(path, partial(save_picture, picture, bool(pixels.isfinite().all()))):
                 report(f"{path}: {picture.width}x{picture.height}, {request.prompt}")
+            if find_text:
+                report(f"{path}: {read_picture(np.asarray(picture), texts, find_text).line()}")
             drawn.append((picture, request.prompt))
     return drawn
 

@@ -61,9 +61,12 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
         add(side, type=int,
             help="in pixels, a multiple of 32 from 32 to 4096 (default: 1024, or 256 for the embedded model)")
     add("--seed", type=int, default=PlanRequest.seed,
-        help="seed of the first prompt, 0 to 2^64 - 1; prompt j, counted from 0, has SEED + j * batch, and 0 follows "
-             "2^64 - 1. Image i of a prompt is planned with the prompt's seed + i; the noise of all its images is "
-             "drawn from the prompt's seed")
+        help="seed of the first prompt, 0 to 2^64 - 1; prompt j, counted from 0, has SEED + j * batch * best-of, and 0 "
+             "follows 2^64 - 1. Image i of a prompt is planned with the prompt's seed + i * best-of, and with the "
+             "seeds after it for its other plans; the noise of all its images is drawn from the prompt's seed")
+    add("--best-of", type=int, default=PlanRequest.best_of, metavar="N",
+        help="write N plans for every image and draw the one that the planner itself finds likeliest, not counting "
+             "background; N plans in one batch cost less than N times one")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])
@@ -93,7 +96,8 @@ def plan_request(args: argparse.Namespace, prompt: str, batch: int = 1, plan: Pl
     sides = (args.width, args.height) if plan is None else (plan.width, plan.height)
     width, height = (default_side(args.model) if side is None else side for side in sides)
     sampling = Sampling(**{entry.name: getattr(args, entry.name) for entry in fields(Sampling)})
-    return PlanRequest(prompt, width, height, batch, args.seed, sampling, look_ahead=args.look_ahead)
+    return PlanRequest(prompt, width, height, batch, args.seed, sampling, look_ahead=args.look_ahead,
+                       best_of=args.best_of)
 
 
 def render_settings(args: argparse.Namespace) -> RenderSettings:

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar, get_args
 from PIL import Image
 
 from ..images import read_image, to_image
+from ..ocr import Reader
 from ..pipeline import (
     Compute,
     PlanRequest,
@@ -22,7 +23,6 @@ from ..pipeline import (
     with_seeds,
 )
 from ..plans import Plan
-from .ocr import Reader
 from .tasks import Task
 
 Ablation = Literal["plan", "glyphs", "preview"]  # with the next task's plan; without quoted texts; without coarse grids

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import GLMImageError
 from ..files import parse_value, read_text
-from .metrics import normalise
+from ..ocr import normalise, wanted_words
 
 LONGEST_VALUE = 500  # characters of a bad value in a message
 
@@ -24,8 +24,7 @@ class Task:
     @property
     def words(self) -> list[str]:
         """The normalised words of all texts."""
-        words = [normalise(word) for text in self.texts for word in text.split()]
-        return [word for word in words if word]
+        return wanted_words(self.texts)
 
 
 def read_lines(path: Path) -> list[tuple[str, Any]]:

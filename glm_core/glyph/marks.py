@@ -4,6 +4,7 @@ import logging
 import re
 import unicodedata
 from functools import lru_cache
+from typing import NamedTuple
 
 # Styles that share a mark are read together: opening mark → the marks that close it
 Family = dict[str, str]
@@ -15,7 +16,6 @@ FAMILIES: tuple[Family, ...] = (
 STYLES = "'“\"「" + "„”‘’‚«»‹›『＂＇〝"  # opening marks in the order of the texts: upstream's four, then the others
 APOSTROPHES, INCH_MARKS = "'’‘＇", '"”＂'
 GUILLEMETS = "«»‹›"
-Found = tuple[str, str]  # opening mark, text
 
 # Scripts without blanks between words, or whose particles touch a quotation, as in 写着'你好'的 and '안녕'이라고
 UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\ufe4f"
@@ -25,6 +25,14 @@ SHORT_AND = re.compile(r"(?<=\w )(['’‘])(?:n(['’])(?= \w)|N(['’])(?= [A-
 ELISION = re.compile(r"['’‘＇](?:\d\ds?|n|em|tis|twas|til|cause|bout)\b", re.IGNORECASE)  # '90s, 'tis
 FRACTIONS = "¼½¾⅓⅔⅛⅜⅝⅞"
 SHOWN, CONTEXT = 5, 8  # marks in a warning, and characters of the prompt beside each
+
+
+class Quotation(NamedTuple):
+    """A quoted text, and where its opening and its closing mark are in the prompt."""
+
+    opened: int
+    closed: int
+    text: str
 
 
 @lru_cache(4096)
@@ -92,14 +100,11 @@ def mark_at(prompt: str, i: int) -> Mark:
 
 
 def contractions(prompt: str) -> set[int]:
-    """Where the marks of 'n' between two words are; a remark says that it is not written."""
-    matches = list(SHORT_AND.finditer(prompt))
-    if matches:
-        logging.info("'n' between two words stands for \"and\"; to write it in the image, use other marks: \"n\"")
-    return {i for match in matches for i in (match.start(), match.end() - 1)}
+    """Where the marks of 'n' between two words are."""
+    return {i for match in SHORT_AND.finditer(prompt) for i in (match.start(), match.end() - 1)}
 
 
-def read_family(prompt: str, family: Family, skipped: set[int]) -> tuple[list[Found], list[int]]:
+def read_family(prompt: str, family: Family, skipped: set[int]) -> tuple[list[Quotation], list[int]]:
     """The texts in these marks, and where the marks without a partner are.
 
     A mark after a number or a word opens nothing (2", dogs'), unless marks are left over so, and none are if it does:
@@ -116,12 +121,12 @@ def read_family(prompt: str, family: Family, skipped: set[int]) -> tuple[list[Fo
     return found, unpaired
 
 
-def pair_marks(prompt: str, family: Family, marks: dict[int, Mark], loose: bool) -> tuple[list[Found], list[int]]:
+def pair_marks(prompt: str, family: Family, marks: dict[int, Mark], loose: bool) -> tuple[list[Quotation], list[int]]:
     """``loose``: a mark that touches a text on its right may open a quotation whatever is on its left."""
     found, unpaired, opened, opening, closing = [], [], -1, "", ""
     for i, mark in marks.items():
         if mark.mark in closing and mark.closes[loose]:
-            found.append((opening, quoted_text(prompt, opened, i)))
+            found.append(Quotation(opened, i, quoted_text(prompt, opened, i)))
             opening = closing = ""
         elif mark.mark in family and mark.opens[loose] and (mark.mark == opening or opening in closing):
             unpaired += [opened] if opening else []  # it was perhaps no quotation mark
@@ -137,6 +142,10 @@ def quoted_text(prompt: str, opened: int, closed: int) -> str:
     text = prompt[opened + 1 : closed]
     is_spaced = prompt[opened] in GUILLEMETS and len(text) > 2 and text[0].isspace() and text[-1].isspace()
     return text[1:-1] if is_spaced else text
+
+
+def remark_contractions() -> None:
+    logging.info("'n' between two words stands for \"and\"; to write it in the image, use other marks: \"n\"")
 
 
 def warn_of_unpaired(prompt: str, places: list[int]) -> None:

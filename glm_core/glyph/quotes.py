@@ -1,11 +1,20 @@
 """The texts in a prompt that should appear in the image: those in quotation marks."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import NamedTuple
 
 from ..errors import GLMImageError
 from ..plans import PROMPT_SEPARATOR
-from .marks import FAMILIES, STYLES, contractions, read_family, warn_of_unpaired
+from .marks import (
+    FAMILIES,
+    STYLES,
+    Quotation,
+    contractions,
+    read_family,
+    remark_contractions,
+    warn_of_unpaired,
+)
 
 DIFFUSERS, NATURAL = "reference", "natural"  # as saved workflows name the rules
 
@@ -14,21 +23,40 @@ UPSTREAM = (re.compile(r"'([^']*)'"), re.compile("\u201c([^\u201c\u201d]*)\u201d
             re.compile("\u300c([^\u300c\u300d]*)\u300d"))
 
 
-def upstream_texts(prompt: str) -> Iterable[str]:
-    return (text for rule in UPSTREAM for text in rule.findall(prompt))
+class Reading(NamedTuple):
+    """The quotations of a prompt in the order of the texts, and where marks are that quote nothing.
+
+    unpaired: marks without a partner. contractions: those of 'n' between two words.
+    """
+
+    quotations: list[Quotation]
+    unpaired: list[int]
+    contractions: set[int]
 
 
-def natural_texts(prompt: str) -> Iterable[str]:
+def read_as_upstream(prompt: str) -> Reading:
+    matches = (match for rule in UPSTREAM for match in rule.finditer(prompt))
+    return Reading([Quotation(match.start(), match.end() - 1, match[1]) for match in matches], [], set())
+
+
+def read_naturally(prompt: str) -> Reading:
     skipped, found, unpaired = contractions(prompt), [], []
     for family in FAMILIES:
-        texts, alone = read_family(prompt, family, skipped)
-        found += texts
+        quotations, alone = read_family(prompt, family, skipped)
+        found += quotations
         unpaired += alone
-    warn_of_unpaired(prompt, sorted(unpaired))
-    return (text for _, text in sorted(found, key=lambda style_and_text: STYLES.index(style_and_text[0])))
+    by_style = sorted(found, key=lambda quotation: STYLES.index(prompt[quotation.opened]))
+    return Reading(by_style, sorted(unpaired), skipped)
 
 
-QUOTE_RULES: dict[str, Callable[[str], Iterable[str]]] = {DIFFUSERS: upstream_texts, NATURAL: natural_texts}
+QUOTE_RULES: dict[str, Callable[[str], Reading]] = {DIFFUSERS: read_as_upstream, NATURAL: read_naturally}
+
+
+def read_quotations(prompt: str, rules: str) -> Reading:
+    """The quotations of a prompt. Raises GLMImageError on other rules than DIFFUSERS and NATURAL."""
+    if rules not in QUOTE_RULES:
+        raise GLMImageError(f"quotes must be one of {', '.join(QUOTE_RULES)} (got {rules!r})")
+    return QUOTE_RULES[rules](prompt)
 
 
 def quoted_texts(prompt: str, rules: str = NATURAL) -> list[str]:
@@ -56,6 +84,9 @@ def quoted_texts_of_all(prompts: str, rules: str = NATURAL) -> list[str]:
 
 
 def find_texts(prompt: str, rules: str) -> list[str]:
-    if rules not in QUOTE_RULES:
-        raise GLMImageError(f"quotes must be one of {', '.join(QUOTE_RULES)} (got {rules!r})")
-    return list(QUOTE_RULES[rules](prompt))
+    """The quoted texts; what was not taken for a quotation mark is logged."""
+    reading = read_quotations(prompt, rules)
+    if reading.contractions:
+        remark_contractions()
+    warn_of_unpaired(prompt, reading.unpaired)
+    return [quotation.text for quotation in reading.quotations]

@@ -51,8 +51,9 @@ class ReferenceImage:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """Plans of ``batch`` pictures of width x height pixels for one prompt; item i is planned with seed + i, which goes
-    on with 0 after 2^64 - 1.
+    """Plans of ``batch`` pictures of width x height pixels for one prompt, each the likeliest of ``best_of``.
+
+    The plans for item i have the seeds from seed + i * best_of on; after 2^64 - 1 comes 0.
 
     references: in the order in which the prompt refers to them, each of one image or of ``batch`` images.
     look_ahead: number of tokens that the planner tries in one pass.
@@ -69,13 +70,21 @@ class PlanRequest:
     references: tuple[ReferenceImage, ...] = ()
     look_ahead: int = 1
     coarse: bool = True
+    best_of: int = 1
 
     def __post_init__(self) -> None:
         check_text("prompt", self.prompt)
         check_size(self.width, self.height)
         check_count("batch", self.batch, MOST_PICTURES)
+        check_count("best-of", self.best_of)
+        check_count("batch times --best-of", self.seeds, MOST_PICTURES)
         check_count("look-ahead", self.look_ahead)
         check_seed(self.seed)
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds that the request takes, one for every plan that is made for it."""
+        return self.batch * self.best_of
 
 
 @dataclass(frozen=True)
@@ -143,8 +152,8 @@ def check_noise(noise: Tensor, batch: int, width: int, height: int) -> None:
 def with_seeds(requests: list[PlanRequest], seed: int) -> list[PlanRequest]:
     """The requests with their seeds: each request's seeds follow those of the one before, the first gets ``seed``.
 
-    So no two pictures of a command share a seed. With batches of n, request j gets seed + j * n. After 2**64 - 1 comes
-    0, as in a batch.
+    So no two plans of a command share a seed. With n plans for each request, request j gets seed + j * n. After
+    2**64 - 1 comes 0, as in a batch.
     """
-    offsets = accumulate((request.batch for request in requests), initial=0)
+    offsets = accumulate((request.seeds for request in requests), initial=0)
     return [replace(request, seed=(seed + offset) % SEEDS) for request, offset in zip(requests, offsets)]

@@ -19,7 +19,7 @@ from ..decoder import AutoencoderKL, draw_noise, latent_statistics, sample_laten
 from ..glyph import NATURAL, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts_of_all
 from ..images import fit_image
 from ..planner import cuda_graphs, generate_plan, lay_out_prompt, warn_of_untrained_size
-from ..plans import Plan
+from ..plans import Plan, best_of_each, take
 from ..vision import tokenize
 from .parts import Compute, load, load_planner
 from .requests import PlanRequest, ReferenceImage, RenderRequest
@@ -70,16 +70,23 @@ def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute,
     """A plan for each request. Raises GLMImageError if the batch of references is neither 1 nor the request's."""
     planner = load_planner(model, compute)
     layouts = [lay_out_prompt(planner.tokenizer, planner.model.config, request.prompt, request.width, request.height,
-                              [reference.tokens for reference in request.references], request.coarse)
-               for request in requests]
+                              reference_tokens(request), request.coarse) for request in requests]
     for width, height in dict.fromkeys((request.width, request.height) for request in requests):
         warn_of_untrained_size(planner.model.config, width, height)
     with progress("plan", sum(layout.new_tokens for layout in layouts), "token") as advance:
-        return [generate_plan(planner.model, layout, batch=request.batch, seed=request.seed, sampling=request.sampling,
-                              lookahead=request.look_ahead, device=compute.device, dtype=compute.dtype,
-                              on_token=lambda i, tokens: advance(), recorder=cuda_graphs(compute.device),
-                              fingerprint=planner.fingerprint)
-                for request, layout in zip(requests, layouts)]
+        candidates = [generate_plan(planner.model, layout, batch=request.seeds, seed=request.seed,
+                                    sampling=request.sampling, lookahead=request.look_ahead, device=compute.device,
+                                    dtype=compute.dtype, on_token=lambda i, tokens: advance(),
+                                    recorder=cuda_graphs(compute.device), fingerprint=planner.fingerprint)
+                      for request, layout in zip(requests, layouts)]
+    return [best_of_each(plans, request.best_of) for plans, request in zip(candidates, requests)]
+
+
+def reference_tokens(request: PlanRequest) -> list[Plan]:
+    """The tokens of a request's references; those of a batch once for every plan that is made for their item."""
+    tokens = [reference.tokens for reference in request.references]
+    items = [item for item in range(request.batch) for _ in range(request.best_of)]
+    return [take(plan, items) if plan.batch == request.batch > 1 else plan for plan in tokens]
 
 
 def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress = no_progress,

@@ -21,6 +21,7 @@ from .layout import PromptLayout, lay_out_prompt
 from .model import PlannerConfig
 from .prompt import PromptTokenizer
 from .sampling import Sampling
+from .score import check_grids, written_tokens
 
 Write = Callable[[PromptLayout, Sequence[int], Sampling, Kept | None], tuple[Tensor, Tensor]]
 MARGIN = 1, 3  # rows and columns: text runs along rows, and letters depend on those beside them
@@ -142,8 +143,10 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
 
 
 def check_kept_codes(planner: PlanWriter, plan: Plan) -> None:
-    """Raise GLMImageError on an id outside the codebook. Cells without tokens are allowed."""
-    replace(plan, ids=plan.ids.clamp(min=0)).check_codes(planner.config.codebook_size)
+    """Raise GLMImageError on an id outside the codebook, in target or coarse grid. Cells without tokens are allowed."""
+    for name, grid in (("plan", plan.ids), ("preview grid", plan.coarse)):
+        if grid is not None:
+            Plan(torch.where(grid == DROPPED, 0, grid)).check_codes(planner.config.codebook_size, name)
 
 
 def keep_all_but(plan: Plan, layout: PromptLayout, region: Tensor, around: Tensor) -> Kept:
@@ -218,7 +221,8 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
     A missing coarse grid is drawn first. Origins become Edited, from ``prompt``, where a token of the target changed;
     log-probabilities are those of all tokens under the prompt. Raises GLMImageError on ids outside the codebook.
     """
-    plan.check_codes(planner.config.codebook_size)
+    plan.check_complete()
+    check_kept_codes(planner, plan)
     planner.warn_of_another_planner(plan)
     layout = planner.lay_out(prompt, plan.width, plan.height, references)
     grids = [*(coarse_tokens(plan, grid) for grid in layout.grids[:-1]), plan.ids.cpu()]
@@ -229,3 +233,19 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
     is_same = (repaired.ids.cpu() == plan.ids.cpu()).flatten(1).all(1).tolist()
     return replace(repaired, origins=tuple(old if same else new for old, new, same in
                                            zip(plan.origins or edited, edited, is_same)))
+
+
+def score_plans(planner: PlanWriter, plan: Plan, prompt: str, references: Sequence[Plan] = ()) -> Plan:
+    """The plan with the log-probabilities of its tokens under ``prompt``; all else stays.
+
+    A plan without a coarse grid is scored by its target alone. Raises GLMImageError on ids outside the codebook.
+    """
+    plan.check_complete()
+    check_kept_codes(planner, plan)
+    layout = lay_out_prompt(planner.tokenizer, planner.config, prompt, plan.width, plan.height, references,
+                            coarse=plan.coarse is not None)
+    check_grids(layout, plan)
+    tokens = written_tokens(plan).cpu()
+    kept = Kept(tokens, torch.ones_like(tokens, dtype=torch.bool))
+    _, log_probs = planner.write(layout, [0] * plan.batch, Sampling(top_k=1), kept)
+    return replace(plan, log_probs=log_probs)

@@ -61,6 +61,13 @@ def written_tokens(plan: Plan) -> Tensor:
     return torch.cat([grid.flatten(1) for grid in grids], dim=1)
 
 
+def check_grids(layout: PromptLayout, plan: Plan) -> None:
+    """Raise GLMImageError unless a plan has the grids of a layout."""
+    grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
+    if grids != layout.grids:
+        raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
+
+
 def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.device | str = "cpu",
           dtype: torch.dtype = torch.float32) -> Tensor:
     """Log-probabilities, float32 [B, n], of a plan's tokens in the order of writing, as Plan.log_probs holds them.
@@ -69,9 +76,7 @@ def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.d
     turns gradients off. device, dtype: those of the activations.
     Raises GLMImageError if the plan's grids or batch size are not those of the layout, or if cells have no token.
     """
-    grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
-    if grids != layout.grids:
-        raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
+    check_grids(layout, plan)
     check_batch("references", len(layout.prompt_ids), plan.batch, "the number of plans")
     plan.check_complete()
     prompts = layout.prompt_ids.expand(plan.batch, -1)

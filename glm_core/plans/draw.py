@@ -55,20 +55,53 @@ def draw_grid(ids: Tensor, cell: int, palette: Tensor | None = None) -> Tensor:
     return look_up(ids, palette).repeat_interleave(cell, 1).repeat_interleave(cell, 2)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """Where a picture of a plan shows a grid.
+
+    grid: "target" or "preview". box: left, top, width and height of all its squares together, in pixels.
+    """
+
+    grid: str
+    box: tuple[int, int, int, int]
+
+
 def draw_plan(plan: Plan, look: Look, palette: Tensor | None = None) -> Tensor:
     """Draw the grids of a plan: float32 [B, H, W, 3] in 0...1 on the CPU. palette: as in ``draw_grid``.
 
     Without numbers and with one grid, a token is a square of ``look.cell`` pixels. Raises GLMImageError if the plan
     lacks what is to be drawn, or if an id is not in the palette.
     """
+    return draw_panels(plan, look, palette)[0]
+
+
+def draw_panels(plan: Plan, look: Look, palette: Tensor | None = None) -> tuple[Tensor, list[Panel]]:
+    """What ``draw_plan`` draws, and where its grids are."""
     plan = plan.to("cpu")
     grids = wanted_grids(plan, look.grid)
     squares = [look_up(plan.grid(name), palette) for name in grids]
     if look.show == CONFIDENCE:
         squares = [probability_colours(plan, name) for name in grids]
     height = plan.grid(grids[-1]).shape[1] * look.cell
-    picture = side_by_side([draw_panel(panel, height, look.marks) for panel in squares])
-    return add_scale(picture) if look.marks == NUMBERS and look.show == CONFIDENCE else picture
+    drawn = [draw_panel(panel, height, look.marks) for panel in squares]
+    picture = side_by_side(drawn)
+    if look.marks == NUMBERS and look.show == CONFIDENCE:
+        picture = add_scale(picture)
+    return picture, locate_panels(plan, grids, drawn, height)
+
+
+def locate_panels(plan: Plan, grids: list[str], drawn: list[Tensor], height: int) -> list[Panel]:
+    """Where ``side_by_side`` puts drawn panels [B, H, W, 3], whose squares are ``height`` pixels high.
+
+    Numbers stand above the squares and on their left, so squares end where their panel ends.
+    """
+    panels, right = [], -GAP
+    for name, picture in zip(grids, drawn):
+        rows, columns = plan.grid(name).shape[1:]
+        width = int(edges(columns, height / rows)[-1])
+        right += GAP + picture.shape[2]
+        panels.append(Panel(name, (right - width, picture.shape[1] - height, width, height)))
+    return panels
 
 
 def wanted_grids(plan: Plan, grid: str) -> list[str]:
@@ -79,13 +112,21 @@ def wanted_grids(plan: Plan, grid: str) -> list[str]:
 
 def probability_colours(plan: Plan, name: str) -> Tensor:
     """Colours [B, h, w, 3] of the probabilities of a grid's tokens. Raises GLMImageError if the plan has none."""
-    if plan.log_probs is None:
+    log_probs = grid_log_probs(plan, name)
+    if log_probs is None:
         raise GLMImageError("show = confidence: the plan must carry the probabilities of its tokens, as those that "
                             "GLM-Image Plan writes do; plans read from an image, edited or of older files have none")
+    return heat_colours(log_probs) * (plan.grid(name) != DROPPED)[..., None]
+
+
+def grid_log_probs(plan: Plan, name: str) -> Tensor | None:
+    """The log-probabilities of a grid's tokens, float32 [B, h, w]; None if the plan has none."""
+    if plan.log_probs is None:
+        return None
     grid = plan.grid(name)
     coarse = plan.log_probs.shape[1] - plan.ids[0].numel()
     log_probs = plan.log_probs[:, :coarse] if name == COARSE else plan.log_probs[:, coarse:]
-    return heat_colours(log_probs.view(grid.shape)) * (grid != DROPPED)[..., None]
+    return log_probs.view(grid.shape)
 
 
 def draw_panel(squares: Tensor, height: int, marks: str) -> Tensor:

@@ -26,9 +26,18 @@ def select(plan: Plan, index: int, count: int = 1) -> Plan:
     if not 1 <= count <= rest:
         raise GLMImageError(f"count must be from 1 to {rest}, as {rest} of {plan.batch} plans are left from index "
                             f"{index} on (got {count})")
-    items = slice(index, index + count)
-    return Plan(plan.ids[items], None if plan.coarse is None else plan.coarse[items], plan.origins[items],
-                None if plan.log_probs is None else plan.log_probs[items])
+    return take(plan, range(index, index + count))
+
+
+def take(plan: Plan, items: Sequence[int]) -> Plan:
+    """These items, by their numbers from 0 and in this order, as they are. Raises GLMImageError if one is not there."""
+    for index in items:
+        if not 0 <= index < plan.batch:
+            raise GLMImageError(f"items must be from 0 to {plan.batch - 1}, as the batch has {plan.batch} plans "
+                                f"(got {index})")
+    indices = torch.tensor(list(items), device=plan.ids.device)
+    coarse, log_probs = (tensor if tensor is None else tensor[indices] for tensor in (plan.coarse, plan.log_probs))
+    return Plan(plan.ids[indices], coarse, tuple(plan.origins[i] for i in items) if plan.origins else (), log_probs)
 
 
 def join(plans: Sequence[Plan]) -> Plan:

@@ -90,6 +90,17 @@ def common_prompt(origins: tuple[Origin, ...]) -> str:
     return PROMPT_SEPARATOR.join(found[0])
 
 
+def one_prompt(origins: tuple[Origin, ...]) -> str:
+    """The only prompt that all items of a plan are made of.
+
+    Raises GLMImageError as ``common_prompt`` does, and if there are several.
+    """
+    prompts = common_prompt(origins).split(PROMPT_SEPARATOR)
+    if len(prompts) > 1:
+        raise GLMImageError(f"the plan must be made of one prompt (got {len(prompts)}); connect prompt")
+    return prompts[0]
+
+
 KINDS: dict[str, type] = {"drawn": Drawn, "draft": Draft, "read": Read, "edited": Edited}
 NAMES = {kind: name for name, kind in KINDS.items()}
 

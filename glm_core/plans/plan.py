@@ -125,6 +125,15 @@ class Plan:
         if low < 0 or high >= codebook_size:
             raise GLMImageError(f"{name}: ids must be from 0 to {codebook_size - 1} (got {low if low < 0 else high})")
 
+    def require_log_probs(self, advice: str) -> Tensor:
+        """The log-probabilities. Raises GLMImageError, with ``advice``, if there are none, and on NaN or infinity."""
+        if self.log_probs is None:
+            raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan or GLM-Image Replan (got "
+                                f"none); {advice}")
+        if not self.log_probs.isfinite().all():
+            raise GLMImageError("plan: log_probs must be finite numbers (got others)")
+        return self.log_probs
+
     def save(self, path: str | os.PathLike) -> None:
         """Write a safetensors file: the tensors, and the origins as JSON in its metadata."""
         save_file(self.tensors_by_name(), path, metadata={"origins": to_json(self.origins)})

@@ -57,13 +57,9 @@ def uncertain_region(plan: Plan, share: float) -> Tensor:
     Raises GLMImageError if the plan has no log-probabilities or not finite ones, or if share is not from 0 to 1.
     """
     check_range("share", share, 0.0, 1.0)
-    if plan.log_probs is None:
-        raise GLMImageError("the plan must have log-probabilities, as from GLM-Image Plan or GLM-Image Replan (got "
-                            "none); cropping, composing and padding drop them")
-    if not plan.log_probs.isfinite().all():
-        raise GLMImageError("plan: log_probs must be finite numbers (got others)")
+    log_probs = plan.require_log_probs("cropping, composing and padding drop them")
     rows, columns = plan.ids.shape[1:]
-    surprise = -plan.log_probs[:, -rows * columns :].view(-1, rows, columns).cpu()
+    surprise = -log_probs[:, -rows * columns :].view(-1, rows, columns).cpu()
     count = max(1, round(share * rows * columns))
     return torch.stack([grow_from_peak(values, count) for values in surprise])
 

@@ -8,13 +8,16 @@ from .codebook import (
     ambiguous_letters,
     cell_codes,
     coarse_grid_codes,
+    empty_code,
+    item_cell_codes,
     reduced_code,
     to_reduced_codebook,
 )
 from .draw import CHINESE_FONTS, draw_poster, load_font, outline
 from .edits import Edit, random_edit, random_letters
-from .held_out import HELD_OUT_WORDS, held_out_edit, held_out_poster, write_edits, write_prompts
+from .held_out import ENGLISH_WORDS, HELD_OUT_WORDS, held_out_edit, held_out_poster, write_edits, write_prompts
 from .random_posters import (
+    allowed_boxes,
     mixed_posters,
     position_item,
     random_dense_page,
@@ -53,6 +56,7 @@ __all__ = [
     "CODEBOOK_SIZE",
     "COLOURS",
     "COLUMNS",
+    "ENGLISH_WORDS",
     "GRID",
     "HELD_OUT_WORDS",
     "IMAGE_END",
@@ -73,13 +77,16 @@ __all__ = [
     "ItemBox",
     "Poster",
     "Style",
+    "allowed_boxes",
     "ambiguous_letters",
     "caption",
     "cell_codes",
     "coarse_grid_codes",
     "draw_poster",
+    "empty_code",
     "held_out_edit",
     "held_out_poster",
+    "item_cell_codes",
     "item_cells",
     "load_font",
     "make_tokenizer",

@@ -140,10 +140,14 @@ def item_cell_codes(item: Item, quoted: Sequence[str]) -> Iterator[tuple[Cell, C
     return shape_cell_codes(item) if item.kind else letter_cell_codes(item, quoted)
 
 
+def empty_code(poster: Poster) -> int:
+    """The code of an empty cell with the poster's background."""
+    return CELL_CODES[("empty", poster.background, poster.font) if poster.font else ("empty", poster.background)]
+
+
 def empty_cells(poster: Poster, cells: int) -> list[list[int]]:
     """A grid of cells x cells empty cells with the poster's background."""
-    code = ("empty", poster.background, poster.font) if poster.font else ("empty", poster.background)
-    return [[CELL_CODES[code]] * cells for _ in range(cells)]
+    return [[empty_code(poster)] * cells for _ in range(cells)]
 
 
 def cell_codes(poster: Poster, quoted: Sequence[str] = ()) -> list[list[int]]:

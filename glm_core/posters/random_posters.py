@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, replace
+from math import ceil, floor
 from typing import NamedTuple
 
 from ..geometry import TOKEN_PIXELS
@@ -40,10 +41,22 @@ def random_style(rng: random.Random, serif: float, free: float = FREE_SHARE) -> 
     return Style(is_free, is_chinese, "serif" if rng.random() < serif else "")
 
 
+def start_range(band: int, size: int) -> tuple[int, int]:
+    """First and last top or left, in steps, of an item of ``size`` pixels in a row or column of zones."""
+    first, last = ZONE_BANDS[band]
+    return first, last - size // STEP
+
+
+def word_left_range(column: int, width: int) -> tuple[int, int]:
+    """First and last left, in steps, that ``random_word_left`` gives."""
+    spare_steps = (SIDE - width) / STEP
+    lowest, highest = WORD_STARTS[column]
+    return floor(spare_steps * lowest + 0.5), ceil(spare_steps * highest - 0.5)
+
+
 def random_start(rng: random.Random, band: int, size: int) -> int:
     """Left or top of an item of ``size`` pixels in a row or column of zones: in pixels, a multiple of STEP."""
-    first, last = ZONE_BANDS[band]
-    return STEP * rng.randint(first, last - size // STEP)
+    return STEP * rng.randint(*start_range(band, size))
 
 
 def random_word_left(rng: random.Random, column: int, width: int) -> int:
@@ -62,6 +75,24 @@ def free_box(rng: random.Random, zone: tuple[str, str], letters: int, size: str)
     pitch = SHAPE_PITCH[size]
     left = random_start(rng, column, 2 * pitch)
     return ItemBox(left, random_start(rng, row, 2 * pitch), pitch)
+
+
+def allowed_boxes(item: Item, cells: int = GRID) -> list[ItemBox]:
+    """All boxes that an item can have in a poster whose caption describes it like this; its own box does not matter.
+
+    cells: as for ``position_item``.
+    """
+    if not item.size:
+        return [on_grid(item, cells).require_box()]
+    row, column = ROWS.index(item.zone[0]), COLUMNS.index(item.zone[1])
+    if item.kind:
+        pitch = SHAPE_PITCH[item.size]
+        tops, lefts = start_range(row, 2 * pitch), start_range(column, 2 * pitch)
+    else:
+        pitch = WORD_PITCH[item.size]
+        tops, lefts = start_range(row, pitch), word_left_range(column, len(item.text) * pitch)
+    return [ItemBox(STEP * left, STEP * top, pitch)
+            for top in range(tops[0], tops[1] + 1) for left in range(lefts[0], lefts[1] + 1)]
 
 
 def position_item(rng: random.Random, item: Item, free: bool, cells: int = GRID) -> Item:

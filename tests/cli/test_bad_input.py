@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from glm_core.checkpoint import convert
 from glm_core.pipeline import run as pipeline
 from glm_core.plans import DROPPED, Plan, save_plan_image
-from tests.support.command_line import PACK, run
+from tests.support.command_line import run
+from tests.support.hosts import PACK
 from tests.support.pictures import blobs
 from tests.support.tasks import SIGN, write_lines
 from tests.support.tiny import small_checkpoint
@@ -111,6 +112,9 @@ GENERATE = [  # options after a good command, what the line says
     ("--steps 1001", "--steps must be at most 1000 (got 1001)"),
     ("--steps 1000000000", "--steps must be at most 1000 (got 1000000000)"),
     ("--batch 0", "--batch must be at least 1 (got 0)"),
+    ("--best-of 0", "--best-of must be at least 1 (got 0)"),
+    ("--batch 2 --best-of 2049", "--batch times --best-of must be at most 4096 (got 4098)"),
+    ("--best-of 2 --plan-in {t}/plan.safetensors", "--best-of must be 1 with --plan-in, which needs no planner (got"),
     ("--batch 1000000000", "--batch must be at most 4096 (got 1000000000)"),
     ("--width 0", "width must be a multiple of 32 from 32 to 4096 (got 0)"),
     ("--height -32", "height must be a multiple of 32 from 32 to 4096 (got -32)"),
@@ -300,6 +304,12 @@ def test_folders_without_permission(command, place, model, nothing_is_loaded, ca
     start = good_generate(place, model) if command.startswith("--") else []
     message = "{t}/folder must be writable (got no permission)"
     check_refused(start + words(command, place, model), message, 1, place, model, capsys)
+
+
+def test_what_reads_text_is_asked_for_first(place, model, nothing_is_loaded, capsys, monkeypatch):
+    monkeypatch.setattr("glm_core.ocr.reader.find_spec", lambda name: None)
+    message = "reading text needs rapidocr, which is not installed; run pip install rapidocr onnxruntime"
+    check_refused([*good_generate(place, model), "--check-text"], message, 1, place, model, capsys)
 
 
 def test_train_asks_for_what_it_needs_first(place, model, capsys, monkeypatch):

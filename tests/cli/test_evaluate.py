@@ -12,12 +12,18 @@ from glm_core.planner import Sampling
 from tests.support.command_line import error_line, run
 from tests.support.ocr import needs_ocr
 from tests.support.tasks import SIGN, write_lines
-from tests.support.tiny import write_checkpoint
+from tests.support.tiny import small_checkpoint
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("model"))
+    return small_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def read_nothing(monkeypatch):
+    """Pictures are drawn, and nothing is read in them."""
+    monkeypatch.setattr("glm_core.cli.evaluate.make_reader", lambda: lambda pixels: [])
 
 
 def evaluate(model, prompts, *options):
@@ -42,8 +48,7 @@ def test_figures_and_sheet_of_a_tiny_checkpoint(model, tmp_path, capsys):
     assert Image.open(tmp_path / "a.png").width >= 2 * CELL
 
 
-@needs_ocr
-def test_the_json_file_holds_all_settings(model, tmp_path):
+def test_the_json_file_holds_all_settings(model, tmp_path, read_nothing):
     prompts = write_lines(tmp_path / "a.jsonl", SIGN)
     options = {"temperature": 1.5, "top_p": 0.5, "top_k": 100, "look_ahead": 4, "guidance": 2.0, "seed": 3, "limit": 1,
                "without": "preview", "device": "cpu"}
@@ -54,8 +59,7 @@ def test_the_json_file_holds_all_settings(model, tmp_path):
         "dtype": "float32"}
 
 
-@needs_ocr
-def test_each_ablation_draws_other_pictures(model, tmp_path, capsys):
+def test_each_ablation_draws_other_pictures(model, tmp_path, capsys, read_nothing):
     prompts = write_lines(tmp_path / "a.jsonl", SIGN, {"prompt": "b 'sign'", "texts": ["sign"]})
     pictures = {}
     for ablation in (None, *ABLATIONS):
@@ -66,9 +70,8 @@ def test_each_ablation_draws_other_pictures(model, tmp_path, capsys):
     assert "plans shape accuracy" in capsys.readouterr().out
 
 
-@needs_ocr
 @pytest.mark.parametrize("options", [("--top-k", 1), ("--guidance", 4), ("--reference-quotes",)])
-def test_drawing_settings_change_the_pictures(model, tmp_path, options):
+def test_drawing_settings_change_the_pictures(model, tmp_path, read_nothing, options):
     prompts = write_lines(tmp_path / "a.jsonl", {"prompt": "it's a 'sign', don't", "texts": ["sign"]})
     for name, more in (("plain", ()), ("changed", options)):
         assert evaluate(model, prompts, "--sheet", tmp_path / f"{name}.png", *more) == 0

@@ -14,7 +14,8 @@ from glm_core.cli import generate as command
 from glm_core.pipeline import run as pipeline
 from glm_core.pipeline.sheet import CELL
 from glm_core.plans import Plan
-from tests.support.command_line import PACK, error_line, run
+from tests.support.command_line import error_line, run
+from tests.support.hosts import PACK
 from tests.support.tasks import SIGN, write_lines
 from tests.support.tiny import small_checkpoint
 

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from glm_core.checkpoint import PARTS
 from glm_core.images import read_image
+from glm_core.ocr import TextBox
 from glm_core.pipeline import default_side
-from glm_core.plans import Plan, load_plan, select
+from glm_core.plans import Plan, best_plans, load_plan, select
 from tests.support.command_line import error_line, run
 from tests.support.pictures import blobs
 from tests.support.tiny import small_checkpoint
@@ -79,6 +80,39 @@ def test_the_seeds_of_a_prompt_follow_those_of_the_prompt_before(model, tmp_path
     for together, alone in (("a-2.png", "alone.png"), ("a-3.png", "alone-1.png")):
         pictures = [np.asarray(Image.open(tmp_path / name)).astype(int) for name in (together, alone)]
         assert np.abs(pictures[0] - pictures[1]).max() <= 1
+
+
+def test_the_likeliest_of_several_plans_is_drawn(model, tmp_path):
+    """Every image has plans of its own, whose seeds follow one another; so have the prompts after it."""
+    assert generate(model, tmp_path / "a.png", "--batch", 2, "--best-of", 3, "--seed", 5, "--plan-out",
+                    tmp_path / "best.safetensors") == 0
+    assert generate(model, tmp_path / "b.png", "--batch", 6, "--seed", 5, "--plan-out",
+                    tmp_path / "all.safetensors") == 0
+    best, everything = (Plan.load(tmp_path / f"{name}.safetensors") for name in ("best", "all"))
+    groups = [best_plans(select(everything, first, 3), 1)[0] for first in (0, 3)]
+    assert torch.equal(best.ids, torch.cat([group.ids for group in groups]))
+    assert best.origins == groups[0].origins + groups[1].origins
+    assert generate(model, tmp_path / "c.png", "--prompt", "a 'sign'", "--best-of", 3, "--seed", 2) == 0
+    alone = tmp_path / "alone.png"
+    assert generate(model, alone, "--best-of", 3, "--seed", 5) == 0
+    assert np.abs(read_image(alone) - read_image(tmp_path / "c-1.png")).max() <= 1 / 255
+
+
+def test_a_line_for_each_image_says_which_words_are_wrong(model, tmp_path, capsys, monkeypatch):
+    """With a stand-in for the OCR, which sees the saved pixels."""
+    seen = []
+
+    def find_text(pixels):
+        seen.append(pixels)
+        return [TextBox("SIGN", (10.0, 20, 30, 40), 10.0, 10.0)] if len(seen) == 1 else []
+
+    monkeypatch.setattr("glm_core.cli.generate.load_ocr", lambda: find_text)
+    assert generate(model, tmp_path / "a.png", "--batch", 2, "--check-text") == 0
+    lines = [line.split("/")[-1] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["a.png: 96x64, a 'sign'", "a.png: 1 of 1 words right", "a-1.png: 96x64, a 'sign'",
+                     "a-1.png: 0 of 1 words right; wrong: SIGN (read nothing)"]
+    for pixels, name in zip(seen, ("a.png", "a-1.png")):
+        assert np.array_equal(pixels, np.asarray(Image.open(tmp_path / name)))
 
 
 def test_the_largest_seed_is_one_of_two_prompts_too(model, tmp_path):

@@ -24,7 +24,8 @@ def make_inputs(dit, height, width, text_len, references=0):
 
 @torch.no_grad()
 @pytest.mark.parametrize("height, width, text_len, references",
-                         [(8, 12, 5, 0), (7, 11, 5, 0), (8, 12, 0, 0), (8, 12, 5, 1), (9, 5, 3, 2)])
+                         [(8, 12, 0, 0), (7, 11, 5, 0), (9, 5, 3, 2),
+                          *(pytest.param(8, 12, 5, references, marks=pytest.mark.long) for references in (0, 1))])
 def test_there_is_one_graph(dit, height, width, text_len, references):
     inputs = make_inputs(dit, height, width, text_len, references)
     explained = torch._dynamo.explain(dit)(**inputs)

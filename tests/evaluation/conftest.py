@@ -1,6 +1,6 @@
 import pytest
 
-from glm_core.evaluation import make_reader
+from glm_core.ocr import make_reader
 
 
 @pytest.fixture(scope="package")

@@ -53,7 +53,7 @@ def test_bad_lines_are_named(tmp_path, line, message):
 @needs_ocr
 def test_the_reader_reads_posters(reader):
     rng = random.Random(5)
-    posters = [random_poster(rng, lengths=(rng.randint(4, 8),)) for _ in range(16)]
+    posters = [random_poster(rng, lengths=(rng.randint(4, 8),)) for _ in range(10)]
     figures = summary([measure(task_of(poster), draw_poster(poster), reader) for poster in posters])
     assert figures["word_accuracy"] >= 0.9 and figures["ned"] >= 0.95 and figures["shape_accuracy"] >= 0.99
 

@@ -11,7 +11,7 @@ from glm_core.evaluation.run import plan_requests, render_requests
 from glm_core.pipeline import PlanRequest, RenderSettings
 from glm_core.plans import Plan
 from tests.support.compute import CPU
-from tests.support.tiny import write_checkpoint
+from tests.support.tiny import small_checkpoint
 
 TEMPLATE, ONE_STEP = PlanRequest("", 64, 64), RenderSettings(steps=1)
 TASKS = [Task("a 'sign'", ("sign",)), Task("b 'sign'", ("sign",)), Task("c", ())]
@@ -19,7 +19,7 @@ TASKS = [Task("a 'sign'", ("sign",)), Task("b 'sign'", ("sign",)), Task("c", ())
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("model"))
+    return small_checkpoint(tmp_path_factory.mktemp("model"))
 
 
 def test_pictures_of_a_task_are_edited(model, tmp_path):

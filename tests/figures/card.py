@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import mean
 
 from glm_core.checkpoint import EMBEDDED
-from glm_core.evaluation.metrics import normalise
 from glm_core.glyph import quoted_texts
+from glm_core.ocr import normalise
 from tests.support.hosts import PACK
 
 HELD_OUT = {  # targets for words, NED and shapes

@@ -1,5 +1,7 @@
 """One server per ComfyUI found, with a tiny checkpoint in both layouts. Without a ComfyUI these tests are skipped."""
 
+import shutil
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -9,12 +11,16 @@ from safetensors.torch import save_file
 from glm_core.checkpoint import convert_folder
 from tests.host.graphs import run_and_load, small_workflow
 from tests.host.loras import write_loras
+from tests.support.browser import BROWSERS, Page, open_page
 from tests.support.hosts import find_hosts, host_version
 from tests.support.servers import serve
 from tests.support.tiny import Tiny, write_checkpoint
 
 HOSTS = find_hosts()
+TINY = Tiny(seed=1, coarse_tokens=16, shortest_side=64)  # a few tokens a plan, and small reference images
 LORA = "tiny_lora.safetensors"
+PAGE_SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
+PAGE_IS_READY = "window.app?.vueAppReady && window.LiteGraph?.registered_node_types.GLMImagePlan"
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +28,8 @@ def models(tmp_path_factory):
     """folder: of models, the released layout under diffusers/, the converted files where ComfyUI looks for them.
     released: the checkpoint in the released layout."""
     folder = tmp_path_factory.mktemp("models")
-    released = write_checkpoint(folder / "diffusers" / "GLM-Image", Tiny(seed=1))
-    for quantised in (None, "fp8", "int8", "nvfp4"):
+    released = write_checkpoint(folder / "diffusers" / "GLM-Image", TINY)
+    for quantised in (None, "fp8", "int8"):
         list(convert_folder(released, folder, quantised))
     (folder / "loras").mkdir()
     save_file(decoder_lora(rank=4, width=32), folder / "loras" / LORA)
@@ -55,3 +61,15 @@ def text_to_image(server):
 def custom_sampler(server):
     """The shipped workflow with SamplerCustomAdvanced, run once."""
     return run_and_load(server, small_workflow("text_to_image_custom_sampler"), "custom_sampler")
+
+
+@pytest.fixture(scope="session")
+def page(server, tmp_path_factory) -> Iterator[Page]:
+    """ComfyUI's page in a browser; its window has 1280 x 800 pixels."""
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+    shutil.copy(server.host / "input" / "example.png", server.inputs)
+    server.post("/settings", PAGE_SETTINGS)
+    with open_page(server.url, tmp_path_factory.mktemp("profile"), (1280, 800)) as opened:
+        opened.wait_for(PAGE_IS_READY)
+        yield opened

@@ -33,6 +33,13 @@ def small_workflow(name: str, **plan) -> dict:
     return graph
 
 
+def set_steps(graph: dict, steps: int) -> None:
+    """Of all samplers."""
+    for node in graph.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = steps
+
+
 def nodes_of(graph: dict, *class_types: str) -> list[dict]:
     return [node for node in graph.values() if node["class_type"] in class_types]
 

@@ -202,7 +202,43 @@ LAYOUTS |= {
         "Save Image": (3280, 1020, 600, 640),
     },
 }
+LAYOUTS |= {
+    "best_of_eight": moved(TEXT_TO_IMAGE, 500) | {
+        "GLM-Image Plan": (460, 110, 400, 420),
+        "GLM-Image Best Plans": (940, 110, 420, 420),
+    },
+    "redo_wrong_once": {
+        "Load GLM-Image VAE": (0, 0, 380, 60),
+        "Load GLM-Image Diffusion Model": (0, 110, 380, 82),
+        "Load GLM-Image Glyph Encoder": (0, 250, 380, 82),
+        "Load GLM-Image Planner": (0, 1000, 380, 60),
+        "Prompt": (0, 1120, 380, 160),
+        "GLM-Image Plan": (460, 560, 400, 420),
+        "GLM-Image Conditioning": (940, 560, 320, 86),
+        "Empty GLM-Image Latent": (940, 720, 320, 106),
+        "ModelSamplingGLMImage": (1340, 160, 280, 46),
+        "KSampler": (1700, 560, 300, 262),
+        "VAE Decode": (2080, 0, 220, 46),
+        "GLM-Image Read Text": (2380, 700, 400, 300),
+        "GLM-Image Plan (again)": (2380, 1080, 400, 420),
+        "GLM-Image Best Plans": (2860, 900, 420, 420),
+        "GLM-Image Conditioning (again)": (3360, 640, 320, 86),
+        "Empty GLM-Image Latent (again)": (3360, 900, 320, 106),
+        "KSampler (again)": (3760, 560, 300, 262),
+        "VAE Decode (again)": (4140, 160, 220, 46),
+        "GLM-Image Replace Images": (4440, 0, 300, 66),
+        "Save Image": (4820, 0, 400, 460),
+    },
+}
 NOTES = {
+    "best_of_eight": ((460, 730, 400, 170),
+                      "Writes eight plans and draws only the one that the planner itself finds likeliest. After a run, "
+                      "*GLM-Image Best Plans* shows its ranking."),
+    "redo_wrong_once": ((460, 1240, 400, 260),
+                        "Draws four images, reads them, and draws those again in which a quoted word is wrong, from "
+                        "the best of eight new plans. If no word is wrong, nothing is planned or drawn again.\n\n"
+                        "Reading needs two Python packages. Install them with ComfyUI's Python:\n\n"
+                        "    pip install rapidocr onnxruntime"),
     "replan_region": ((0, 60, 380, 280), """\
 A part of an image is planned and drawn anew. All other pixels stay as they are.
 

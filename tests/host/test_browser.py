@@ -1,43 +1,29 @@
 """The shipped workflows in ComfyUI's page: what people do with nodes there keeps every link and value."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from glm_core.plans import Plan, save_plan_image
-from tests.support.browser import BROWSERS, Page, open_page
+from tests.host.page_actions import (
+    COPY,
+    RELOAD,
+    REMOVE_ALL_BUT,
+    SET_TITLES,
+    SET_WIDGET,
+    TO_SUBGRAPH,
+    UNPACK,
+    exported,
+)
+from tests.support.browser import Page
 from tests.support.hosts import PACK
 from tests.support.servers import load_workflow
 
 WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
-SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
-IS_READY = "window.app?.vueAppReady && window.LiteGraph?.registered_node_types.GLMImagePlan"
 AT_THE_ENDS = "LoadImage", "SaveImage", *(f"GLMImage{part}Loader" for part in ("Planner", "GlyphEncoder",
                                                                                "DiffusionModel", "VAE"))
-SET_TITLES = "titles => app.graph.nodes.forEach(node => node.title = titles[node.id])"
-RELOAD = "() => app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))"
-COPY = """(titles, connectInputs) => {  // the nodes that were pasted
-    const nodes = app.graph.nodes.filter(node => titles.includes(node.title))
-    app.canvas.selectItems(nodes)
-    app.canvas.copyToClipboard()
-    const before = new Set(app.graph.nodes.map(node => node.id))
-    app.canvas.pasteFromClipboard({connectInputs})
-    return app.graph.nodes.map(node => node.id).filter(id => !before.has(id)).map(String)
-}"""
-REMOVE_ALL_BUT = "ids => app.graph.nodes.filter(node => !ids.includes(String(node.id)))" \
-                 ".forEach(node => app.graph.remove(node))"
-TO_SUBGRAPH = """titles => {
-    const nodes = app.graph.nodes.filter(node => titles.includes(node.title))
-    app.graph.convertToSubgraph(new Set(nodes))
-}"""
-UNPACK = "() => app.graph.unpackSubgraph(app.graph.nodes.find(node => node.subgraph))"
-SET_WIDGET = """(title, name, value) => {
-    app.graph.nodes.find(node => node.title === title).widgets.find(widget => widget.name === name).value = value
-}"""
-
 DROP = """(async () => {
     const answer = await fetch("/view?filename=dropped.png&type=output")
     await app.handleFile(new File([await answer.blob()], "dropped.png", {type: "image/png"}))
@@ -48,17 +34,6 @@ ADD_LOADER = """name => {
     node.widgets[0].value = name
     node.widgets[0].callback(name)
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(server, tmp_path_factory) -> Iterator[Page]:
-    if not any(map(shutil.which, BROWSERS)):
-        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
-    shutil.copy(server.host / "input" / "example.png", server.inputs)
-    server.post("/settings", SETTINGS)
-    with open_page(server.url, tmp_path_factory.mktemp("profile"), (1280, 800)) as opened:
-        opened.wait_for(IS_READY)
-        yield opened
 
 
 @pytest.fixture
@@ -72,14 +47,6 @@ def open_workflow(page) -> Callable[[str], Page]:
         return page
 
     return show
-
-
-def exported(page: Page) -> dict:
-    """What the page would queue, as API graph, without the page's own button of Load Image."""
-    graph = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
-    for node in graph.values():
-        node["inputs"].pop("upload", None)
-    return graph
 
 
 def by_title(graph: dict) -> dict:

@@ -1,11 +1,13 @@
 """Files in every quantised format: drawn by a ComfyUI that knows the format, refused by name by others."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from glm_core.checkpoint import DIFFUSION, FORMATS, PARTS, PLANNER, Part, convert_folder
 from tests.host.conftest import decoder_lora
@@ -23,7 +25,7 @@ from tests.host.graphs import (
     small_workflow,
     with_lora,
 )
-from tests.support.command_line import run
+from tests.support.command_line import generate
 from tests.support.tiny import WIDE, write_checkpoint
 
 # largest difference between the latent that ComfyUI draws and that of the command line, which restores the weights.
@@ -44,23 +46,21 @@ def wide(tmp_path_factory):
         list(convert_folder(released, folder, name))
     (folder / "loras").mkdir()
     save_file(decoder_lora(rank=4, width=256), folder / "loras" / LORA)
-    drawn, planned = ({name: generate(folder, name, part, tmp_path_factory.mktemp("drawn"))
-                       for name in (None, *FORMATS)} for part in (DIFFUSION, PLANNER))
+    drawn, planned = ({name: generate_with(folder, name, part, steps, tmp_path_factory.mktemp("drawn"))
+                       for name in (None, *FORMATS)} for part, steps in ((DIFFUSION, STEPS), (PLANNER, 1)))
     return SimpleNamespace(folder=folder, drawn=drawn, planned=planned)
 
 
-def generate(files: Path, name: str | None, quantised: Part, out: Path) -> dict[str, torch.Tensor]:
+def generate_with(files: Path, name: str | None, quantised: Part, steps: int, out: Path) -> dict[str, torch.Tensor]:
     for part in PARTS:
         file = part.quantised_file(name) if name and part is quantised else part.file
         (out / file).parent.mkdir(exist_ok=True)
         (out / file).symlink_to(files / file)
-    plan, latent = out / "plan.safetensors", out / "latent.safetensors"
-    assert run("generate", "--model", out, "--prompt", PROMPT, "--width", WIDTH, "--height", HEIGHT, "--steps", STEPS,
-               "--seed", SEED, "--out", out / "a.png", "--plan-out", plan, "--latent-out", latent) == 0
-    return load_file(plan) | load_file(latent)
+    return generate(out, "--model", out, "--prompt", PROMPT, "--width", WIDTH, "--height", HEIGHT, "--steps", steps,
+                    "--seed", SEED)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def linked(server, wide):
     """The files of ``wide``, where the server finds them under wide/."""
     folders = ["loras", *(Path(part.file).parent for part in PARTS)]
@@ -84,16 +84,27 @@ def workflow(name: str, *parts) -> dict:
     return graph
 
 
+@pytest.fixture(scope="module")
+def decoded(server, linked) -> Callable[[str], dict]:
+    """What the server draws with the decoder in a format, drawn once."""
+    return functools.cache(lambda name: run_and_load(server, workflow(name, DIFFUSION), f"wide_{name}"))
+
+
+@pytest.fixture(scope="module")
+def plain_with_lora(server, linked) -> dict:
+    return run_and_load(server, with_lora(workflow(""), f"wide/{LORA}"), "wide_lora")
+
+
 def knows(server, name: str) -> bool:
     return f'"{FORMATS[name].comfy_name}"' in (server.host / "comfy" / "quant_ops.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_decoder_draws_what_its_restored_weights_draw(server, linked, name):
+def test_the_decoder_draws_what_its_restored_weights_draw(server, linked, decoded, name):
     if not knows(server, name):
         assert f"got {FORMATS[name].comfy_name}" in error_message(server, workflow(name, DIFFUSION))
         return
-    result, expected = run_and_load(server, workflow(name, DIFFUSION), f"wide_{name}"), linked.drawn[name]
+    result, expected = decoded(name), linked.drawn[name]
     assert torch.equal(result["ids"], expected["ids"])
     difference = largest_difference(normalised(result["latent"]), expected["latent"])
     assert difference <= LARGEST_DIFFERENCES[name]
@@ -113,11 +124,9 @@ def test_the_planner_plans(server, linked, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_lora_changes_the_decoder_as_it_changes_the_plain_one(server, linked, name):
+def test_a_lora_changes_the_decoder_as_it_changes_the_plain_one(server, decoded, plain_with_lora, name):
     if not knows(server, name):
         pytest.skip("this ComfyUI does not know the format")
-    plain, quantised = (run_and_load(server, with_lora(workflow(name, *parts), f"wide/{LORA}"), f"lora_{name}")
-                        for parts in ((), (DIFFUSION,)))
-    without = run_and_load(server, workflow(name, DIFFUSION), f"wide_{name}")
-    effect = largest_difference(quantised["latent"], without["latent"])
-    assert effect > 0.5 and largest_difference(quantised["latent"], plain["latent"]) < 0.75 * effect
+    quantised = run_and_load(server, with_lora(workflow(name, DIFFUSION), f"wide/{LORA}"), f"lora_{name}")
+    effect = largest_difference(quantised["latent"], decoded(name)["latent"])
+    assert effect > 0.5 and largest_difference(quantised["latent"], plain_with_lora["latent"]) < 0.75 * effect

@@ -12,6 +12,8 @@ PLAN = Plan(torch.zeros(2, 2, 3, dtype=torch.int64))
     ({"width": 100}, r"width must be a multiple of 32 from 32 to 4096 \(got 100\)"),
     ({"height": 8192}, r"height must be .* \(got 8192\)"),
     ({"batch": 0}, r"--batch must be at least 1 \(got 0\)"),
+    ({"best_of": 0}, r"--best-of must be at least 1 \(got 0\)"),
+    ({"batch": 8, "best_of": 513}, r"--batch times --best-of must be at most 4096 \(got 4104\)"),
     ({"look_ahead": -1}, r"--look-ahead must be at least 1 \(got -1\)"),
 ])
 def test_a_request_for_a_plan_checks_itself(values, message):
@@ -32,6 +34,11 @@ def test_settings_check_themselves(values, message):
 def test_no_two_pictures_of_a_command_share_a_seed():
     requests = with_seeds([PlanRequest("a", 64, 64, batch=batch) for batch in (3, 3, 1, 2)], 40)
     assert [request.seed for request in requests] == [40, 43, 46, 47]
+
+
+def test_plans_that_are_not_kept_have_seeds_of_their_own():
+    requests = [PlanRequest("a", 64, 64, batch=batch, best_of=best_of) for batch, best_of in ((3, 2), (1, 4), (1, 1))]
+    assert [request.seed for request in with_seeds(requests, 40)] == [40, 46, 50]
 
 
 def test_seeds_wrap_as_those_of_a_batch_do():

@@ -20,7 +20,7 @@ from glm_core.pipeline import (
 )
 from glm_core.planner import Sampling, plan_prompt
 from glm_core.planner.session import DecodeSession
-from glm_core.plans import Plan
+from glm_core.plans import Plan, score_items, take
 from glm_core.vision import tokenize
 from tests.support.compute import CPU
 from tests.support.tiny import small_checkpoint
@@ -61,6 +61,24 @@ def test_a_requests_plan_is_what_the_planner_writes(model, references, count, co
                            fingerprint=planner.fingerprint)
     assert torch.equal(found.ids, expected.ids) and found.origins == expected.origins
     assert (found.coarse is None) == (expected.coarse is None) == (count > 0 or not coarse)
+
+
+@pytest.mark.parametrize("references_batch", [0, 1, 2])
+def test_of_several_plans_for_an_item_the_likeliest_is_kept(model, references_batch):
+    """Plans 0 to 2 are for item 0, plans 3 to 5 for item 1; a batch of references has one for each item."""
+    images = [torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    batch = [torch.cat(images[:references_batch])] if references_batch else []
+    (found_references,) = read_references(model, [batch], CPU)
+    request = PlanRequest(PROMPT, 96, 64, batch=2, seed=7, best_of=3, references=found_references)
+    (found,) = plan(model, [request], CPU)
+    planner = load_planner(model, CPU)
+    tokens = [take(reference.tokens, [0, 0, 0, 1, 1, 1]) if references_batch == 2 else reference.tokens
+              for reference in found_references]
+    every = plan_prompt(planner.model, planner.tokenizer, PROMPT, 96, 64, batch=6, seed=7, references=tokens,
+                        fingerprint=planner.fingerprint)
+    means = [score.mean for score in score_items(every)]
+    best = [max(range(3), key=means.__getitem__), max(range(3, 6), key=means.__getitem__)]
+    assert torch.equal(found.ids, every.ids[best]) and found.origins == tuple(every.origins[i] for i in best)
 
 
 def test_the_planner_tries_as_many_tokens_as_a_request_says(model, monkeypatch):

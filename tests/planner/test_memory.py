@@ -22,7 +22,7 @@ def attention_without_scores(q, k, v, **options):
 
 @pytest.mark.parametrize("batch, prompts, tokens, grid", [
     (1, 1, 60, (32, 32)), (4, 1, 60, (32, 32)), (1, 1, 900, (32, 32)), (2, 2, 500, (64, 64)),
-    (1, 1, 5000, (32, 32)), (1, 1, 25000, (32, 32)), (2, 2, 5000, (32, 32))])
+    (1, 1, 5000, (32, 32)), (1, 1, 12000, (32, 32)), (2, 2, 5000, (32, 32))])
 def test_the_estimate_is_close_to_the_peak(monkeypatch, batch, prompts, tokens, grid):
     monkeypatch.setattr(F, "scaled_dot_product_attention", attention_without_scores)
     kw = {"device": "meta", "dtype": torch.bfloat16}

@@ -20,6 +20,7 @@ from glm_core.planner import (
     repair,
     replan,
     score,
+    score_plans,
     write_tokens,
 )
 from glm_core.planner.noise import draw_noise, item_keys
@@ -220,6 +221,36 @@ def test_a_redrawn_plan_carries_its_likelihood(planner, tokenizer, writer, plan,
     }[made]()
     layout = lay_out_prompt(tokenizer, planner.config, OTHER if made == "replanned" else PROMPT, 96, 64)
     assert (score(planner, layout, made_plan).sum(1) - made_plan.log_probs.sum(1)).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("parts", [{}, {"coarse": None}, {"origins": ()}])
+def test_the_likelihood_of_a_plan_is_computed_anew(planner, tokenizer, writer, plan, parts):
+    """Under the plan's own prompt it is what the plan carries; what is not about likelihood stays."""
+    bare = replace(plan, log_probs=None, **parts)
+    own, other = (score_plans(writer, bare, prompt) for prompt in (PROMPT, OTHER))
+    assert_equal(own, bare)
+    layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, coarse=bare.coarse is not None)
+    assert (own.log_probs - score(planner, layout, bare)).abs().max() <= 1e-4
+    assert "coarse" in parts or (own.log_probs - plan.log_probs).abs().max() <= 1e-4
+    assert (own.log_probs - other.log_probs).abs().max() > 1e-3
+
+
+def test_an_edit_is_weighed_with_its_references(planner, tokenizer, writer, plan_at_once):
+    references = [Plan(torch.arange(12).view(2, 3, 2))]
+    plan = plan_at_once(PROMPT, 96, 64, batch=2, references=references)
+    weighed = score_plans(writer, replace(plan, log_probs=None), PROMPT, references)
+    assert (weighed.log_probs - plan.log_probs).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda plan: replace(plan, ids=plan.ids + 9999), "^plan: ids must be from 0 to"),
+    (lambda plan: replace(plan, coarse=plan.coarse + 9999), "^preview grid: ids must be from 0 to"),
+    (lambda plan: Plan(torch.full_like(plan.ids, DROPPED)), "all cells must have a token"),
+    (lambda plan: replace(plan, coarse=plan.coarse[:, :1], log_probs=None), "plan: its grids must be"),
+])
+def test_what_cannot_be_weighed_is_named(writer, plan, change, message):
+    with pytest.raises(GLMImageError, match=message):
+        score_plans(writer, change(replace(plan, log_probs=None)), PROMPT)
 
 
 def test_repair_leaves_a_plan_from_its_own_nucleus_as_it_is(writer, plan):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_core.errors import GLMImageError
-from glm_core.plans import DROPPED, Drawn, Edited, Plan, Read, compose, crop, join, pad, select
+from glm_core.plans import DROPPED, Drawn, Edited, Plan, Read, compose, crop, join, pad, select, take
 
 examples = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
@@ -51,6 +51,19 @@ def test_all_of_a_plan_is_the_plan(plan):
 def test_items_that_are_not_there_are_refused(plan, index, count, message):
     with pytest.raises(GLMImageError, match=message):
         select(plan, index, count)
+
+
+def test_items_are_taken_by_their_numbers(plan):
+    taken = take(plan, [3, 0])
+    assert taken.origins == (plan.origins[3], plan.origins[0])
+    for name in ("ids", "coarse", "log_probs"):
+        assert torch.equal(getattr(taken, name), getattr(plan, name)[[3, 0]])
+
+
+@pytest.mark.parametrize("items", [[4], [0, -1]])
+def test_numbers_of_no_item_are_refused(plan, items):
+    with pytest.raises(GLMImageError, match=rf"items must be from 0 to 3.* \(got {items[-1]}\)"):
+        take(plan, items)
 
 
 @st.composite

@@ -1,7 +1,7 @@
 import pytest
 
 from glm_core.errors import GLMImageError
-from glm_core.plans import PROMPT_SEPARATOR, Drawn, Edited, Read, common_prompt
+from glm_core.plans import PROMPT_SEPARATOR, Drawn, Edited, Read, common_prompt, one_prompt
 from glm_core.plans.origin import from_json, to_json
 
 SIZE = (96, 64)
@@ -38,6 +38,14 @@ def test_the_prompts_of_an_item_come_in_order_each_once():
     replanned = Edited("replan", (DOG, Edited("compose", (CAT, Read(SIZE), CAT_2, DOG))))
     swapped = Edited("compose", (CAT, DOG))
     assert common_prompt((replanned, swapped)) == f"a dog{PROMPT_SEPARATOR}a cat"
+
+
+def test_plans_of_one_prompt_can_be_judged_under_it():
+    assert one_prompt((CAT, Edited("crop", (CAT,)))) == "a cat"
+    with pytest.raises(GLMImageError, match=r"the plan must be made of one prompt \(got 2\); connect prompt"):
+        one_prompt((Edited("compose", (CAT, DOG)),))
+    with pytest.raises(GLMImageError, match="does not come from a known prompt; connect prompt"):
+        one_prompt(())
 
 
 def test_an_edited_source_gives_way_to_its_own_sources():

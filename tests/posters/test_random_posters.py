@@ -10,7 +10,9 @@ from glm_core.posters import (
     ROWS,
     SIDE,
     Style,
+    allowed_boxes,
     item_cells,
+    position_item,
     random_poster,
     random_short_text,
     word_cells,
@@ -34,6 +36,14 @@ def test_free_items_lie_in_the_zones_that_captions_name():
             left, top, pitch = word.require_box()
             assert word.zone[0] == ROWS[int((top + pitch / 2) / SIDE * 3)]
             assert left >= 0 and left + len(word.text) * pitch <= SIDE
+
+
+def test_items_of_a_caption_take_all_the_boxes_that_are_allowed_and_no_others():
+    for poster in (*ON_GRID, *SMALL, *FREE):
+        assert all(item.require_box() in allowed_boxes(item, poster.cells) for item in poster.items)
+    for item in (item for poster in FREE[:12] for item in poster.items):
+        taken = {position_item(random.Random(i), item, free=True) for i in range(600)}
+        assert {other.box for other in taken if other.size == item.size} == set(allowed_boxes(item))
 
 
 def test_held_out_words_never_appear():

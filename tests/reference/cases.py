@@ -1,6 +1,5 @@
 """Six tiny checkpoints, and runs of them with upstream (transformers and diffusers), in float32 on the CPU."""
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +60,11 @@ def run_upstream(pipe, case: Case, noise: torch.Tensor) -> SimpleNamespace:
     """Upstream's own call, but greedy and with no other ids than codes: its image, and what it computed on the way."""
     found = {}
     model = pipe.vision_language_encoder
+
+    def keep_latent(pipe, step, time, values):
+        found["latent"] = values["latents"]
+        return values
+
     generate = model.generate
 
     def greedy(**kwargs):
@@ -71,11 +75,8 @@ def run_upstream(pipe, case: Case, noise: torch.Tensor) -> SimpleNamespace:
         return out.sequences
 
     model.generate = greedy
-    call = functools.partial(pipe, prompt=case.prompt, width=case.width, height=case.height, latents=noise,
-                             num_inference_steps=STEPS, guidance_scale=GUIDANCE,
-                             generator=torch.Generator().manual_seed(0))
-    found["latent"] = call(output_type="latent").images
-    prior = pipe.generate_prior_tokens(case.prompt, case.height, case.width)[0]
+    found["image"] = pipe(prompt=case.prompt, width=case.width, height=case.height, latents=noise,
+                          num_inference_steps=STEPS, guidance_scale=GUIDANCE, output_type="np",
+                          generator=torch.Generator().manual_seed(0), callback_on_step_end=keep_latent).images
     model.generate = generate
-    found["image"] = call(output_type="np", prior_token_ids=prior).images
     return SimpleNamespace(**found)

@@ -56,6 +56,17 @@ class Page:
                 raise TimeoutError(f"this must become true within {PAGE_SECONDS} seconds: {condition}")
             time.sleep(0.2)
 
+    def mouse(self, kind: str, x: float, y: float, held: bool = False, modifiers: int = 0) -> None:
+        """A mouseMoved, mousePressed or mouseReleased at a place in the window. held: the left button is down."""
+        button = "none" if kind == "mouseMoved" and not held else "left"
+        self.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, buttons=int(held), clickCount=1,
+                     modifiers=modifiers)
+
+    def key(self, key: str, modifiers: int = 0) -> None:
+        """Press and release a key, by its DOM name. modifiers: 1 Alt, 2 Ctrl, 4 Meta, 8 Shift, added up."""
+        for kind in ("keyDown", "keyUp"):
+            self.command("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers)
+
     def resize(self, width: int, height: int) -> None:
         self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                      mobile=False)

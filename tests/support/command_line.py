@@ -1,7 +1,5 @@
-"""Running ``python -m glm_core``, in this process or in another."""
+"""Running ``python -m glm_core`` in this process."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from glm_core.cli import main
-
-PACK = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: object) -> int:
@@ -25,11 +21,9 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def generate_in_subprocess(folder: Path, *options: object) -> dict[str, Tensor]:
+def generate(folder: Path, *options: object) -> dict[str, Tensor]:
     """The tensors ids, preview and latent that ``generate`` writes with these options. Its files go to ``folder``."""
     files = {"--out": "picture.png", "--plan-out": "plan.safetensors", "--latent-out": "latent.safetensors"}
     outputs = [value for option, file in files.items() for value in (option, folder / file)]
-    command = [sys.executable, "-m", "glm_core", "generate", *map(str, options), *map(str, outputs)]
-    done = subprocess.run(command, cwd=PACK, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert run("generate", *options, *outputs) == 0
     return load_file(folder / "plan.safetensors") | load_file(folder / "latent.safetensors")

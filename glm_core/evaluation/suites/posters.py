@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ...ocr import Reader, WordResult, mean, pair_words, word_figures
 from ...posters import COLOURS, COLUMNS, ROWS, SHAPES, Item
-from ..metrics import WordResult, mean, pair_words, word_figures
-from ..ocr import Reader
 from ..run import rotate
 from ..tasks import Task, check_keys, invalid, parse_task, read_lines
 from .shapes import seen_kinds

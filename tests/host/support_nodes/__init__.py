@@ -2,11 +2,15 @@
 
 import gc
 import os
+import sys
 import weakref
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from json import loads as json_loads
+from types import ModuleType, SimpleNamespace
 
 import folder_paths
+import numpy
 import torch
 from comfy.cli_args import args
 from comfy_api.latest import ComfyExtension, io
@@ -45,6 +49,36 @@ class LogProbs(io.ComfyNode):
         log_probs = torch.zeros(plan.batch, plan.tokens)
         log_probs[:, token] = -1
         return io.NodeOutput(replace(plan, log_probs=log_probs))
+
+
+class Ocr(io.ComfyNode):
+    """Instead of the OCR packages, which the tests' ComfyUIs do not have: reads one of these texts in each image.
+
+    Hands the images on, so that what reads them runs after it. Without texts, the packages are missing again.
+    """
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="TestOcr", category="test", outputs=[io.Image.Output()],
+                         inputs=[io.Image.Input("image"), io.String.Input("texts")])
+
+    @classmethod
+    def execute(cls, image, texts):
+        for name in ("rapidocr", "onnxruntime"):
+            sys.modules.pop(name, None)
+            if texts:
+                sys.modules[name] = ModuleType(name)
+                sys.modules[name].__spec__ = ModuleSpec(name, None)
+        if texts:
+            read = iter(texts.split(","))
+            sys.modules["rapidocr"].RapidOCR = lambda params: lambda pixels: ocr_result(next(read))
+        return io.NodeOutput(image)
+
+
+def ocr_result(text):
+    """As RapidOCR gives it."""
+    corners = numpy.array([[[4.0, 4], [44, 4], [44, 20], [4, 20]]])
+    return SimpleNamespace(txts=(text,), boxes=corners, word_results=())
 
 
 class WithoutMetadata(io.ComfyNode):
@@ -166,7 +200,8 @@ VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFl
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, LogProbs, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
+        return [SavePlan, LogProbs, Ocr, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences,
+                *VALUES]
 
 
 async def comfy_entrypoint():

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GLMImageError
-from .metrics import normalise
-
-Reader = Callable[[np.ndarray], list[str]]  # a picture, uint8 [H, W, 3] → its normalised words
+from .words import normalise
 
 SPACED_PITCH = 0.68  # of the line's height: letters at least this far apart are spaced out; in plain type about 0.5
 SPACED_GAP = 1.35  # of the usual pitch: among spaced-out letters, a wider gap ends a word
@@ -29,6 +27,10 @@ class TextBox:
     centres: tuple[float, ...]
     y: float
     height: float
+
+
+FindText = Callable[[np.ndarray], list[TextBox]]  # a picture, uint8 [H, W, 3] → its texts
+Reader = Callable[[np.ndarray], list[str]]  # a picture, uint8 [H, W, 3] → its normalised words
 
 
 def text_lines(boxes: Sequence[TextBox]) -> list[list[TextBox]]:
@@ -111,13 +113,20 @@ def to_boxes(result: Any) -> list[TextBox]:
 
 
 def make_reader() -> Reader:
-    """A Reader that uses RapidOCR; it does not read upside-down text.
+    """A Reader of what ``load_ocr`` finds, with its errors."""
+    find_text = load_ocr()
+    return lambda pixels: read_words(find_text(pixels))
+
+
+def load_ocr() -> FindText:
+    """RapidOCR; it does not find upside-down text.
 
     Raises GLMImageError if rapidocr or onnxruntime is not installed.
     """
     for package in ("rapidocr", "onnxruntime"):
         if find_spec(package) is None:
-            raise GLMImageError(f"evaluate: {package} is not installed; run pip install rapidocr onnxruntime")
+            raise GLMImageError(f"reading text needs {package}, which is not installed; run pip install rapidocr "
+                                "onnxruntime with ComfyUI's Python")
     from rapidocr import RapidOCR
 
     engine = RapidOCR(params={
@@ -125,8 +134,8 @@ def make_reader() -> Reader:
         "Global.return_word_box": True, "Global.return_single_char_box": True,
     })
 
-    def read(pixels: np.ndarray) -> list[str]:
+    def find_text(pixels: np.ndarray) -> list[TextBox]:
         bgr = np.ascontiguousarray(pixels[..., ::-1])
-        return read_words(to_boxes(engine(bgr)))
+        return to_boxes(engine(bgr))
 
-    return read
+    return find_text

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from glm_core.evaluation.ocr import TextBox, read_words
+from glm_core.ocr import TextBox, read_words
 from glm_core.posters import load_font
 from tests.support.ocr import needs_ocr
 

@@ -7,11 +7,11 @@ Wanted words and words that the OCR read are normalised (``normalise``), then pa
 
 Both are means over words, not over pictures; other words in a picture do not count against it. There are three
 differences from CVTG-2K: the OCR is RapidOCR, 0 counts as O and 1 as I, and letters spaced out on a grid are one word
-(see ``line_words`` in ocr.py).
+(see ``line_words`` in reader.py).
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,12 @@ def normalise(text: str) -> str:
     """Letters and digits only, in upper case; full-width forms become plain ones, 0 becomes O, 1 and | become I."""
     plain = unicodedata.normalize("NFKC", text).upper().translate(INDISTINGUISHABLE)
     return "".join(character for character in plain if character.isalnum())
+
+
+def wanted_words(texts: Iterable[str]) -> list[str]:
+    """The normalised words of texts; what has neither letters nor digits is left out."""
+    words = [normalise(word) for text in texts for word in text.split()]
+    return [word for word in words if word]
 
 
 def edit_distance(a: str, b: str) -> int:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glm_core.evaluation.metrics import edit_distance, normalise, pair_words, similarity
+from glm_core.ocr.words import edit_distance, normalise, pair_words, similarity
 
 WORDS = st.text(alphabet="ABCO2", max_size=8)
 

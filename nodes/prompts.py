@@ -1,0 +1,40 @@
+"""Nodes about prompts, which need no model."""
+
+from comfy_api.latest import io, ui
+
+from ..glm_core.glyph import check_prompt, rewrite_instructions
+from .loaders import quotes_input
+from .types import CATEGORY
+
+
+class GLMImagePromptCheck(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImagePromptCheck",
+            display_name="GLM-Image Prompt Check",
+            category=CATEGORY,
+            description="Says which texts of a prompt will be written in the image, and what may go wrong with them: "
+                        "text that is asked for without quotation marks, marks without a partner, texts that are too "
+                        "long or too many.",
+            inputs=[
+                io.String.Input("prompt", multiline=True, dynamic_prompts=False, tooltip="The prompt to check."),
+                quotes_input(),
+                io.String.Input("original", optional=True, force_input=True, dynamic_prompts=False,
+                                tooltip="The prompt before a language model rewrote it. The report then names every "
+                                        "quoted text that was lost or changed."),
+            ],
+            outputs=[
+                io.String.Output(display_name="prompt", tooltip="The same prompt, for GLM-Image Plan."),
+                io.String.Output(display_name="report", tooltip="The texts, and a line for each finding."),
+                io.String.Output(display_name="instructions",
+                                 tooltip="What to ask a language model for, so that it enriches the prompt and leaves "
+                                         "its quoted texts alone. Connect it to the prompt of any LLM node."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, prompt, quotes, original=None) -> io.NodeOutput:
+        report = "\n".join(check_prompt(prompt, quotes, original).lines())
+        return io.NodeOutput(prompt, report, rewrite_instructions(prompt, quotes), ui=ui.PreviewText(report))

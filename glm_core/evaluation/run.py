@@ -35,7 +35,8 @@ Result = TypeVar("Result")
 
 def draw_pictures(model: Path, tasks: Sequence[Task], template: PlanRequest, settings: RenderSettings, compute: Compute,
                   without: Ablation | None = None, progress: Progress = no_progress) -> list[Image.Image]:
-    """One picture for each task. Plan and noise of picture i have the template's seed + i.
+    """One picture for each task. Plan and noise of picture i have the template's seed + i; if plans are chosen from
+    n each, + i * n.
 
     template: what all requests share, such as size and sampling; prompt and references are each task's own.
     without: the component that is disabled, if any.

@@ -24,7 +24,7 @@ REFERENCES = {
                         Item("green", ("centre", "left"), kind="cross")),
 }
 MASK = 0, SIDE // 2, SIDE // 2, SIDE  # of inpaint: the lower left quarter, where its prompt changes the circle
-NAMES = "text_to_image", "text_to_image_custom_sampler", *REFERENCES
+NAMES = "text_to_image", "text_to_image_custom_sampler", "best_of_eight", "redo_wrong_once", *REFERENCES
 
 
 def poster_of(name: str) -> Image.Image:
@@ -45,15 +45,24 @@ def reference_picture(name: str) -> Image.Image:
 
 
 def run_workflow(server: Server, name: str) -> Image.Image:
-    """The picture that a shipped workflow saves."""
+    """The picture, or the four pictures, that a shipped workflow saves."""
     graph = load_workflow(name)
     if name in REFERENCES:
         reference_picture(name).save(server.inputs / f"{name}.png")
         inputs_of(graph, "LoadImage")["image"] = f"{name}.png"
     inputs_of(graph, "SaveImage")["filename_prefix"] = name
     server.run(graph)
-    path, = server.output.glob(f"{name}_0*.png")
-    return Image.open(path).convert("RGB")
+    return tiled([Image.open(path).convert("RGB") for path in sorted(server.output.glob(f"{name}_0*.png"))])
+
+
+def tiled(pictures: list[Image.Image]) -> Image.Image:
+    """One picture as it is; four in two rows."""
+    if len(pictures) == 1:
+        return pictures[0]
+    sheet, half = Image.new("RGB", (SIDE, SIDE)), SIDE // 2
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture.resize((half, half), Image.Resampling.LANCZOS), (i % 2 * half, i // 2 * half))
+    return sheet
 
 
 def with_inset(picture: Image.Image, name: str) -> Image.Image:
@@ -67,7 +76,7 @@ def with_inset(picture: Image.Image, name: str) -> Image.Image:
 
 
 def write() -> None:
-    """Draw all thumbnails. Needs a ComfyUI."""
+    """Draw all thumbnails. Needs a ComfyUI that has rapidocr and onnxruntime, for redo_wrong_once."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, \
             serve(find_hosts()[0], Path(folder), Path(folder) / "models") as server:
         for name in NAMES:

@@ -12,10 +12,13 @@ from tests.host.graphs import (
     TINY_FILES,
     WIDTH,
     error_message,
+    id_of,
+    inputs_of,
     load_saved,
     make_node,
     save_plan,
     save_tensors,
+    small_workflow,
 )
 from tests.support.servers import RunFailed
 
@@ -88,6 +91,7 @@ def test_text_is_read_and_wrong_images_are_named(server):
     graph = pictures(0.2, 0.4, 0.6) | read_as(RIGHT, WRONG, RIGHT) | {
         "read": make_node("GLMImageReadText", image=["seen", 0], prompt=PROMPT),
         "accuracy": make_node("PreviewAny", source=["read", 1]), "wrong": make_node("PreviewAny", source=["read", 3]),
+        "count": make_node("PreviewAny", source=["read", 4]),
         "save": save_tensors("choose.annotated", image=["read", 2])}
     messages = []
     outputs = server.run(graph, messages.append)
@@ -95,6 +99,7 @@ def test_text_is_read_and_wrong_images_are_named(server):
              "- image 2: 1 of 1 words right"
     assert outputs["read"]["text"] == [report] and text_on(messages, "read") == report
     assert float(outputs["accuracy"]["text"][0]) == pytest.approx(2 / 3) and outputs["wrong"]["text"] == ["1"]
+    assert outputs["count"]["text"] == ["1"]
     annotated = load_saved(server, "choose.annotated")["image"]
     assert annotated.shape == (3, 32, 64, 3)
     assert annotated[0, ..., 1].max() > annotated[0, ..., 0].max() and annotated[1, ..., 0].max() > 0.8
@@ -104,6 +109,7 @@ def test_images_are_ranked_by_their_text_then_by_likelihood(server):
     graph = planned(3) | pictures(0.2, 0.4, 0.6) | read_as(WRONG, RIGHT, RIGHT) | {
         "best": make_node("GLMImageBestImages", images=["seen", 0], plan=["planned", 0], keep=2),
         "likely": make_node("GLMImageBestPlans", plan=["planned", 0], keep=3),
+        "save_likely": save_plan("choose.likely", ["likely", 0]),
         "save": save_tensors("choose.images", image=["best", 0]), "save_plan": save_plan("choose.plans", ["best", 1]),
         "save_all": save_plan("choose.all", ["planned", 0])}
     outputs = server.run(graph)
@@ -168,6 +174,45 @@ def test_what_only_shows_new_images_is_skipped_if_no_word_is_wrong(server):
     assert len(outputs["shown"]["images"]) == 2
 
 
+def workflow_read_as(*texts: str) -> dict:
+    """The shipped workflow that draws wrong images again, with these texts in its four images."""
+    graph = small_workflow("redo_wrong_once")
+    read = inputs_of(graph, "GLMImageReadText")
+    return graph | {"seen": make_node("TestOcr", image=read["image"], texts=",".join(texts)),
+                    "save_old": save_tensors("choose.old", image=read["image"]),
+                    "save_new": save_tensors("choose.new", image=inputs_of(graph, "SaveImage")["images"])} | {
+        id_of(graph, "GLMImageReadText"): make_node("GLMImageReadText", **read | {"image": ["seen", 0]})}
+
+
+@pytest.mark.parametrize("texts, wrong", [((RIGHT,) * 4, []), ((RIGHT, WRONG, RIGHT, WRONG), [1, 3])])
+def test_the_workflow_draws_only_wrong_images_again(server, texts, wrong):
+    graph = workflow_read_as(*texts)
+    names = run_nodes(server, graph)
+    old, new = (load_saved(server, f"choose.{name}")["image"] for name in ("old", "new"))
+    changed = [i for i, images in enumerate(zip(old, new)) if not torch.equal(*images)]
+    again = {key for key, node in graph.items() if node.get("_meta", {}).get("title", "").endswith("(again)")}
+    assert changed == wrong and len(old) == 4 and len(again) == 5
+    assert again & names == (again if wrong else set())
+
+
+def test_the_workflow_draws_the_likeliest_of_eight_plans(server):
+    graph = small_workflow("best_of_eight")
+    best, plan = id_of(graph, "GLMImageBestPlans"), id_of(graph, "GLMImagePlan")
+    outputs = server.run(graph | {"save_all": save_plan("choose.eight", [plan, 0]),
+                                  "save_best": save_plan("choose.best", [best, 0])})
+    lines = outputs[best]["text"][0].splitlines()
+    chosen = load_saved(server, "choose.best")["ids"]
+    assert len(lines) == 8 and len(outputs[id_of(graph, "SaveImage")]["images"]) == len(chosen) == 1
+    number = int(lines[0].split("plan ")[1].split(" ")[0])
+    assert torch.equal(chosen[0], load_saved(server, "choose.eight")["ids"][number])
+
+
+def test_with_no_plan_to_keep_nothing_after_it_runs(server):
+    graph = planned(2, best=make_node("GLMImageBestPlans", plan=["planned", 0], keep=0),
+                    shown=make_node("GLMImagePlanPreview", plan=["best", 0], grid="target", cell=4))
+    assert "shown" not in server.run(graph)
+
+
 def typed(texts: str) -> dict:
     return {"typed": make_node("PrimitiveString", value=texts)}
 
@@ -213,14 +258,17 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_cannot_be_chosen_is_named(server, case):
     nodes, expected = BAD[case]
+    if "best" in nodes:
+        nodes = nodes | {"shown": make_node("PreviewAny", source=["best", 0])}
     message = error_message(server, planned(2) | nodes)
     assert expected in message and "\n" not in message.strip() and len(message) < 200
 
 
-@pytest.mark.parametrize("value", [0, 1.5, "2", None])
+@pytest.mark.parametrize("value", [-1, 1.5, "2", None])
 def test_numbers_that_come_by_a_link_are_checked(server, value):
     graph = planned(2, value=make_node("TestInt", json=json.dumps(value)),
-                    best=make_node("GLMImageBestPlans", plan=["planned", 0], keep=["value", 0]))
+                    best=make_node("GLMImageBestPlans", plan=["planned", 0], keep=["value", 0]),
+                    save=save_plan("choose.bad", ["best", 0]))
     with pytest.raises(RunFailed) as failure:
         server.run(graph)
     assert failure.value.details["exception_message"].startswith("keep must be ")

@@ -76,10 +76,12 @@ def test_tokens_are_named_and_selected_with_the_mouse(server, open_preview):
     assert preview.status == f"{len(expected)} of 24 tokens selected"
     selection = preview.value
     preview.page.call(RELOAD)
+    preview.wait_for_widget()
     assert preview.value == selection
+    preview.drag((3, 0), (3, 0), SHIFT)
     preview.run()
     mask = load_saved(server, "page.mask")["image"][..., 0]
-    assert torch.equal(mask, pixel_mask(region(selection)))
+    assert torch.equal(mask, pixel_mask(region(text_of(*expected, (3, 0)))))
 
 
 @pytest.mark.long
@@ -160,6 +162,8 @@ def test_undo_brings_back_the_selection_and_keeps_the_plan(open_preview):
                           "document.querySelector('.glm-plan output').textContent === '1 of 24 tokens selected'")
     preview.wait_for_widget()
     check_selected(preview, {(0, 0)})
+    preview.drag((2, 2), (2, 2), SHIFT)
+    check_selected(preview, {(0, 0), (2, 2)})
     preview.point(1, 0)
     assert preview.status == "row 1, column 0 · token 106 · 26 %"
 

@@ -254,13 +254,20 @@ function makeWidget(node, name) {
     return { widget }
 }
 
+const isPreview = node => node.comfyClass === NODE
+const widgetOf = node => node.widgets.find(widget => widget.type === WIDGET)
+
 // The output of the last run, if the page has kept it: after undo, or back in a workflow's tab.
 function showKept(node) {
     const id = node.graph.isRootGraph ? `${node.id}` : `${node.graph.id}:${node.id}`
-    node.widgets.find(widget => widget.type === WIDGET).show(app.nodeOutputs[id])
+    widgetOf(node).show(app.nodeOutputs[id])
 }
 
-const isPreview = node => node.comfyClass === NODE
+// When a node replaces another one of the same number, as undo does, Nodes 2.0 goes on showing the old one's element.
+function replaceOldElement(node) {
+    const old = node.graph === app.canvas.graph && document.querySelector(`[data-node-id="${node.id}"] .glm-plan`)
+    if (old) old.replaceWith(widgetOf(node).element)
+}
 
 app.registerExtension({
     name: "GLMImage.PlanPreview",
@@ -270,7 +277,9 @@ app.registerExtension({
         document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }))
     },
     loadedGraphNode(node) {
-        if (isPreview(node)) showKept(node)
+        if (!isPreview(node)) return
+        replaceOldElement(node)
+        showKept(node)
     },
     onNodeOutputsUpdated() {
         const root = app.rootGraph ?? app.graph

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
 
 from .errors import GLMImageError
 
@@ -95,7 +97,8 @@ def read_metadata(path: str | os.PathLike, source: str) -> dict[str, str]:
 
     Raises GLMImageError if the file is none, ends too early, or has bytes after its last tensor.
     """
-    check_length(check_file(path, source), source)
+    with check_file(path, source).open("rb") as file:
+        check_length(file, source)
     try:
         with safe_open(path, framework="pt") as opened:
             return opened.metadata() or {}
@@ -110,24 +113,34 @@ def read_tensors(path: str | os.PathLike, source: str) -> tuple[dict[str, Any], 
         return {name: opened.get_tensor(name) for name in opened.keys()}, metadata
 
 
-def check_length(path: Path, source: str) -> None:
-    """Raise GLMImageError unless a safetensors file has just the bytes that its header promises."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(LENGTH_BYTES)
-        length = int.from_bytes(start, "little")
-        if len(start) == LENGTH_BYTES and length > MOST_HEADER:
-            raise GLMImageError(f"{source}: not a safetensors file (its first 8 bytes ask for a header of {length} "
-                                f"bytes; at most {MOST_HEADER} are accepted)")
-        missing = LENGTH_BYTES + length - size
-        if len(start) < LENGTH_BYTES or missing > 0:
-            raise incomplete(source, f"it ends in its header, after {size} bytes")
-        header = parse_json(decode(file.read(length), f"{source}: its header"), f"{source}: its header")
+def parse_tensors(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Tensors and metadata of the bytes of a safetensors file. Raises GLMImageError as ``read_metadata`` does."""
+    header = check_length(BytesIO(data), source)
+    try:
+        return load(data), header.get("__metadata__", {})
+    except SafetensorError as error:
+        raise GLMImageError(f"{source}: not a valid safetensors file ({reason(error)})") from error
+
+
+def check_length(file: BinaryIO, source: str) -> dict:
+    """The header of a safetensors file. Raises GLMImageError unless the file has just the bytes that it promises."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = file.read(LENGTH_BYTES)
+    length = int.from_bytes(start, "little")
+    if len(start) == LENGTH_BYTES and length > MOST_HEADER:
+        raise GLMImageError(f"{source}: not a safetensors file (its first 8 bytes ask for a header of {length} "
+                            f"bytes; at most {MOST_HEADER} are accepted)")
+    missing = LENGTH_BYTES + length - size
+    if len(start) < LENGTH_BYTES or missing > 0:
+        raise incomplete(source, f"it ends in its header, after {size} bytes")
+    header = parse_json(decode(file.read(length), f"{source}: its header"), f"{source}: its header")
     surplus = size - LENGTH_BYTES - length - end_of_tensors(header, source)
     if surplus < 0:
         raise incomplete(source, f"{-surplus} bytes are missing at its end")
     if surplus > 0:
         raise GLMImageError(f"{source}: must end with its last tensor (got {surplus} bytes more)")
+    return header
 
 
 def incomplete(source: str, reason: str) -> GLMImageError:

@@ -21,9 +21,18 @@ Grid = tuple[int, int]  # rows, columns
 def check_size(width: int, height: int) -> None:
     """Raise GLMImageError unless both sides are multiples of 32 from 32 to 4096 pixels."""
     for name, side in (("width", width), ("height", height)):
-        if not isinstance(side, Integral) or side % TOKEN_PIXELS or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-            raise GLMImageError(f"{name} must be a multiple of {TOKEN_PIXELS} from {SMALLEST_SIDE} to {LARGEST_SIDE} "
-                                f"(got {side!r})")
+        to_tokens(name, side, SMALLEST_SIDE, LARGEST_SIDE)
+
+
+def to_tokens(name: str, pixels: int, least: int, most: int, reason: str = "") -> int:
+    """A length in pixels as a number of tokens.
+
+    Raises GLMImageError unless it is a multiple of 32 from ``least`` to ``most``; ``reason`` says why these.
+    """
+    if not isinstance(pixels, Integral) or pixels % TOKEN_PIXELS or not least <= pixels <= most:
+        raise GLMImageError(f"{name} must be a multiple of {TOKEN_PIXELS} from {least} to {most}{reason} "
+                            f"(got {pixels!r})")
+    return int(pixels) // TOKEN_PIXELS
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -4,9 +4,9 @@ from types import ModuleType
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import decoder, loaders, planner, plans, references
+from . import decoder, loaders, plan_files, planner, plans, redraw, references
 
-MODULES = loaders, planner, plans, decoder, references
+MODULES = loaders, planner, plans, plan_files, redraw, decoder, references
 
 
 def node_classes(module: ModuleType) -> list[type[io.ComfyNode]]:

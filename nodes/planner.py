@@ -10,14 +10,17 @@ from .types import CATEGORY, Plan, Planner, References
 REQUIRED_SETTINGS = "temperature", "top_p", "top_k"  # later ones are optional, see ``sampling_inputs``
 
 
-def size_inputs() -> list[io.Int.Input]:
+def side_inputs() -> list[io.Int.Input]:
     return [
         io.Int.Input("width", default=1024, min=32, max=4096, step=32,
                      tooltip="Width in pixels, a multiple of 32. The model was trained for 512 to 2048."),
         io.Int.Input("height", default=1024, min=32, max=4096, step=32,
                      tooltip="Height in pixels, a multiple of 32. The model was trained for 512 to 2048."),
-        io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images."),
     ]
+
+
+def size_inputs() -> list[io.Int.Input]:
+    return [*side_inputs(), io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images.")]
 
 
 def sampling_inputs() -> list[io.Input]:
@@ -34,6 +37,12 @@ def sampling_input(setting: Field) -> io.Input:
     limits = setting.metadata
     return widget(setting.name, default=setting.default, min=limits["least"], max=limits["most"], step=limits["step"],
                   optional=setting.name not in REQUIRED_SETTINGS, tooltip=limits["help"])
+
+
+def references_input() -> io.Input:
+    return References.Input("references", optional=True,
+                            tooltip="GLM-Image Reference of images to edit or to take something from; with references "
+                                    "no preview grid is generated.")
 
 
 class GLMImagePlan(io.ComfyNode):
@@ -58,9 +67,7 @@ class GLMImagePlan(io.ComfyNode):
                 io.Int.Input("look_ahead", default=1, min=1, max=64, optional=True,
                              tooltip="Number of tokens tried in one pass; the plan stays the same. 1 turns this off. "
                                      "Higher values are faster where tokens are easy to guess."),
-                References.Input("references", optional=True,
-                                 tooltip="GLM-Image Reference of images to edit or to take something from; with "
-                                         "references no preview grid is generated."),
+                references_input(),
                 *sampling_inputs()[len(REQUIRED_SETTINGS) :],
             ],
             outputs=[Plan.Output(display_name="plan")],

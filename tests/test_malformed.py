@@ -1,5 +1,6 @@
 """Malformed files of every kind: each is read, or refused with one line, in bounded time and memory."""
 
+import base64
 import copy
 import io
 import json
@@ -25,7 +26,7 @@ from glm_core.evaluation.suites import posters
 from glm_core.images import read_image
 from glm_core.pipeline.parts import build
 from glm_core.planner import PromptTokenizer
-from glm_core.plans import Drawn, Plan
+from glm_core.plans import Drawn, Plan, load_plan, save_plan_image
 from tests.support.compute import CPU
 from tests.support.tiny import small_checkpoint
 
@@ -199,11 +200,33 @@ def plan_files(model: Model, folder: Path):
     return st.one_of(spoiled_header(data), spoiled_bytes(data), spoiled_json(origins).map(with_origins)), read
 
 
+def plan_pictures(model: Model, folder: Path):
+    """Bytes of the picture, and of the plan in its text chunk."""
+    path = folder / "plan.png"
+    plan = Plan(torch.zeros(1, 2, 3, dtype=torch.int64), torch.zeros(1, 4, 4, dtype=torch.int64),
+                (Drawn("a", 1, (96, 64)),), torch.zeros(1, 22))
+    save_plan_image(plan, path)
+    picture, carried = path.read_bytes(), plan.to_bytes()
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        load_plan(path)
+
+    def with_text(text: bytes) -> bytes:
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"tEXt", b"glm_image_plan\0" + text) + chunk(b"IEND", b"")
+
+    spoiled = spoiled_header(carried) | spoiled_bytes(carried)
+    texts = spoiled.map(base64.b64encode) | spoiled_bytes(base64.b64encode(carried))
+    return spoiled_bytes(picture) | texts.map(with_text), read
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png_of(width: int, height: int) -> bytes:
     """A PNG that claims a size and has few pixels."""
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
             + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b""))
 
@@ -231,7 +254,7 @@ def jsonl(model: Model, folder: Path):
     return spoiled_json(JSONL_LINE), read
 
 
-KINDS = [configs, shard_indexes, single_files, marks, tokenizers, plan_files, picture_headers, jsonl]
+KINDS = [configs, shard_indexes, single_files, marks, tokenizers, plan_files, plan_pictures, picture_headers, jsonl]
 
 
 def check(read: Callable[[Any], None], case: Any) -> None:
@@ -280,7 +303,8 @@ def test_shards_are_bare_file_names(model, name, found):
 
 
 @pytest.mark.parametrize("read", [
-    lambda path: read_part(path, VAE), Plan.load, read_image, posters.tasks], ids=["part", "plan", "image", "jsonl"])
+    lambda path: read_part(path, VAE), Plan.load, load_plan, read_image, posters.tasks],
+    ids=["part", "plan", "plan picture", "image", "jsonl"])
 def test_pipes_are_refused_without_waiting(read, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(GLMImageError, match="pipe.*a device, pipe or socket"):

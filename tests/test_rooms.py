@@ -18,12 +18,12 @@ OPTIONAL = {  # package → the files that may import it
     "comfy_kitchen": {"glm_core/checkpoint/formats/library.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
-COMMON = {"errors", "config", "files", "geometry", "images", "ops", "plans"}
+COMMON = {"errors", "config", "files", "fonts", "geometry", "images", "ops", "plans"}
 MIDDLE = {"planner", "vision", "glyph", "decoder", "checkpoint"}
 MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
-    "errors": set(), "ops": set(), "files": {"errors"},
+    "errors": set(), "ops": set(), "fonts": set(), "files": {"errors"},
     "config": {"errors", "files"}, "geometry": {"errors"}, "images": {"errors", "files"},
-    "plans": {"errors", "config", "files", "geometry"},
+    "plans": {"errors", "config", "files", "fonts", "geometry", "images"},
     "posters": {"geometry"},
     **dict.fromkeys(MIDDLE, COMMON),
     "host": COMMON | MIDDLE,

@@ -29,7 +29,7 @@ from ..pipeline import (
     render,
     with_seeds,
 )
-from ..plans import Plan
+from ..plans import Plan, load_plan, save_plan_image, select
 from .files import Named, Writer, check_files, check_picture_suffix
 from .options import (
     HelpFormatter,
@@ -45,6 +45,7 @@ from .options import (
 )
 
 Captioned = tuple[Image.Image, str]  # a picture and its prompt
+PLAN_PICTURE = ".png"  # suffix of plans that are saved as pictures
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
@@ -64,9 +65,12 @@ def add_command(commands: Subparsers) -> None:
     add("--batch", type=int,
         help=f"number of images for each prompt, each with its own plan (default: {PlanRequest.batch})")
     add_drawing(command)
-    add("--plan-in", type=Path, metavar="F.safetensors",
-        help="render this saved plan, with its own size and batch, and skip the planner")
-    add("--plan-out", type=Path, metavar="F.safetensors", help="save the plan: 'ids' and 'preview', int64 [B, h, w]")
+    add("--plan-in", type=Path, metavar="FILE",
+        help="render this saved plan, with its own size and batch, and skip the planner; a safetensors file or the "
+             "picture of a plan")
+    add("--plan-out", type=Path, metavar="FILE",
+        help="save the plan: as F.png, a picture of each plan that shows and carries it; with another suffix, a "
+             "safetensors file of 'ids' and 'preview', int64 [B, h, w]")
     add("--noise-in", type=Path, metavar="F.safetensors", help="start from this 'noise', float32 [B, 16, H/8, W/8]")
     add("--latent-out", type=Path, metavar="F.safetensors",
         help="save the normalised 'latent', float32 [B, 16, H/8, W/8]")
@@ -87,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     requests = [replace(request, references=references) for request in requests]
     plans = [given_plan] if given_plan else plan(args.model, requests, compute, progress_bar)
     if args.plan_out:
-        writer.write(args.plan_out, plans[0].save)
+        write_plan(writer, args.plan_out, plans[0])
     to_render = render_requests(requests, plans, settings, noise)
     rendered = render(args.model, to_render, compute, progress_bar, partial(write_latent, writer, args.latent_out))
     drawn = write_pictures(writer, args.out, requests, rendered)
@@ -106,7 +110,7 @@ def check_one_prompt(args: argparse.Namespace) -> None:
 def read_plan(args: argparse.Namespace) -> Plan:
     """The plan of --plan-in; its size and batch become those of the command, which must not have named others."""
     check_files([], [("--plan-in", args.plan_in)])
-    given = Plan.load(args.plan_in)
+    given = load_plan(args.plan_in)
     for name in ("width", "height", "batch"):
         value = getattr(given, name)
         if getattr(args, name) not in (None, value):
@@ -127,7 +131,8 @@ def check_all_files(args: argparse.Namespace, requests: Sequence[PlanRequest]) -
     if args.sheet:
         check_picture_suffix("--sheet", args.sheet)
     outputs = [("--out", picture_path(args.out, i)) for i in range(sum(request.batch for request in requests))]
-    check_files(outputs + named(args, "sheet", "plan_out", "latent_out"),
+    outputs += [("--plan-out", path) for path in plan_paths(args.plan_out, requests[0].batch)]
+    check_files(outputs + named(args, "sheet", "latent_out"),
                 [*named(args, "plan_in", "noise_in"), *(("--image", path) for path in args.image)])
 
 
@@ -161,6 +166,21 @@ def render_requests(requests: list[PlanRequest], plans: list[Plan], settings: Re
                     noise: Tensor | None) -> list[RenderRequest]:
     return [replace(RenderRequest.of(request, plan, settings), noise=noise)
             for request, plan in zip(requests, plans, strict=True)]
+
+
+def plan_paths(out: Path | None, batch: int) -> list[Path]:
+    """The files to which a plan of ``batch`` items is saved."""
+    if out is None:
+        return []
+    return [picture_path(out, i) for i in range(batch)] if out.suffix.lower() == PLAN_PICTURE else [out]
+
+
+def write_plan(writer: Writer, out: Path, plan: Plan) -> None:
+    if out.suffix.lower() != PLAN_PICTURE:
+        writer.write(out, plan.save)
+        return
+    for i, path in enumerate(plan_paths(out, plan.batch)):
+        writer.write(path, partial(save_plan_image, select(plan, i)))
 
 
 def write_latent(writer: Writer, path: Path | None, latent: Tensor) -> None:

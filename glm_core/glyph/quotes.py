@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from ..errors import GLMImageError
+from ..plans import PROMPT_SEPARATOR
 from .marks import FAMILIES, STYLES, contractions, read_family, warn_of_unpaired
 
 DIFFUSERS, NATURAL = "reference", "natural"  # as saved workflows name the rules
@@ -38,6 +39,23 @@ def quoted_texts(prompt: str, rules: str = NATURAL) -> list[str]:
     come in the order of ``STYLES``, diffusers' four first, and marks without a partner are logged. Raises GLMImageError
     on other rules.
     """
+    return find_texts(prompt, rules) or [""]
+
+
+def quoted_texts_of_all(prompts: str, rules: str = NATURAL) -> list[str]:
+    """The quoted texts of several prompts, one prompt after the other; [""] if there are none.
+
+    prompts: with PROMPT_SEPARATOR between them. Texts that an earlier prompt also has are left out. Otherwise as
+    ``quoted_texts``.
+    """
+    found: list[str] = []
+    for prompt in prompts.split(PROMPT_SEPARATOR):
+        earlier = set(found)
+        found += [text for text in find_texts(prompt, rules) if text not in earlier]
+    return found or [""]
+
+
+def find_texts(prompt: str, rules: str) -> list[str]:
     if rules not in QUOTE_RULES:
         raise GLMImageError(f"quotes must be one of {', '.join(QUOTE_RULES)} (got {rules!r})")
-    return list(QUOTE_RULES[rules](prompt)) or [""]
+    return list(QUOTE_RULES[rules](prompt))

@@ -30,7 +30,10 @@ def zero_conditioning(like: list) -> list:
 def apply_plan(positive: list, negative: list, plan: Plan, references: Sequence[Reference] | None = None) -> tuple:
     """Both conditionings, with the plan and all references in the positive one, and in the negative one no plan and
     only the references marked for it. Without references, those that a conditioning has already stay.
+
+    Raises GLMImageError if cells of the plan have no token.
     """
+    plan.check_complete()
     with_plan: dict = {PLAN_KEY: plan.ids}
     without_plan: dict = {PLAN_KEY: None}
     if references is not None:

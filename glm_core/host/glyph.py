@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from ..checkpoint import GLYPH, fill
 from ..errors import GLMImageError
-from ..glyph import NATURAL, VOCABULARY, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
+from ..glyph import NATURAL, VOCABULARY, GlyphConfig, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts_of_all
 from .loading import read_whole_weights, saved_config
 
 QUOTES_OPTION = "quotes"
 
 
 class GlyphTokenizer:
-    """The tokenizer of a ComfyUI CLIP: finds the quoted texts of a prompt. Parentheses are characters, not weights."""
+    """The tokenizer of a ComfyUI CLIP: finds the quoted texts of a prompt, or of several with PROMPT_SEPARATOR
+    between them. Parentheses are characters, not weights."""
 
     def __init__(self, config: GlyphConfig, embedding_directory: str | None = None, tokenizer_data: dict = {}):
         self.config = config
@@ -27,7 +28,7 @@ class GlyphTokenizer:
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, tokenizer_options: dict = {},
                               **kwargs) -> dict[str, list[list[tuple[int, float]]]]:
         """Pairs (id, weight 1) of each quoted text."""
-        texts = quoted_texts(text, tokenizer_options.get(QUOTES_OPTION, NATURAL))
+        texts = quoted_texts_of_all(text, tokenizer_options.get(QUOTES_OPTION, NATURAL))
         return {"glyph": [[(token, 1.0) for token in ids] for ids in glyph_tokens(texts)]}
 
     def untokenize(self, pairs: list[tuple[int, float]]) -> list[tuple[tuple[int, float], str]]:

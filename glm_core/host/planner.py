@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import comfy.model_management
@@ -20,8 +21,11 @@ from ..checkpoint import PLANNER, VISION, Weights, fill, fingerprint
 from ..errors import GLMImageError
 from ..geometry import check_batch_size, check_range
 from ..planner import (
+    KEPT_PER_PASS,
+    Kept,
     PlannerConfig,
     PlannerModel,
+    PlanWriter,
     PromptLayout,
     PromptTokenizer,
     Sampling,
@@ -29,10 +33,11 @@ from ..planner import (
     lay_out_prompt,
     split_grids,
     warn_of_untrained_size,
+    write_tokens,
 )
 from ..planner.model import TokenAttention, has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
-from ..plans import DROPPED, LARGEST_CELL, Plan, draw_grid
+from ..plans import DROPPED, LARGEST_CELL, Plan, codebook_colours, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
 from .compat import cuda_graphs_disabled, flash_decoding, is_dynamic
 from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights
@@ -52,8 +57,8 @@ class PlanProgress:
     ``args`` while the prompt runs.
     """
 
-    def __init__(self, layout: PromptLayout):
-        self.grids, self.total = layout.grids, layout.new_tokens
+    def __init__(self, layout: PromptLayout, planner: HostPlanner):
+        self.grids, self.total, self.planner = layout.grids, layout.new_tokens, planner
         self.bar = comfy.utils.ProgressBar(self.total)
         self.last_preview = time.monotonic()
         self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
@@ -71,7 +76,7 @@ class PlanProgress:
         started = [grid for grid in split_grids(tokens[:1].cpu(), self.grids) if grid[0, 0, 0] != DROPPED]
         grid = started[-1]
         cell = min(max(1, PREVIEW_SIDE // max(grid.shape[1:])), LARGEST_CELL)
-        return Image.fromarray((draw_grid(grid, cell)[0] * 255).byte().numpy())
+        return Image.fromarray((draw_grid(grid, cell, self.planner.code_colours)[0] * 255).byte().numpy())
 
 
 def hide_from_manager(module: nn.Module, name: str) -> None:
@@ -132,6 +137,17 @@ class HostPlanner:
         cloned.vision = self.vision and self.vision.clone()
         return cloned
 
+    @cached_property
+    def code_colours(self) -> Tensor:
+        """Colours of the codes, see ``codebook_colours``; clones share them.
+
+        By the codebook with which the vision tower reads images, in which codes that look alike are close; for a file
+        without a vision tower, by the planner's own embeddings of the codes.
+        """
+        if self.vision is None:
+            return codebook_colours(self.patcher.model.code_embeddings("cpu", torch.float32))
+        return codebook_colours(self.vision.model.vqmodel.quantize.embedding.weight)
+
     def load_part(self, module_class: Callable[..., nn.Module], config: PlannerConfig | VisionConfig, weights: Weights,
                   **options: Any) -> comfy.model_patcher.ModelPatcher:
         """A patcher for a new module with these weights. options: arguments of ``module_class``."""
@@ -154,13 +170,30 @@ class HostPlanner:
         check_range("look_ahead", lookahead, 1, MAX_LOOK_AHEAD)
         layout = lay_out_prompt(self.tokenizer, self.config, prompt, width, height, references)
         warn_of_untrained_size(self.config, width, height)
-        needed = session_bytes(self.config, layout, batch, lookahead, self.precision.compute)
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
-        plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling, lookahead=lookahead,
-                             device=self.load_device, dtype=self.precision.compute, on_token=PlanProgress(layout),
-                             on_chunk=comfy.model_management.throw_exception_if_processing_interrupted,
-                             recorder=self.hold_and_record(), fingerprint=self.fingerprint)
+        plan = generate_plan(self.patcher.model, layout, batch=batch, seed=seed, sampling=sampling,
+                             fingerprint=self.fingerprint, **self.prepare(layout, batch, lookahead))
         return plan.to(comfy.model_management.intermediate_device())
+
+    def writer(self) -> PlanWriter:
+        """What the operations of ``planner.redraw`` write with."""
+        return PlanWriter(self.tokenizer, self.config, self.write, self.fingerprint)
+
+    def write(self, layout: PromptLayout, seeds: Sequence[int], sampling: Sampling,
+              kept: Kept | None) -> tuple[Tensor, Tensor]:
+        """See ``write_tokens``. Raises ComfyUI's InterruptProcessingException on cancel."""
+        options = self.prepare(layout, len(seeds), kept_per_pass=KEPT_PER_PASS if kept else 0)
+        tokens, log_probs = write_tokens(self.patcher.model, layout, seeds, sampling, kept, **options)
+        device = comfy.model_management.intermediate_device()
+        return tokens.to(device), log_probs.to(device)
+
+    def prepare(self, layout: PromptLayout, batch: int, lookahead: int = 1, kept_per_pass: int = 0) -> dict[str, Any]:
+        """Load the model, with room for these passes; the options with which ``write_tokens`` runs inside ComfyUI."""
+        width = max(lookahead, kept_per_pass + 1)
+        needed = session_bytes(self.config, layout, batch, width, self.precision.compute)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
+        return {"lookahead": lookahead, "device": self.load_device, "dtype": self.precision.compute,
+                "on_token": PlanProgress(layout, self), "recorder": self.hold_and_record(),
+                "on_chunk": comfy.model_management.throw_exception_if_processing_interrupted}
 
     @contextmanager
     def hold_and_record(self) -> Iterator[GraphRecorder | None]:

@@ -112,7 +112,8 @@ def check_aspect(model: Path, width: int, height: int) -> None:
 
 
 def check_codes(model: Path, plan: Plan) -> None:
-    """Raise GLMImageError on an id that is not in the codebook which the model's config names."""
+    """Raise GLMImageError on a cell without a token, or an id not in the codebook which the model's config names."""
+    plan.check_complete()
     config = read_config_only(locate(model, DIFFUSION), DIFFUSION)
     if "prior_vq_quantizer_codebook_size" in config:
         plan.check_codes(DiTConfig.from_json(config, f"model folder {model}").prior_vq_quantizer_codebook_size)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..checkpoint import DIFFUSION, GLYPH, VAE, VISION
 from ..decoder import AutoencoderKL, draw_noise, latent_statistics, sample_latent
-from ..glyph import NATURAL, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts
+from ..glyph import NATURAL, GlyphEncoder, encode_texts, glyph_tokens, quoted_texts_of_all
 from ..images import fit_image
 from ..planner import cuda_graphs, generate_plan, lay_out_prompt, warn_of_untrained_size
 from ..plans import Plan
@@ -158,8 +158,8 @@ def encode_image(vae: AutoencoderKL, reference: ReferenceImage, compute: Compute
 
 
 def encode_glyphs(encoder: GlyphEncoder, prompt: str, compute: Compute, quotes: str = NATURAL) -> Tensor:
-    """Glyph embeddings [1, n, width] of a prompt's quoted texts."""
-    return encode_texts(encoder, glyph_tokens(quoted_texts(prompt, quotes)), compute.device, compute.dtype)
+    """Glyph embeddings [1, n, width] of the quoted texts of a prompt, or of several; see ``quoted_texts_of_all``."""
+    return encode_texts(encoder, glyph_tokens(quoted_texts_of_all(prompt, quotes)), compute.device, compute.dtype)
 
 
 @torch.inference_mode()

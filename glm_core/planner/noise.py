@@ -5,6 +5,8 @@ A counter-based generator: it keeps no state and computes with 32-bit integers, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -21,11 +23,11 @@ def splitmix64(seed: int) -> int:
     return z ^ z >> 31
 
 
-def item_keys(seed: int, batch: int, device: torch.device | str) -> Tensor:
-    """int32 [B, 2]: the key of item i depends on seed + i alone. Seeds that follow 2^64 - 1 start again at 0."""
-    keys = b"".join(splitmix64((seed + i) & MASK_64).to_bytes(8, "big") for i in range(batch))
+def item_keys(seeds: Iterable[int], device: torch.device | str) -> Tensor:
+    """int32 [B, 2], a key for each of the items' seeds. Seeds are taken modulo 2^64."""
+    keys = b"".join(splitmix64(seed & MASK_64).to_bytes(8, "big") for seed in seeds)
     halves = [int.from_bytes(keys[i : i + 4], "big", signed=True) for i in range(0, len(keys), 4)]
-    return torch.tensor(halves, dtype=torch.int32).view(batch, 2).to(device)
+    return torch.tensor(halves, dtype=torch.int32).view(-1, 2).to(device)
 
 
 def mix(x: Tensor) -> Tensor:
@@ -50,15 +52,13 @@ def exponential(bits: Tensor) -> Tensor:
     return (bits >> 9 & 0x7FFFFF).float().add_(0.5).mul_(2.0**-23).log_().neg_()
 
 
-def draw_noise(keys: Tensor, tokens: int | Tensor, codes: int) -> Tensor:
-    """Exp(1) noise that decides tokens of every item: float32 [B, codes], or [B, n, codes] for n tokens.
+def draw_noise(keys: Tensor, tokens: Tensor, codes: int) -> Tensor:
+    """Exp(1) noise that decides tokens of every item: float32 [B, n, codes].
 
     keys: int32 [B, 2], see ``item_keys``.
-    tokens: the number of a token of the item, 0 for the first that is written, or a tensor [n] of them. A tensor may
-    change between replays of a recorded pass.
+    tokens: their numbers [n] within the item, 0 for the first that is written. They may change between replays of a
+    recorded pass.
     """
-    if isinstance(tokens, int):
-        return draw_noise(keys, torch.full((1,), tokens, dtype=torch.int32, device=keys.device), codes)[:, 0]
     numbers = tokens.to(torch.int32)
     if keys.device.type != "cpu":
         first, second = keys[:, None, :1], keys[:, None, 1:]

@@ -87,3 +87,19 @@ def sample(logits: Tensor, sampling: Sampling, noise: Tensor | None) -> Tensor:
     if sampling.top_p >= 1:
         return (probabilities / noise).argmax(-1)
     return best_in_nucleus(probabilities, probabilities / noise, sampling.top_p)
+
+
+def in_nucleus(logits: Tensor, ids: Tensor, sampling: Sampling) -> Tensor:
+    """bool [...]: whether ids [...] are among those that ``sample`` can draw from logits [..., V]."""
+    if sampling.top_k == 1:
+        return logits.argmax(-1) == ids
+    probabilities = keep_top_k(logits.float() / sampling.temperature, sampling.top_k).softmax(-1)
+    own = probabilities.gather(-1, ids[..., None])
+    likelier = torch.where(probabilities > own, probabilities, 0).sum(-1)
+    return (own[..., 0] > 0) & ((likelier < sampling.top_p) | (sampling.top_p >= 1))
+
+
+def log_probabilities(logits: Tensor, ids: Tensor) -> Tensor:
+    """Log-probabilities, float32 [...], of ids [...] from the full softmax of logits [..., V] at temperature 1."""
+    logits = logits.float()
+    return logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(-1)

@@ -67,12 +67,13 @@ def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.d
 
     From the full softmax over the codebook at temperature 1, before top-k and top-p. Differentiable unless the caller
     turns gradients off. device, dtype: those of the activations.
-    Raises GLMImageError if the plan's grids or batch size are not those of the layout.
+    Raises GLMImageError if the plan's grids or batch size are not those of the layout, or if cells have no token.
     """
     grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
     if grids != layout.grids:
         raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
     check_batch("references", len(layout.prompt_ids), plan.batch, "the number of plans")
+    plan.check_complete()
     prompts = layout.prompt_ids.expand(plan.batch, -1)
     layouts = [replace(layout, prompt_ids=prompt[None]) for prompt in prompts]
     tokens = written_tokens(plan).to(device)

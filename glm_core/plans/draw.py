@@ -1,34 +1,119 @@
 """Pictures of a plan's token grids."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from ..errors import GLMImageError
 from ..geometry import check_range
-from .plan import DROPPED
+from .palette import heat_colours, look_up
+from .plan import DROPPED, Plan
+from .rulers import FRAME, add_numbers, add_scale
 
 LARGEST_CELL = 64
-STEPS = 0.6180339887, 0.7548776662, 0.5698402910  # of hue, saturation and value from one id to the next, all irrational
-TURN = 2**32  # parts of a full turn: whole numbers are exact, and Macs' GPUs have no float64
+LEAST_CELL_WITH_LINES = 4
+CELL_OF_A_LINE = 32  # pixels of a cell for each pixel of a line's width
+GAP = 16  # pixels between two grids
+TARGET, COARSE, BOTH = GRIDS = "target", "preview", "both"
+TOKENS, CONFIDENCE = SUBJECTS = "tokens", "confidence"
+PLAIN, LINES, NUMBERS = MARKS = "none", "lines", "lines and numbers"
 
 
-def colours(ids: Tensor) -> Tensor:
-    """Ids [...] → a fixed colour for each, float32 [..., 3] in 0...1; DROPPED is black.
+@dataclass(frozen=True)
+class Look:
+    """How a plan is drawn.
 
-    From one id to the next the hue turns by the golden angle, and saturation and value move by other irrational steps,
-    so that neighbouring ids look different.
+    grid: "target", "preview" (the coarse one), or "both" side by side where the plan has both.
+    cell: side of a target token's square in pixels; with "both", the coarse grid has the same height.
+    show: "tokens", or "confidence": the probability of each, see ``heat_colours``.
+    marks: "none", "lines" between the squares, or "lines and numbers" of rows and columns, counted from 0; what is too
+    small to be seen or read is left out.
+
+    Raises GLMImageError unless cell is from 1 to 64 and the others are among these.
     """
-    hue, saturation, value = ((ids.long() * round(step * TURN) & (TURN - 1)).float() / TURN for step in STEPS)
-    saturation, value = 0.35 + 0.5 * saturation, 0.45 + 0.5 * value
-    channel = (torch.tensor([5.0, 3.0, 1.0], device=ids.device) + 6 * hue[..., None]) % 6
-    shade = torch.minimum(channel, 4 - channel).clamp(0, 1)  # HSV to RGB without a case for each sector of the hue
-    rgb = value[..., None] * (1 - saturation[..., None] * shade)
-    return rgb * (ids != DROPPED)[..., None]
+
+    grid: str = TARGET
+    cell: int = 16
+    show: str = TOKENS
+    marks: str = PLAIN
+
+    def __post_init__(self) -> None:
+        check_range("cell", self.cell, 1, LARGEST_CELL)
+        for name, choices in (("grid", GRIDS), ("show", SUBJECTS), ("marks", MARKS)):
+            if getattr(self, name) not in choices:
+                raise GLMImageError(f"{name} must be one of {', '.join(choices)} (got {getattr(self, name)!r})")
 
 
-def draw_grid(ids: Tensor, cell: int) -> Tensor:
+def draw_grid(ids: Tensor, cell: int, palette: Tensor | None = None) -> Tensor:
     """Draw token grids [B, h, w] as squares of ``cell`` pixels: float32 [B, h * cell, w * cell, 3] in 0...1.
 
-    Raises GLMImageError unless cell is from 1 to 64.
+    palette: colours of the codes [codes, 3], from ``codebook_colours``; without it every id has some fixed colour.
+    Raises GLMImageError unless cell is from 1 to 64, or if an id is not in the palette.
     """
     check_range("cell", cell, 1, LARGEST_CELL)
-    return colours(ids).repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+    return look_up(ids, palette).repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+
+
+def draw_plan(plan: Plan, look: Look, palette: Tensor | None = None) -> Tensor:
+    """Draw the grids of a plan: float32 [B, H, W, 3] in 0...1 on the CPU. palette: as in ``draw_grid``.
+
+    Without numbers and with one grid, a token is a square of ``look.cell`` pixels. Raises GLMImageError if the plan
+    lacks what is to be drawn, or if an id is not in the palette.
+    """
+    plan = plan.to("cpu")
+    grids = wanted_grids(plan, look.grid)
+    squares = [look_up(plan.grid(name), palette) for name in grids]
+    if look.show == CONFIDENCE:
+        squares = [probability_colours(plan, name) for name in grids]
+    height = plan.grid(grids[-1]).shape[1] * look.cell
+    picture = side_by_side([draw_panel(panel, height, look.marks) for panel in squares])
+    return add_scale(picture) if look.marks == NUMBERS and look.show == CONFIDENCE else picture
+
+
+def wanted_grids(plan: Plan, grid: str) -> list[str]:
+    if grid == BOTH:
+        return [TARGET] if plan.coarse is None else [COARSE, TARGET]
+    return [grid]
+
+
+def probability_colours(plan: Plan, name: str) -> Tensor:
+    """Colours [B, h, w, 3] of the probabilities of a grid's tokens. Raises GLMImageError if the plan has none."""
+    if plan.log_probs is None:
+        raise GLMImageError("show = confidence: the plan must carry the probabilities of its tokens, as those that "
+                            "GLM-Image Plan writes do; plans read from an image, edited or of older files have none")
+    grid = plan.grid(name)
+    coarse = plan.log_probs.shape[1] - plan.ids[0].numel()
+    log_probs = plan.log_probs[:, :coarse] if name == COARSE else plan.log_probs[:, coarse:]
+    return heat_colours(log_probs.view(grid.shape)) * (grid != DROPPED)[..., None]
+
+
+def draw_panel(squares: Tensor, height: int, marks: str) -> Tensor:
+    """One grid [B, h, w, 3] as squares, ``height`` pixels high, with its lines and numbers."""
+    rows, columns = squares.shape[1:3]
+    cell = height / rows
+    row_edges, column_edges = (edges(count, cell) for count in (rows, columns))
+    picture = squares.repeat_interleave(row_edges.diff(), 1).repeat_interleave(column_edges.diff(), 2)
+    if marks != PLAIN and cell >= LEAST_CELL_WITH_LINES:
+        draw_lines(picture, row_edges, column_edges, max(1, round(cell / CELL_OF_A_LINE)))
+    return add_numbers(picture, row_edges, column_edges) if marks == NUMBERS else picture
+
+
+def edges(count: int, cell: float) -> Tensor:
+    """Where ``count`` cells begin and end, whole pixels [count + 1]."""
+    return torch.arange(count + 1).mul(cell).round().long()
+
+
+def draw_lines(picture: Tensor, row_edges: Tensor, column_edges: Tensor, width: int) -> None:
+    """Lines in place, at the upper and left edge of every cell but the first ones."""
+    for offset in range(width):
+        picture[:, row_edges[1:-1] + offset] = FRAME
+        picture[:, :, column_edges[1:-1] + offset] = FRAME
+
+
+def side_by_side(panels: list[Tensor]) -> Tensor:
+    """Pictures [B, H, W, 3] of one height in a row, with gaps."""
+    first, *others = panels
+    for panel in others:
+        first = torch.cat((first, first.new_full((*first.shape[:2], GAP, 3), FRAME), panel), dim=2)
+    return first

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import GLMImageError
+
+PROMPT_SEPARATOR = "\x1e"  # ASCII's record separator: a quotation cannot run on from one prompt into the next
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class Draft(Drawn):
+    """A planner wrote only the coarse grid of a picture of this size, and this grid is the item."""
+
+
+@dataclass(frozen=True)
 class Read:
     """The vision tower read the item off an image. size: width and height of that image in pixels."""
 
@@ -34,45 +42,61 @@ class Read:
 
 @dataclass(frozen=True)
 class Edited:
-    """An operation made the item from others. sources: their origins, as far as they are known."""
+    """An operation made the item from others. sources: their origins, as far as they are known.
+
+    In place of an edited source stand its own sources, and each source is named once. So a plan that was edited many
+    times has an origin as short as after one edit; only the last operation is known.
+    """
 
     operation: str
     sources: tuple[Origin, ...] = ()
+
+    def __post_init__(self) -> None:
+        flat = [part for source in self.sources for part in unedited(source)]
+        object.__setattr__(self, "sources", tuple(dict.fromkeys(flat)))
 
 
 Origin = Drawn | Read | Edited
 
 
-def prompts_of(origin: Origin) -> set[str]:
-    """The prompts of all the drawn items that this one is or was made of."""
-    if isinstance(origin, Edited):
-        return set().union(*map(prompts_of, origin.sources))
-    return {origin.prompt} if isinstance(origin, Drawn) else set()
+def unedited(origin: Origin) -> tuple[Origin, ...]:
+    """The items, drawn or read, that this one is or was made of."""
+    return origin.sources if isinstance(origin, Edited) else (origin,)
+
+
+def prompts_of(origin: Origin) -> tuple[str, ...]:
+    """The prompts of all the drawn items that this one is or was made of, each once."""
+    return tuple(dict.fromkeys(source.prompt for source in unedited(origin) if isinstance(source, Drawn)))
+
+
+def planners_of(origins: Iterable[Origin]) -> set[str]:
+    """Fingerprints of all planners that had a part in items with these origins."""
+    return {source.planner for origin in origins for source in unedited(origin) if isinstance(source, Drawn)}
 
 
 def common_prompt(origins: tuple[Origin, ...]) -> str:
-    """The one prompt of all items of a plan.
+    """The prompts that all items of a plan are made of, in the first item's order, with PROMPT_SEPARATOR between them.
 
-    Raises GLMImageError where an item has no known prompt, or is made of items of several, and where items differ.
+    Raises GLMImageError where an item has no known prompt, or other prompts than the first one.
     """
-    found = [prompts_of(origin) for origin in origins] or [set()]
+    found = [prompts_of(origin) for origin in origins] or [()]
     for i, prompts in enumerate(found):
-        if len(prompts) != 1:
-            reason = f"is made of plans of {len(prompts)} prompts" if prompts else "does not come from a known prompt"
-            raise GLMImageError(f"the plan must have a prompt of its own, but its item {i} (counted from 0) {reason}; "
-                                "connect prompt")
-    if len(different := set().union(*found)) > 1:
-        raise GLMImageError(f"all plans of the batch must have the same prompt (got {len(different)} prompts); "
-                            "select one plan with GLM-Image Select Plan, or connect prompt")
-    return different.pop()
+        if not prompts:
+            raise GLMImageError(f"the plan must have a prompt of its own, but its item {i} (counted from 0) does not "
+                                "come from a known prompt; connect prompt")
+        if set(prompts) != set(found[0]):
+            raise GLMImageError(f"all plans of the batch must have the same prompts, but items 0 and {i} (counted from "
+                                "0) differ; select one plan with GLM-Image Select Plan, or connect prompt")
+    return PROMPT_SEPARATOR.join(found[0])
 
 
-KINDS: dict[str, type] = {"drawn": Drawn, "read": Read, "edited": Edited}
+KINDS: dict[str, type] = {"drawn": Drawn, "draft": Draft, "read": Read, "edited": Edited}
 NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def to_json(origins: tuple[Origin, ...]) -> str:
-    return json.dumps([to_dict(origin) for origin in origins], ensure_ascii=False)
+    """In ASCII, so that it can be stored whatever characters a prompt has."""
+    return json.dumps([to_dict(origin) for origin in origins])
 
 
 def to_dict(origin: Origin) -> dict[str, Any]:
@@ -95,7 +119,7 @@ def from_dict(values: dict[str, Any]) -> Origin:
         return Edited(values["operation"], tuple(from_dict(source) for source in values["sources"]))
     width, height = values.pop("size")
     check_types({"width": width, "height": height}, width=int, height=int)
-    if kind is Drawn:
+    if issubclass(kind, Drawn):
         check_types(values, prompt=str, seed=int, sampling=dict, planner=str)
     return kind(size=(width, height), **values)
 

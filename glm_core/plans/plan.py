@@ -6,16 +6,19 @@ import os
 from dataclasses import dataclass, replace
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..files import quote, read_tensors
+from ..files import parse_tensors, quote, read_tensors
 from ..geometry import LATENT_PIXELS, TOKEN_LATENTS, TOKEN_PIXELS, check_size
 from .origin import Drawn, Edited, Origin, Read, from_json, to_json
 
-DROPPED = -1  # in the prior map: no plan here; in a grid that is still being written: no token yet
+DROPPED = -1  # in the prior map: no plan here; in a grid: no token yet
 COARSE_TENSOR = "preview"  # the coarse grid's name in plan files
+LARGEST_ID = 2**31 - 1  # in a plan file; which codes there are is known to the models alone
+LARGEST_LOG_PROB = 1e-3  # that of certainty is 0, but for rounding
+MOST_COARSE_TOKENS = 4096  # in a plan file, per item
 
 
 @dataclass(frozen=True)
@@ -108,28 +111,53 @@ class Plan:
         sources = [(origin,) for origin in self.origins] or [()] * self.batch
         return Plan(ids, coarse, tuple(Edited(operation, source) for source in sources))
 
+    def check_complete(self, name: str = "plan") -> None:
+        """Raise GLMImageError about ``name`` if cells of the target grid have no token, as after ``pad``."""
+        missing = int((self.ids == DROPPED).sum())
+        if missing:
+            raise GLMImageError(f"{name}: all cells must have a token (got {missing} without one); fill them with "
+                                "GLM-Image Replan")
+
     def check_codes(self, codebook_size: int, name: str = "plan") -> None:
         """Raise GLMImageError about ``name`` unless every id of the target grid is a row of the codebook."""
+        self.check_complete(name)
         low, high = int(self.ids.min()), int(self.ids.max())
         if low < 0 or high >= codebook_size:
             raise GLMImageError(f"{name}: ids must be from 0 to {codebook_size - 1} (got {low if low < 0 else high})")
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a safetensors file: the tensors, and the origins as JSON in its metadata."""
+        save_file(self.tensors_by_name(), path, metadata={"origins": to_json(self.origins)})
+
+    def to_bytes(self) -> bytes:
+        """What ``save`` writes."""
+        return save(self.tensors_by_name(), metadata={"origins": to_json(self.origins)})
+
+    def tensors_by_name(self) -> dict[str, Tensor]:
+        """The tensors under their names in plan files, as safetensors takes them."""
         tensors = {"ids": self.ids, COARSE_TENSOR: self.coarse, "log_probs": self.log_probs}
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items() if tensor is not None}, path,
-                  metadata={"origins": to_json(self.origins)})
+        return {name: tensor.contiguous().cpu() for name, tensor in tensors.items() if tensor is not None}
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Plan:
         """Read what ``save`` wrote, in this version or in 0.1. Raises GLMImageError if the file is not a plan."""
         source = f"plan file {path}"
-        tensors, metadata = read_tensors(path, source)
+        return cls.from_tensors(*read_tensors(path, source), source)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str) -> Plan:
+        """Inverse of ``to_bytes``. Raises GLMImageError, naming ``source``, if the bytes are not those of a plan."""
+        return cls.from_tensors(*parse_tensors(data, source), source)
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], metadata: dict[str, str], source: str) -> Plan:
+        """The plan in a file. Raises GLMImageError, naming ``source``, if it is not one or has impossible numbers."""
         if "ids" not in tensors:
             raise GLMImageError(f"{source}: must contain 'ids', int64 [B, h, w] (got the tensors "
                                 f"{quote(sorted(tensors))})")
         plan = cls(tensors["ids"], tensors.get(COARSE_TENSOR), log_probs=tensors.get("log_probs"))
         check_size(plan.width, plan.height)
+        check_numbers(plan, source)
         return replace(plan, origins=read_origins(metadata, plan, source))
 
 
@@ -142,6 +170,19 @@ def check_log_probs(log_probs: Tensor) -> None:
     if log_probs.ndim != 2 or log_probs.dtype != torch.float32:
         raise GLMImageError("plan: log_probs must be float32 [B, n] "
                             f"(got {log_probs.dtype} {list(log_probs.shape)})")
+
+
+def check_numbers(plan: Plan, source: str) -> None:
+    """Raise GLMImageError, naming ``source``, if a file's plan has numbers that no planner writes."""
+    for name, grid in (("ids", plan.ids), (COARSE_TENSOR, plan.coarse)):
+        if grid is not None and not ((grid >= DROPPED) & (grid <= LARGEST_ID)).all():
+            raise GLMImageError(f"{source}: {name} must be from 0 to {LARGEST_ID}, or {DROPPED} for no token "
+                                f"(got {int(grid.min())} to {int(grid.max())})")
+    if plan.coarse is not None and plan.coarse[0].numel() > MOST_COARSE_TOKENS:
+        raise GLMImageError(f"{source}: its preview grid must have at most {MOST_COARSE_TOKENS} tokens "
+                            f"(got {plan.coarse[0].numel()})")
+    if plan.log_probs is not None and not (plan.log_probs <= LARGEST_LOG_PROB).all():
+        raise GLMImageError(f"{source}: log_probs must be at most 0 (got up to {float(plan.log_probs.max())})")
 
 
 def normal_tensor(tensor: Tensor | None) -> Tensor | None:

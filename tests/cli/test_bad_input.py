@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from glm_core.checkpoint import convert
 from glm_core.pipeline import run as pipeline
-from glm_core.plans import Plan
+from glm_core.plans import DROPPED, Plan, save_plan_image
 from tests.support.command_line import run
 from tests.support.hosts import PACK
 from tests.support.pictures import blobs
@@ -67,9 +67,15 @@ GENERATE = [  # options after a good command, what the line says
     ("--plan-in {t}/two.safetensors --batch 1", "--batch must be 2, as --plan-in has it, or be left out (got 1)"),
     ("--plan-in {t}/plan.safetensors --prompt b", "--plan-in takes exactly one --prompt (got 2)"),
     ("--plan-in {t}/other_codes.safetensors", "plan: ids must be from 0 to 63 (got 64)"),
+    ("--plan-in {t}/padded.safetensors", "plan: all cells must have a token (got 6 without one); fill them with"),
     ("--plan-in {t}/noise.safetensors", "must contain 'ids'"),
     ("--plan-in {t}/nowhere", "plan file {t}/nowhere: must be a file (got no such file)"),
     ("--plan-in {t}/text.png", "plan file {t}/text.png: not a complete safetensors file"),
+    ("--plan-in {t}/picture.png", "plan file {t}/picture.png: this PNG carries no plan; mask editors and other"),
+    ("--plan-in {t}/photo.jpg", "plan file {t}/photo.jpg: must be a PNG that carries a plan, or a safetensors"),
+    ("--plan-in {t}/cut_plan.png", "plan file {t}/cut_plan.png: not a complete PNG file"),
+    ("--plan-in {t}/plan.png --width 128", "--width must be 96, as --plan-in has it, or be left out (got 128)"),
+    ("--plan-out {t}/p.png --batch 2 --sheet {t}/p-1.png", "it must be another file than that of --plan-out"),
     ("--plan-in {t}/folder", "--plan-in {t}/folder: it must be a file (got a folder)"),
     ("--plan-in {t}/pipe.png", "--plan-in {t}/pipe.png: it must be a file (got a pipe, device or socket)"),
     ("--noise-in {t}/nowhere", "--noise-in {t}/nowhere: must be a file (got no such file)"),
@@ -202,12 +208,15 @@ def write_pictures(folder: Path) -> None:
     blobs(320, 200, seed=0).save(folder / "picture.png")
     Image.new("RGB", (900, 100)).save(folder / "flat.png")
     Image.new("RGB", (8, 20)).save(folder / "tiny.png")
+    Image.new("RGB", (64, 64)).save(folder / "photo.jpg")
+    save_plan_image(Plan(torch.zeros(1, 2, 3, dtype=torch.int64)), folder / "plan.png")
+    (folder / "cut_plan.png").write_bytes((folder / "plan.png").read_bytes()[:-20])
     (folder / "link.png").symlink_to(folder / "picture.png")
     (folder / "hard_link.png").hardlink_to(folder / "picture.png")
 
 
 def write_tensors(folder: Path) -> None:
-    for name, batch, code in (("plan", 1, 0), ("two", 2, 0), ("other_codes", 1, 64)):
+    for name, batch, code in (("plan", 1, 0), ("two", 2, 0), ("other_codes", 1, 64), ("padded", 1, DROPPED)):
         save_file({"ids": torch.full((batch, 2, 3), code)}, folder / f"{name}.safetensors")
     for name, numbers in (("noise", ()), ("nan", (torch.nan,)), ("inf", (torch.inf, -torch.inf))):
         noise = torch.zeros(1, 16, 8, 12)

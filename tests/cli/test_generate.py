@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from glm_core.checkpoint import PARTS
 from glm_core.images import read_image
 from glm_core.pipeline import default_side
+from glm_core.plans import Plan, load_plan, select
 from tests.support.command_line import error_line, run
 from tests.support.pictures import blobs
 from tests.support.tiny import small_checkpoint
@@ -98,6 +99,21 @@ def test_the_default_side_is_one_that_the_model_was_trained_for(model, tmp_path)
         values = json.loads(config.read_text()) | {"trained_sides": sides}
         (copy / "vision_language_encoder" / "config.json").write_text(json.dumps(values))
         assert default_side(copy) == expected
+
+
+def test_plans_are_saved_and_read_as_pictures(model, tmp_path):
+    """One for each plan of the batch, named as the images are."""
+    options = "--batch", 2, "--seed", 3
+    for name in ("plan.png", "plan.safetensors"):
+        assert generate(model, tmp_path / "a.png", *options, "--plan-out", tmp_path / name) == 0
+    saved = Plan.load(tmp_path / "plan.safetensors")
+    for i, name in enumerate(("plan.png", "plan-1.png")):
+        loaded, item = load_plan(tmp_path / name), select(saved, i)
+        assert torch.equal(loaded.ids, item.ids) and torch.equal(loaded.coarse, item.coarse)
+        assert loaded.origins == item.origins
+    assert run("generate", "--model", model, "--prompt", "a 'sign'", "--steps", 2, "--plan-in", tmp_path / "plan-1.png",
+               "--out", tmp_path / "b.png", "--plan-out", tmp_path / "copy.safetensors") == 0
+    assert torch.equal(Plan.load(tmp_path / "copy.safetensors").ids, saved.ids[1:])
 
 
 def test_plan_in_and_noise_in_give_the_same_latent_again(model, tmp_path):

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from glm_core.errors import GLMImageError
-from glm_core.glyph import DIFFUSERS, NATURAL, quoted_texts
+from glm_core.glyph import DIFFUSERS, NATURAL, quoted_texts, quoted_texts_of_all
+from glm_core.plans import PROMPT_SEPARATOR
 
 UPSTREAM_TABLE = [  # checked by running diffusers 0.42.1
     ("a sign 'OPEN' and \"CLOSED\"", ["OPEN", "CLOSED"]),
@@ -216,3 +217,22 @@ def test_time_grows_with_length_alone(rules, piece):
 def test_unknown_rules_are_refused():
     with pytest.raises(GLMImageError, match=r"quotes must be one of reference, natural \(got 'smart'\)"):
         quoted_texts("x", "smart")
+
+
+@pytest.mark.parametrize("rules", [NATURAL, DIFFUSERS])
+@pytest.mark.parametrize("prompts, texts", [
+    (['a sign "OPEN"', 'a sign "SHUT" and "OPEN"'], ["OPEN", "SHUT"]),
+    (['"HI" and "HI"', "'YES' and \"HO\""], ["HI", "HI", "YES", "HO"]),
+    (['a "broken one', 'a sign "OPEN"'], ["OPEN"]),
+    (["it is 'broken", "“SHUT”, 'OPEN'"], ["OPEN", "SHUT"]),
+    (["nothing", "here"], [""]),
+    (["nothing", '"OPEN"'], ["OPEN"]),
+])
+def test_texts_of_several_prompts_come_one_prompt_after_the_other(prompts, texts, rules):
+    assert quoted_texts_of_all(PROMPT_SEPARATOR.join(prompts), rules) == texts
+
+
+@given(st.text(st.sampled_from(MARKS + "nNs1 中ka,\n"), max_size=60))
+def test_texts_of_one_prompt_are_its_own(prompt):
+    for rules in (NATURAL, DIFFUSERS):
+        assert quoted_texts_of_all(prompt, rules) == quoted_texts(prompt, rules)

@@ -73,17 +73,14 @@ class Side:
 
     def logits(self, forced: Tensor, recorded: bool) -> Tensor:
         """Logits [n, V] of every token of a plan in which ``forced`` [1, n] takes the place of what is drawn."""
-        seen, sample, forced = [], TokenSampler.sample, forced.to(self.compute.device)
+        seen, forced = [], forced.to(self.compute.device)
 
-        def noted(sampler: TokenSampler, logits: Tensor, *noise) -> Tensor:
+        def noted(sampler: TokenSampler, logits: Tensor, noise: Tensor | None) -> Tensor:
             seen.append(logits.float().flatten(0, -2)[0].clone())
-            return sample(sampler, logits, *noise)
-
-        def force(i: int, tokens: Tensor) -> None:
-            tokens[:, i] = forced[:, i]
+            return forced[:, len(seen) - 1 : len(seen)]
 
         with patch.object(TokenSampler, "sample", noted):
-            self.plan(recorded, on_token=force)
+            self.plan(recorded)
         return torch.stack(seen)
 
     def glyphs(self) -> Tensor:
@@ -161,7 +158,7 @@ def check_equal(found: Tensor, expected: Tensor) -> str:
 
 def noise_bits(side: Side) -> Tensor:
     """The integers behind the noise of a token of two items, int32 [2, codes]."""
-    first, second = item_keys(7, 2, side.compute.device).split(1, dim=1)
+    first, second = item_keys((7, 8), side.compute.device).split(1, dim=1)
     return random_bits(first, second, torch.tensor([[5]], dtype=torch.int32, device=side.compute.device), NOISE_CODES)
 
 

@@ -41,7 +41,7 @@ TEXT_TO_IMAGE = {
     "Load GLM-Image Glyph Encoder": (0, 620, 380, 82),
     "Load GLM-Image Diffusion Model": (0, 970, 380, 82),
     "GLM-Image Plan": (460, 110, 400, 420),
-    "GLM-Image Plan Preview": (940, 110, 320, 400),
+    "GLM-Image Plan Preview": (940, 110, 320, 450),
     "GLM-Image Conditioning": (940, 620, 320, 86),
     "Empty GLM-Image Latent": (940, 790, 320, 106),
     "RandomNoise": (1340, 110, 280, 82),

@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 
+from glm_core.plans import Plan, save_plan_image
 from tests.support.browser import BROWSERS, Page, open_page
 from tests.support.hosts import PACK
 from tests.support.servers import load_workflow
@@ -34,6 +36,17 @@ TO_SUBGRAPH = """titles => {
 UNPACK = "() => app.graph.unpackSubgraph(app.graph.nodes.find(node => node.subgraph))"
 SET_WIDGET = """(title, name, value) => {
     app.graph.nodes.find(node => node.title === title).widgets.find(widget => widget.name === name).value = value
+}"""
+
+DROP = """(async () => {
+    const answer = await fetch("/view?filename=dropped.png&type=output")
+    await app.handleFile(new File([await answer.blob()], "dropped.png", {type: "image/png"}))
+})()"""
+ADD_LOADER = """name => {
+    const node = LiteGraph.createNode("GLMImageLoadPlan")
+    app.graph.add(node)
+    node.widgets[0].value = name
+    node.widgets[0].callback(name)
 }"""
 
 
@@ -151,3 +164,23 @@ def test_a_prompt_arrives_as_typed(open_workflow, text):
     page.call(SET_WIDGET, "GLM-Image Plan", "prompt", text)
     node = next(node for node in exported(page).values() if node["class_type"] == "GLMImagePlan")
     assert node["inputs"]["prompt"] == text
+
+
+def test_a_dropped_picture_of_a_plan_opens_its_workflow(server, page):
+    workflow = (PACK / "workflows" / "text_to_image.json").read_text(encoding="utf-8")
+    save_plan_image(Plan(torch.zeros(1, 2, 3, dtype=torch.int64)), server.output / "dropped.png",
+                    texts={"workflow": json.dumps(json.loads(workflow))})
+    page.evaluate("app.clean()")
+    page.evaluate(DROP)
+    page.wait_for("app.graph.nodes.length")
+    expected = sorted(node["type"] for node in json.loads(workflow)["nodes"])
+    assert page.evaluate("app.graph.nodes.map(node => node.type).sort()") == expected
+
+
+def test_a_saved_plan_is_shown_where_it_is_chosen(server, page):
+    """Its name is that of a file in the output folder, which the page asks the server for."""
+    (server.output / "plans").mkdir(exist_ok=True)
+    save_plan_image(Plan(torch.zeros(1, 2, 3, dtype=torch.int64)), server.output / "plans" / "shown.png")
+    page.evaluate("app.clean()")
+    page.call(ADD_LOADER, "plans/shown.png [output]")
+    page.wait_for("app.graph.nodes[0].imgs?.[0]?.naturalWidth > 500")

@@ -63,7 +63,7 @@ def test_a_plan_is_continued_from_any_token(planner, tokenizer):
     """The numbers that decide a token do not depend on how many were drawn before it."""
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 64, 64)
     whole = written_tokens(plan_prompt(planner, tokenizer, PROMPT, 64, 64, seed=9))
-    sampler = TokenSampler(Sampling(), item_keys(9, 1, "cpu"), planner.config.codebook_size)
+    sampler = TokenSampler(Sampling(), item_keys([9], "cpu"), planner.config.codebook_size)
     first = layout.prompt_ids.shape[1]
     for start in (1, 3, whole.shape[1] - 1):
         session = DecodeSession.start(planner, layout, 1, "cpu", torch.float32)
@@ -71,8 +71,8 @@ def test_a_plan_is_continued_from_any_token(planner, tokenizer):
         tokens = whole[:, :start]
         for i in range(start, whole.shape[1]):
             written = tokens if i == start else tokens[:, -1:]
-            logits = session.decode(written, first + i - written.shape[1])[:, -1]
-            tokens = torch.cat([tokens, sampler.sample(logits, sampler.draw_noise(i))[:, None]], dim=1)
+            logits = session.decode(written, first + i - written.shape[1])[:, -1:]
+            tokens = torch.cat([tokens, sampler.sample(logits, sampler.draw_noise(torch.tensor([i])))], dim=1)
         assert torch.equal(tokens, whole)
 
 

@@ -16,20 +16,23 @@ KNOWN_BITS = {  # (seed, token, code): computed with Python's integers
 }
 
 
-def noise_of(seed: int, batch: int, tokens, codes: int = CODES) -> torch.Tensor:
-    return draw_noise(item_keys(seed, batch, "cpu"), tokens, codes)
+def noise_of(seed: int, batch: int, tokens: int | torch.Tensor, codes: int = CODES) -> torch.Tensor:
+    """As ``draw_noise``; of one token [batch, codes]."""
+    keys = item_keys(range(seed, seed + batch), "cpu")
+    return draw_noise(keys, torch.tensor([tokens]), codes)[:, 0] if isinstance(tokens, int) else draw_noise(
+        keys, tokens, codes)
 
 
 def test_the_keys_are_those_of_splitmix64():
     assert [splitmix64(seed) for seed in (0, 1, 2**64 - 1)] == [0xE220A8397B1DCDAF, 0x910A2DEC89025CC1,
                                                                 0xE4D971771B652C20]
-    unsigned = item_keys(2**64 - 1, 2, "cpu").numpy().view(np.uint32).tolist()
+    unsigned = item_keys((2**64 - 1, 2**64), "cpu").numpy().view(np.uint32).tolist()
     assert unsigned == [[0xE4D97177, 0x1B652C20], [0xE220A839, 0x7B1DCDAF]]  # the seed after the largest is 0
 
 
 @pytest.mark.parametrize("seed, token, code", KNOWN_BITS)
 def test_the_integers_are_known(seed, token, code):
-    key, = item_keys(seed, 1, "cpu")
+    key, = item_keys([seed], "cpu")
     bits = random_bits(key[:1], key[1:], torch.tensor([token], dtype=torch.int32), code + 1)
     assert bits[code].item() % 2**32 == KNOWN_BITS[seed, token, code]
 
@@ -56,7 +59,7 @@ def at_once(keys: torch.Tensor, tokens: torch.Tensor, codes: int) -> torch.Tenso
 
 
 def test_all_at_once_as_on_other_devices_gives_what_rows_give():
-    keys, tokens = item_keys(3, 4, "cpu"), torch.tensor([0, 9, 65535])
+    keys, tokens = item_keys(range(3, 7), "cpu"), torch.tensor([0, 9, 65535])
     assert torch.equal(at_once(keys, tokens, CODES), draw_noise(keys, tokens, CODES))
     on_meta = draw_noise(keys.to("meta"), tokens.to("meta"), CODES)
     assert on_meta.shape == (4, 3, CODES) and on_meta.dtype == torch.float32
@@ -112,7 +115,7 @@ def test_neighbours_are_not_correlated(name, request):
 
 def test_every_code_wins_equally_often():
     """χ² of the codes with the least noise, 64 codes and 20,000 tokens: 63 ± 11."""
-    winners = at_once(item_keys(5, 4, "cpu"), torch.arange(5000), 64).argmin(-1)
+    winners = at_once(item_keys(range(5, 9), "cpu"), torch.arange(5000), 64).argmin(-1)
     counts = torch.bincount(winners.flatten(), minlength=64).double()
     expected = winners.numel() / 64
     assert 30 < ((counts - expected) ** 2 / expected).sum().item() < 104  # 0.01 % on either side

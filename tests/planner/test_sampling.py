@@ -27,7 +27,7 @@ def test_top_k_keeps_what_transformers_keeps(logits, k):
 def test_drawing_without_sorting_gives_what_drawing_from_the_sorted_nucleus_gives(logits, p):
     for seed in range(20):
         sampling = Sampling(top_p=p)
-        noise = draw_noise(item_keys(seed, 8, "cpu"), 0, 500)
+        noise = draw_noise(item_keys(range(seed, seed + 8), "cpu"), torch.zeros(1), 500)[:, 0]
         nucleus = keep_top_p(logits / sampling.temperature, p).softmax(-1)
         assert torch.equal(sample(logits, sampling, noise), (nucleus / noise).argmax(-1))
 
@@ -40,7 +40,7 @@ def test_a_certain_token_survives_a_tiny_top_p():
 def test_draws_follow_the_probabilities():
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(15000, 1)
     sampling = Sampling(temperature=1.0, top_p=1.0)
-    ids = sample(logits, sampling, draw_noise(item_keys(0, 1, "cpu"), 0, 60000).view(-1, 4))
+    ids = sample(logits, sampling, draw_noise(item_keys([0], "cpu"), torch.zeros(1), 60000).view(-1, 4))
     frequency = torch.bincount(ids, minlength=4) / len(ids)
     assert (frequency - logits[0].softmax(-1)).abs().max() < 0.01
 

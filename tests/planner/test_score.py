@@ -5,7 +5,7 @@ from glm_core.errors import GLMImageError
 from glm_core.planner import PlannerModel, lay_out_prompt, plan_prompt, score, token_logits
 from glm_core.planner.score import written_tokens
 from glm_core.planner.session import DecodeSession
-from glm_core.plans import Plan
+from glm_core.plans import DROPPED, Plan
 from tests.planner.test_model import fuse
 
 PROMPT = "two cats on a red sofa"
@@ -77,3 +77,9 @@ def test_references_of_another_batch_are_refused(planner, tokenizer):
     layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, [Plan(torch.arange(12).view(2, 3, 2))])
     with pytest.raises(GLMImageError, match=r"the batch size must be 1 or 3.* \(got 2\)"):
         score(planner, layout, Plan(torch.zeros(3, 2, 3, dtype=torch.int64)))
+
+
+def test_a_plan_with_cells_without_tokens_is_not_scored(planner, tokenizer):
+    layout = lay_out_prompt(tokenizer, planner.config, PROMPT, 96, 64, coarse=False)
+    with pytest.raises(GLMImageError, match="plan: all cells must have a token"):
+        score(planner, layout, Plan(torch.full((1, 2, 3), DROPPED)))

@@ -1,7 +1,8 @@
 import pytest
 
 from glm_core.errors import GLMImageError
-from glm_core.plans import Drawn, Edited, Read, common_prompt
+from glm_core.plans import PROMPT_SEPARATOR, Drawn, Edited, Read, common_prompt
+from glm_core.plans.origin import from_json, to_json
 
 SIZE = (96, 64)
 CAT, CAT_2, DOG = Drawn("a cat", 1, SIZE), Drawn("a cat", 2, SIZE), Drawn("a dog", 1, SIZE)
@@ -24,9 +25,35 @@ def test_an_empty_prompt_is_one():
     ((Read(SIZE),), "does not come from a known prompt"),
     ((CAT, Edited("crop", (Read(SIZE),))), "item 1 .*does not come from a known prompt"),
     ((CAT, Edited("crop")), "item 1 .*does not come from a known prompt"),
-    ((Edited("paste", (CAT, DOG)),), "is made of plans of 2 prompts; connect prompt"),
-    ((CAT, DOG, CAT_2), r"must have the same prompt \(got 2 prompts\); select one plan with GLM-Image Select Plan"),
+    ((CAT, CAT_2, DOG), r"must have the same prompts, but items 0 and 2 \(counted from 0\) differ; select one plan "
+                        "with GLM-Image Select Plan"),
+    ((CAT, Edited("paste", (CAT, DOG))), "items 0 and 1 .* differ"),
 ])
-def test_no_prompt_or_several_are_refused(origins, message):
+def test_no_prompt_or_different_ones_are_refused(origins, message):
     with pytest.raises(GLMImageError, match=message):
         common_prompt(origins)
+
+
+def test_the_prompts_of_an_item_come_in_order_each_once():
+    replanned = Edited("replan", (DOG, Edited("compose", (CAT, Read(SIZE), CAT_2, DOG))))
+    swapped = Edited("compose", (CAT, DOG))
+    assert common_prompt((replanned, swapped)) == f"a dog{PROMPT_SEPARATOR}a cat"
+
+
+def test_an_edited_source_gives_way_to_its_own_sources():
+    composed = Edited("compose", (CAT, Edited("crop", (DOG,)), Edited("crop"), CAT))
+    assert composed.sources == (CAT, DOG)
+    assert Edited("pad", (composed,)) == Edited("pad", (CAT, DOG))
+
+
+def test_an_item_that_was_edited_often_has_a_short_origin():
+    origin = Edited("crop", (CAT,))
+    for _ in range(2000):
+        origin = Edited("compose", (origin, Edited("pad", (origin, DOG))))
+    assert from_json(to_json((origin,))) == (origin,) == (Edited("compose", (CAT, DOG)),)
+
+
+def test_nested_origins_of_older_files_are_read():
+    inner = '{"kind": "edited", "operation": "pad", "sources": [{"kind": "read", "size": [96, 64]}]}'
+    text = f'[{{"kind": "edited", "operation": "crop", "sources": [{inner}]}}]'
+    assert from_json(text) == (Edited("crop", (Read(SIZE),)),)

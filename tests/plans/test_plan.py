@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -107,7 +108,16 @@ def test_another_latent_size_is_refused(plan):
         prior_map(plan.ids, 12, 8)
 
 
-@pytest.mark.parametrize("bad", [DROPPED, 16384])
+def test_cells_without_tokens_are_refused(plan):
+    plan.check_complete()
+    plan.ids[1, 0, :2] = DROPPED
+    message = r"^reference 1: all cells must have a token \(got 2 without one\); fill them with GLM-Image Replan$"
+    for check in (plan.check_complete, partial(plan.check_codes, 16384)):
+        with pytest.raises(GLMImageError, match=message):
+            check(name="reference 1")
+
+
+@pytest.mark.parametrize("bad", [-2, 16384])
 def test_ids_outside_the_codebook_are_refused(plan, bad):
     plan.check_codes(16384)
     plan.ids[0, 0, 0] = bad

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import comfy.model_management
 import comfy.model_patcher
 import comfy.quant_ops
+import numpy as np
 import torch
 from comfy.cli_args import args
 from half_loaded import CPU, check_half_loaded, check_half_loaded_with_patches, random_patches
@@ -18,6 +19,7 @@ from glm_core.host.loading import pages_weights
 from glm_core.host.planner import HostPlanner, PlanProgress, choose_token_attention, graph_recorder
 from glm_core.planner import Sampling, lay_out_prompt, plan_prompt
 from glm_core.planner.session import DecodeSession, record_cuda_graph_if_possible
+from glm_core.plans import codebook_colours
 
 CUDA = torch.device("cuda")  # named only, never used
 CANCEL_AFTER = 5
@@ -314,3 +316,31 @@ def test_the_kernel_for_one_token_gets_positions_before_heads(files):
     assert torch.equal(attend_one(q, k, v, lengths), q.transpose(1, 2).flatten(2))
     assert [tuple(x.shape) for x in seen] == [(3, 1, 32, 128), (3, 40, 2, 128), (3, 40, 2, 128), (3,)]
     assert seen[1].data_ptr() == k.data_ptr()  # a view
+
+
+def test_colours_of_codes_are_computed_once_and_shared_by_clones(files):
+    planner = HostPlanner(files.planner)
+    codebook = planner.vision.model.vqmodel.quantize.embedding.weight
+    assert torch.equal(planner.code_colours, codebook_colours(codebook))
+    with patch.object(host_planner, "codebook_colours", side_effect=AssertionError("computed again")):
+        assert planner.clone().code_colours is planner.code_colours
+
+
+def test_a_planner_without_a_vision_tower_has_colours_too(files):
+    planner = HostPlanner(files.planner)
+    planner.vision = None
+    colours = planner.code_colours
+    assert torch.equal(colours, codebook_colours(planner.patcher.model.code_embeddings("cpu", torch.float32)))
+    assert colours.shape == (planner.config.codebook_size, 3)
+
+
+def test_the_live_picture_has_the_planners_colours(files):
+    planner = HostPlanner(files.planner)
+    layout = lay_out_prompt(planner.tokenizer, planner.config, "a poster", 64, 64)
+    progress = PlanProgress(layout, planner)
+    tokens = torch.arange(layout.new_tokens)[None]
+    rows, columns = layout.grids[-1]
+    picture = torch.from_numpy(np.array(progress.draw(tokens)))
+    cell = picture.shape[0] // rows
+    expected = (planner.code_colours[tokens[0, -rows * columns :]] * 255).byte().view(rows, columns, 3)
+    assert torch.equal(picture[::cell, ::cell], expected)

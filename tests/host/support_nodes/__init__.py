@@ -3,10 +3,12 @@
 import gc
 import os
 import weakref
+from dataclasses import replace
 from json import loads as json_loads
 
 import folder_paths
 import torch
+from comfy.cli_args import args
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import load_file, save_file
 
@@ -27,6 +29,37 @@ class SavePlan(io.ComfyNode):
     def execute(cls, plan, name):
         plan.save(output_file(name))
         return io.NodeOutput()
+
+
+class LogProbs(io.ComfyNode):
+    """The plan with log-probabilities of 0, and of -1 for one token, counted from 0 in the order of writing."""
+
+    @classmethod
+    def define_schema(cls):
+        plan = io.Custom("GLM_IMAGE_PLAN")
+        return io.Schema(node_id="TestLogProbs", category="test", outputs=[plan.Output()],
+                         inputs=[plan.Input("plan"), io.Int.Input("token")])
+
+    @classmethod
+    def execute(cls, plan, token):
+        log_probs = torch.zeros(plan.batch, plan.tokens)
+        log_probs[:, token] = -1
+        return io.NodeOutput(replace(plan, log_probs=log_probs))
+
+
+class WithoutMetadata(io.ComfyNode):
+    """Passes a plan on, as if ComfyUI had been started with --disable-metadata, or without it again."""
+
+    @classmethod
+    def define_schema(cls):
+        plan = io.Custom("GLM_IMAGE_PLAN")
+        return io.Schema(node_id="TestWithoutMetadata", category="test", outputs=[plan.Output()],
+                         inputs=[plan.Input("plan"), io.Boolean.Input("disable")])
+
+    @classmethod
+    def execute(cls, plan, disable):
+        args.disable_metadata = disable
+        return io.NodeOutput(plan)
 
 
 class SaveTensors(io.ComfyNode):
@@ -133,7 +166,7 @@ VALUES = [value_node("TestInt", io.Int, lambda value: value), value_node("TestFl
 
 class Support(ComfyExtension):
     async def get_node_list(self):
-        return [SavePlan, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
+        return [SavePlan, LogProbs, WithoutMetadata, SaveTensors, ReadNoise, CountReferences, ReportReferences, *VALUES]
 
 
 async def comfy_entrypoint():

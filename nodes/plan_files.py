@@ -1,0 +1,128 @@
+"""Plans in ComfyUI's input and output folders."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import folder_paths
+from comfy.cli_args import args
+from comfy_api.latest import io, ui
+
+from ..glm_core.errors import GLMImageError
+from ..glm_core.plans import Look, draw_plan, load_plan, save_plan_image, select
+from .types import CATEGORY, Plan, Planner
+
+PNG, SAFETENSORS = FORMATS = "png", "safetensors"
+SAVED = "plans"  # folder in ComfyUI's output folder where plans are saved unless told otherwise, and looked for
+OUTPUT = "[output]"  # with a space before it, ComfyUI's mark of names in its output folder
+
+
+def workflow_texts(node: type[io.ComfyNode]) -> dict[str, str]:
+    """What ComfyUI's pages want in a PNG to open its workflow: nothing with --disable-metadata."""
+    if args.disable_metadata:
+        return {}
+    values = {"prompt": node.hidden.prompt, **(node.hidden.extra_pnginfo or {})}
+    return {keyword: json.dumps(value) for keyword, value in values.items() if value is not None}
+
+
+def saved_names() -> list[str]:
+    """Plan files that can be there in the input folder, then those in the output folder's own folder of plans."""
+    saved = Path(folder_paths.get_output_directory()) / SAVED
+    return [*plan_files(Path(folder_paths.get_input_directory())),
+            *(f"{SAVED}/{name} {OUTPUT}" for name in plan_files(saved))]
+
+
+def plan_files(folder: Path) -> list[str]:
+    suffixes = tuple(f".{format_name}" for format_name in FORMATS)
+    return sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(suffixes)
+                  and entry.is_file()) if folder.is_dir() else []
+
+
+def find_plan(name: str) -> Path:
+    """The file of a name that may end with [input], [output] or [temp], as ComfyUI's names of files do.
+
+    Raises GLMImageError if it is not there, or outside that folder, which ComfyUI 0.8 does not check.
+    """
+    relative, folder = folder_paths.annotated_filepath(name)
+    root = Path(folder or folder_paths.get_input_directory()).resolve()
+    path = None if "\0" in relative else (root / relative).resolve()
+    if path is None or not path.is_relative_to(root) or not path.is_file():
+        raise GLMImageError(f"file must be the name of a file in {root} (got {name!r})")
+    return path
+
+
+class GLMImageSavePlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageSavePlan",
+            display_name="GLM-Image Save Plan",
+            category=CATEGORY,
+            description="Saves plans to ComfyUI's output folder: as pictures that show them and carry them together "
+                        "with the workflow, or as a safetensors file.",
+            inputs=[
+                Plan.Input("plan", tooltip="The plans to save."),
+                io.String.Input("filename_prefix", default=f"{SAVED}/plan",
+                                tooltip="Begin of the file names, and the folder in the output folder. GLM-Image Load "
+                                        f"Plan lists what is in {SAVED}."),
+                io.Combo.Input("format", options=list(FORMATS), default=PNG,
+                               tooltip="png: a picture for each plan of the batch, which GLM-Image Load Plan reads; "
+                                       "dropped onto the page, it opens the workflow. safetensors: one file for the "
+                                       "whole batch."),
+                Planner.Input("planner", optional=True,
+                              tooltip="Gives the pictures their colours, as in GLM-Image Plan Preview."),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, plan, filename_prefix, format, planner=None) -> io.NodeOutput:
+        palette = None if planner is None else planner.code_colours
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory(), plan.width, plan.height)
+        if format == SAFETENSORS:
+            plan.save(os.path.join(folder, f"{name}_{counter:05}_.{format}"))
+            return io.NodeOutput(ui=ui.PreviewImage(draw_plan(plan, Look(), palette), cls=cls))
+        saved = []
+        for i in range(plan.batch):
+            file = f"{name.replace('%batch_num%', str(i))}_{counter + i:05}_.{format}"
+            save_plan_image(select(plan, i), os.path.join(folder, file), palette, workflow_texts(cls))
+            saved.append(ui.SavedResult(file, subfolder, io.FolderType.output))
+        return io.NodeOutput(ui=ui.SavedImages(saved))
+
+
+class GLMImageLoadPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageLoadPlan",
+            display_name="GLM-Image Load Plan",
+            category=CATEGORY,
+            description="Loads a plan that GLM-Image Save Plan or the command line saved. It is loaded again if the "
+                        "file changes.",
+            inputs=[
+                io.Combo.Input("file", options=saved_names(), upload=io.UploadType.image,
+                               tooltip="A plan's picture or safetensors file in ComfyUI's input folder, or in the "
+                                       f"folder {SAVED} of its output folder."),
+            ],
+            outputs=[Plan.Output(display_name="plan")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file=None) -> bool | str:
+        """file: None if it comes by a link; ``execute`` then checks it."""
+        try:
+            return file is None or bool(find_plan(file))
+        except GLMImageError as error:
+            return str(error)
+
+    @classmethod
+    def fingerprint_inputs(cls, file=None) -> str | float:
+        """Not a number, by which ComfyUI runs the node each time, if the name comes by a link."""
+        return float("nan") if file is None else hashlib.sha256(find_plan(file).read_bytes()).hexdigest()
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        return io.NodeOutput(load_plan(find_plan(file)))

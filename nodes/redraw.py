@@ -1,0 +1,145 @@
+"""Plans in steps: draft and finish, draw a region again, repair."""
+
+from comfy_api.latest import io
+
+from ..glm_core.geometry import check_batch_size
+from ..glm_core.planner import MARGIN, Sampling, draft_plans, finish_plans, repair, replan
+from ..glm_core.plans import Plan as PlanValue
+from ..glm_core.plans import pixel_mask, token_region
+from .planner import references_input, sampling_inputs, side_inputs
+from .types import CATEGORY, Plan, Planner
+
+PROMPT_HELP = "Put text that should appear in the image in quotation marks."
+
+
+def prompt_input(tooltip: str) -> io.String.Input:
+    return io.String.Input("prompt", multiline=True, dynamic_prompts=False, tooltip=f"{tooltip} {PROMPT_HELP}")
+
+
+def seed_input() -> io.Int.Input:
+    return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                        tooltip="Plan i of the batch, counted from 0, is drawn with seed + i.")
+
+
+def changed_outputs() -> list[io.Output]:
+    return [Plan.Output(display_name="plan"),
+            io.Mask.Output(display_name="mask", tooltip="The pixels whose tokens changed, for Set Latent Noise Mask.")]
+
+
+def with_changes(old: PlanValue, new: PlanValue) -> io.NodeOutput:
+    """The new plan, and the mask of the pixels whose tokens are not those of the old one."""
+    return io.NodeOutput(new, pixel_mask(new.ids.cpu() != old.ids.cpu()))
+
+
+class GLMImageDraftPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageDraftPlan",
+            display_name="GLM-Image Draft Plan",
+            category=CATEGORY,
+            description="Writes only the small grids that fix the layout, several at once. Choose one, and "
+                        "GLM-Image Finish Plan continues it. A draft is a plan of about half the size (512x512 for "
+                        "1024x1024) and can be drawn like any plan.",
+            inputs=[
+                Planner.Input("planner", tooltip="The planner that reads the prompt."),
+                prompt_input("What to draw."),
+                *side_inputs(),
+                io.Int.Input("count", default=8, min=1, max=64, tooltip="Number of drafts."),
+                seed_input(), *sampling_inputs(),
+            ],
+            outputs=[Plan.Output(display_name="draft")],
+        )
+
+    @classmethod
+    def execute(cls, planner, prompt, width, height, count, seed, **sampling) -> io.NodeOutput:
+        check_batch_size(count)
+        return io.NodeOutput(draft_plans(planner.writer(), prompt, width, height, batch=count, seed=seed,
+                                         sampling=Sampling(**sampling)))
+
+
+class GLMImageFinishPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageFinishPlan",
+            display_name="GLM-Image Finish Plan",
+            category=CATEGORY,
+            description="Continues drafts to whole plans, each with its own prompt, size and seed. With the same "
+                        "settings, draft and finish together give what GLM-Image Plan gives.",
+            inputs=[
+                Planner.Input("planner", tooltip="The planner that made the drafts."),
+                Plan.Input("draft", tooltip="Drafts of GLM-Image Draft Plan; GLM-Image Select Plan takes some of a "
+                                            "batch."),
+                *sampling_inputs(),
+            ],
+            outputs=[Plan.Output(display_name="plan")],
+        )
+
+    @classmethod
+    def execute(cls, planner, draft, **sampling) -> io.NodeOutput:
+        return io.NodeOutput(finish_plans(planner.writer(), draft, sampling=Sampling(**sampling)))
+
+
+class GLMImageReplan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        rows, columns = MARGIN
+        return io.Schema(
+            node_id="GLMImageReplan",
+            display_name="GLM-Image Replan",
+            category=CATEGORY,
+            description="Plans the masked part of an image anew and keeps the rest. Also fills what GLM-Image Pad Plan "
+                        "added.",
+            inputs=[
+                Planner.Input("planner", tooltip="The planner that reads the prompt."),
+                Plan.Input("plan", tooltip="The plan to change."),
+                io.Mask.Input("mask", tooltip="Where to plan anew: every 32x32 pixels that it touches. Any size; it is "
+                                              "stretched to the image."),
+                prompt_input("The whole image as it should become, also what stays. For a padded plan larger than the "
+                             "model was trained for: only what is to be added."),
+                seed_input(), *sampling_inputs(),
+                io.Int.Input("margin_x", default=columns, min=0, max=128, optional=True,
+                             tooltip="Tokens to the left and right of the mask that may change where the new prompt "
+                                     "makes them unlikely. Text needs a few."),
+                io.Int.Input("margin_y", default=rows, min=0, max=128, optional=True,
+                             tooltip="Tokens above and below the mask that may change where the new prompt makes them "
+                                     "unlikely."),
+                references_input(),
+            ],
+            outputs=changed_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, planner, plan, mask, prompt, seed, margin_x=MARGIN[1], margin_y=MARGIN[0], references=(),
+                **sampling) -> io.NodeOutput:
+        region = token_region(mask, *plan.ids.shape)
+        tokens = [reference.tokens for reference in references]
+        new = replan(planner.writer(), plan, region, prompt, seed=seed, sampling=Sampling(**sampling),
+                     margin=(margin_y, margin_x), references=tokens)
+        return with_changes(plan, new)
+
+
+class GLMImageRepairPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GLMImageRepairPlan",
+            display_name="GLM-Image Repair Plan",
+            category=CATEGORY,
+            description="Draws again only those tokens that the planner itself finds unlikely, in the order of "
+                        "writing. Mends many wrong letters of plans made at a high temperature.",
+            inputs=[
+                Planner.Input("planner", tooltip="The planner that reads the prompt."),
+                Plan.Input("plan", tooltip="The plan to repair."),
+                prompt_input("The plan's prompt."),
+                seed_input(), *sampling_inputs(), references_input(),
+            ],
+            outputs=changed_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, planner, plan, prompt, seed, references=(), **sampling) -> io.NodeOutput:
+        tokens = [reference.tokens for reference in references]
+        new = repair(planner.writer(), plan, prompt, seed=seed, sampling=Sampling(**sampling), references=tokens)
+        return with_changes(plan, new)

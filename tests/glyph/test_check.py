@@ -45,7 +45,7 @@ def test_texts_that_a_rewriting_lost(original, prompt, lost):
 
 
 def test_the_report():
-    report = check_prompt("a sign “OPEN”, a note saying hello, and “GO\" on a wall, “NO", original='"SHUT"')
+    report = check_prompt("a sign “OPEN”, a note saying hello. Also “GO\" on a wall, “NO", original='"SHUT"')
     assert report.lines() == [
         "texts to be written: 1 (rule natural)",
         "  “…”  OPEN",

@@ -57,7 +57,7 @@ def test_the_json_file_holds_all_settings(model, tmp_path, read_nothing):
     assert evaluate(model, prompts, "--json", tmp_path / "a.json", "--reference-quotes", *given) == 0
     assert json.loads((tmp_path / "a.json").read_text())["settings"] == asdict(Sampling()) | options | {
         "model": str(model), "prompts": str(prompts), "width": 64, "height": 64, "steps": 1, "reference_quotes": True,
-        "dtype": "float32"}
+        "dtype": "float32", "best_of": 1}
 
 
 def test_each_ablation_draws_other_pictures(model, tmp_path, capsys, read_nothing):

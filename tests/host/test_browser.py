@@ -22,7 +22,7 @@ from tests.support.hosts import PACK
 from tests.support.servers import load_workflow
 
 WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
-QUICK = {"draft_choose_finish", "edit_multi_image", "inpaint", "redo_wrong_once", "replan_region"}  # all kinds of links
+QUICK = {"draft_choose_finish", "edit_multi_image", "inpaint"}  # all kinds of links
 MOST_IN_LONG = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in WORKFLOWS]
 AT_THE_ENDS = "LoadImage", "SaveImage", *(f"GLMImage{part}Loader" for part in ("Planner", "GlyphEncoder",
                                                                                "DiffusionModel", "VAE"))

@@ -1,7 +1,8 @@
 """One server per ComfyUI found, with a tiny checkpoint in both layouts. Without a ComfyUI these tests are skipped."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -11,9 +12,10 @@ from safetensors.torch import save_file
 from glm_core.checkpoint import convert_folder
 from tests.host.graphs import run_and_load, small_workflow
 from tests.host.loras import write_loras
+from tests.host.page_actions import SET_TITLES
 from tests.support.browser import BROWSERS, Page, open_page
-from tests.support.hosts import find_hosts, host_version
-from tests.support.servers import serve
+from tests.support.hosts import PACK, find_hosts, host_version
+from tests.support.servers import load_workflow, serve
 from tests.support.tiny import Tiny, write_checkpoint
 
 HOSTS = find_hosts()
@@ -73,3 +75,16 @@ def page(server, tmp_path_factory) -> Iterator[Page]:
     with open_page(server.url, tmp_path_factory.mktemp("profile"), (1280, 800)) as opened:
         opened.wait_for(PAGE_IS_READY)
         yield opened
+
+
+@pytest.fixture
+def open_workflow(page) -> Callable[[str], Page]:
+    """Shows a shipped workflow in the page, its nodes under the titles of the API form, which tell them apart."""
+
+    def show(name: str) -> Page:
+        text = (PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8")
+        page.call("graph => app.loadGraphData(graph)", json.loads(text))
+        page.call(SET_TITLES, {key: node["_meta"]["title"] for key, node in load_workflow(name).items()})
+        return page
+
+    return show

@@ -84,26 +84,23 @@ LAYOUTS |= {
     "replan_region": {
         "Load GLM-Image Planner": (0, 700, 380, 60),
         "Load GLM-Image Glyph Encoder": (460, 640, 400, 82),
-        "Load GLM-Image Diffusion Model": (1020, 550, 320, 82),
-        "Load GLM-Image VAE": (2360, 600, 300, 60),
+        "Load GLM-Image Diffusion Model": (1360, 550, 320, 82),
+        "Load GLM-Image VAE": (2700, 600, 300, 60),
         "GLM-Image Plan (before)": (460, 60, 400, 420),
-        "GLM-Image Conditioning (before)": (1020, 60, 320, 86),
-        "Empty GLM-Image Latent": (1020, 220, 320, 106),
-        "ModelSamplingGLMImage": (1420, 430, 280, 46),
-        "KSampler (before)": (1780, 60, 300, 262),
-        "VAE Decode (before)": (2820, 420, 220, 46),
-        "Preview Image (before)": (3180, 60, 340, 400),
-        "Whole image": (0, 1160, 280, 106),
-        "Region": (0, 1340, 280, 106),
-        "Place the region": (360, 1160, 280, 130),
-        "Preview Mask": (720, 1360, 280, 240),
-        "GLM-Image Replan": (1120, 1160, 400, 440),
-        "GLM-Image Conditioning (after)": (1600, 860, 320, 86),
-        "Set Latent Noise Mask": (2080, 1100, 280, 46),
-        "KSampler (after)": (2440, 860, 300, 262),
-        "VAE Decode (after)": (2820, 860, 220, 46),
-        "Keep the other pixels": (3200, 1160, 300, 150),
-        "Save Image": (3580, 1160, 400, 440),
+        "GLM-Image Conditioning (before)": (1360, 60, 320, 86),
+        "Empty GLM-Image Latent": (1360, 220, 320, 106),
+        "ModelSamplingGLMImage": (1760, 430, 280, 46),
+        "KSampler (before)": (2120, 60, 300, 262),
+        "VAE Decode (before)": (3160, 420, 220, 46),
+        "Preview Image (before)": (3520, 60, 340, 400),
+        "GLM-Image Plan Preview": (920, 1260, 320, 480),
+        "GLM-Image Replan": (1320, 1160, 400, 440),
+        "GLM-Image Conditioning (after)": (1800, 860, 320, 86),
+        "Set Latent Noise Mask": (2420, 1100, 280, 46),
+        "KSampler (after)": (2780, 860, 300, 262),
+        "VAE Decode (after)": (3160, 860, 220, 46),
+        "Keep the other pixels": (3540, 1160, 300, 150),
+        "Save Image": (3920, 1160, 400, 440),
     },
     "outpaint": START | {
         "Load GLM-Image VAE": (0, 1420, 380, 60),
@@ -162,21 +159,18 @@ LAYOUTS |= {
     "compose_two_plans": {
         "Load GLM-Image Diffusion Model": (0, 80, 380, 82),
         "Load GLM-Image Glyph Encoder": (0, 220, 380, 82),
-        "Load GLM-Image Planner": (0, 800, 380, 60),
-        "Load GLM-Image VAE": (0, 1400, 380, 60),
+        "Load GLM-Image Planner": (0, 840, 380, 60),
+        "Load GLM-Image VAE": (0, 1880, 380, 60),
         "GLM-Image Plan 1": (460, 360, 400, 420),
-        "GLM-Image Plan 2": (460, 880, 400, 420),
-        "Plans 1 and 2": (940, 560, 320, 46),
-        "GLM-Image Crop Plan": (940, 940, 320, 130),
-        "GLM-Image Compose Plans": (1340, 360, 320, 130),
-        "All three plans": (1740, 720, 320, 46),
-        "GLM-Image Plan Preview": (2140, 800, 660, 480),
-        "GLM-Image Conditioning": (1740, 220, 320, 86),
-        "Empty GLM-Image Latent": (1740, 520, 320, 106),
-        "ModelSamplingGLMImage": (2140, 80, 280, 46),
-        "KSampler": (2500, 380, 300, 262),
-        "VAE Decode": (2880, 1400, 220, 46),
-        "Save Image": (3180, 800, 400, 480),
+        "GLM-Image Plan Preview (plan 2)": (940, 840, 320, 480),
+        "GLM-Image Plan 2": (460, 1380, 400, 420),
+        "GLM-Image Compose Plans": (1760, 1280, 320, 130),
+        "GLM-Image Conditioning": (2160, 220, 320, 86),
+        "Empty GLM-Image Latent": (2160, 900, 320, 106),
+        "ModelSamplingGLMImage": (2560, 80, 280, 46),
+        "KSampler": (2920, 500, 300, 262),
+        "VAE Decode": (3300, 1880, 220, 46),
+        "Save Image": (3600, 1280, 400, 440),
     },
     "draft_choose_finish": {
         "Load GLM-Image Planner": (0, 660, 380, 60),
@@ -243,10 +237,9 @@ NOTES = {
 A part of an image is planned and drawn anew. All other pixels stay as they are.
 
 - **Prompt of Replan**: the whole image as it should become.
-- **Mask**: *Region* has its size, *Place the region* its place, in pixels. To paint a mask, right-click the first \
-image, *Copy (Clipspace)*, paste it into a *Load Image* node, open the mask editor, and connect MASK to *Replan*.
-- **Released model**: choose its files in the loaders, and 1024x1024 in *GLM-Image Plan*. The mask is stretched to \
-the image."""),
+- **Mask**: the tokens that are selected in *GLM-Image Plan Preview*. Drag over others; Shift adds, Alt takes away.
+- **Released model**: choose its files in the loaders, and 1024x1024 in *GLM-Image Plan*. Run up to *GLM-Image Plan \
+Preview* (select it and click the play button above it), select what is to change, and run the workflow."""),
     "outpaint": ((0, 560, 380, 280), """\
 An image gets room at its edges, and the room is planned and drawn. The old pixels stay as they are.
 
@@ -277,8 +270,9 @@ Draw the first image in the style of the second."""),
     "compose_two_plans": ((0, 380, 380, 280), """\
 A part of plan 2 is pasted into plan 1 before anything is drawn.
 
-- **Sizes and places** are in pixels, multiples of 32: one square of the preview. Take whole objects with a little \
-background.
+- **Which part**: the tokens that are selected in *GLM-Image Plan Preview*. Drag over others; Shift adds, Alt takes \
+away. Take whole objects with a little background.
+- **Where**: x and y of *GLM-Image Compose Plans* move the part, in steps of one token, 32 pixels.
 - **Text**: the quoted texts of both prompts are drawn.
 - To move an object, paste it at another place and fill its old place with *GLM-Image Replan*."""),
     "draft_choose_finish": ((0, 60, 380, 280), """\

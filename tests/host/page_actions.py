@@ -19,6 +19,7 @@ TO_SUBGRAPH = """titles => {
     app.graph.convertToSubgraph(new Set(nodes))
 }"""
 UNPACK = "() => app.graph.unpackSubgraph(app.graph.nodes.find(node => node.subgraph))"
+SET_MODE = "(title, mode) => { app.graph.nodes.find(node => node.title === title).mode = mode }"
 SET_WIDGET = """(title, name, value) => {
     app.graph.nodes.find(node => node.title === title).widgets.find(widget => widget.name === name).value = value
 }"""

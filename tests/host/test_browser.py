@@ -11,13 +11,11 @@ from tests.host.page_actions import (
     COPY,
     RELOAD,
     REMOVE_ALL_BUT,
-    SET_TITLES,
     SET_WIDGET,
     TO_SUBGRAPH,
     UNPACK,
     exported,
 )
-from tests.support.browser import Page
 from tests.support.hosts import PACK
 from tests.support.servers import load_workflow
 
@@ -36,19 +34,6 @@ ADD_LOADER = """name => {
     node.widgets[0].value = name
     node.widgets[0].callback(name)
 }"""
-
-
-@pytest.fixture
-def open_workflow(page) -> Callable[[str], Page]:
-    """Shows a shipped workflow in the page, its nodes under the titles of the API form, which tell them apart."""
-
-    def show(name: str) -> Page:
-        text = (PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8")
-        page.call("graph => app.loadGraphData(graph)", json.loads(text))
-        page.call(SET_TITLES, {key: node["_meta"]["title"] for key, node in load_workflow(name).items()})
-        return page
-
-    return show
 
 
 def by_title(graph: dict) -> dict:

@@ -129,6 +129,29 @@ def test_nodes_do_not_overlap(name):
         assert right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top, f"nodes {one} and {other}"
 
 
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_links_run_from_left_to_right(name):
+    graph = load_page_workflow(name)
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    for _, source, _, target, *_ in graph["links"]:
+        (x, _), (width, _) = nodes[source]["pos"], nodes[source]["size"]
+        assert x + width <= nodes[target]["pos"][0], f"{nodes[source]['type']} → {nodes[target]['type']}"
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_groups_cut_no_node(name):
+    graph = load_page_workflow(name)
+    for group in graph["groups"]:
+        left, top, group_width, group_height = group["bounding"]
+        for node in graph["nodes"]:
+            (x, y), (width, height) = node["pos"], node["size"]
+            is_inside = left <= x and x + width <= left + group_width and top <= y - TITLE_BAR \
+                and y + height <= top + group_height
+            is_outside = x + width <= left or left + group_width <= x or y + height <= top \
+                or top + group_height <= y - TITLE_BAR
+            assert is_inside or is_outside, f"{group['title']}: {node['type']}"
+
+
 # From here on a running ComfyUI is asked.
 
 

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, VAE
 from glm_core.decoder import draw_noise, sample_latent
-from glm_core.evaluation import make_reader
-from glm_core.evaluation.metrics import normalise, pair_words
 from glm_core.evaluation.suites.shapes import kind_of, nearest_colours, regions
 from glm_core.geometry import TOKEN_LATENTS, TOKEN_PIXELS
 from glm_core.glyph import encode_texts, glyph_tokens, quoted_texts_of_all
+from glm_core.ocr import make_reader, normalise, pair_words
 from glm_core.pipeline import load
 from glm_core.pipeline.run import decode_pixels
 from glm_core.plans import Plan, common_prompt, pixel_mask

@@ -26,7 +26,7 @@ SEEDS = 2**64
 
 @dataclass(frozen=True)
 class Kept:
-    """Tokens that are given, int64 [B, n] in the order of writing; DROPPED where the planner draws freely.
+    """Tokens that are given, int64 [B, n] on the CPU, in the order of writing; DROPPED where the planner draws freely.
 
     fixed: bool [B, n], where a given token stays whatever the planner makes of it. Elsewhere it stays as long as it is
     in the nucleus, given the tokens before it.
@@ -34,13 +34,6 @@ class Kept:
 
     tokens: Tensor
     fixed: Tensor
-
-    @classmethod
-    def nothing(cls, batch: int, n: int) -> Kept:
-        return cls(torch.full((batch, n), DROPPED), torch.zeros(batch, n, dtype=torch.bool))
-
-    def to(self, device: torch.device | str) -> Kept:
-        return Kept(self.tokens.to(device), self.fixed.to(device))
 
     def is_given_somewhere(self) -> list[bool]:
         """For every token, whether it is given in any item."""
@@ -118,19 +111,20 @@ class TokenWriter:
 
     session: DecodeSession
     sampler: TokenSampler
-    kept: Kept
+    kept: Kept | None
     first: int
     grids: Sequence[Grid]
     lookahead: int
 
     @cached_property
-    def is_given(self) -> list[bool]:
-        return self.kept.is_given_somewhere()
+    def is_given(self) -> list[bool] | None:
+        return self.kept and self.kept.is_given_somewhere()
 
     def write(self, logits: Tensor, tokens: Tensor, log_probs: Tensor, on_token: OnToken) -> None:
         """Fill tokens [B, n] and their log-probabilities [B, n]. ``logits`` [1 or B, V]: those after the prompt."""
         logits, n = logits[:, None], tokens.shape[1]
-        drafts, stretches, sources = self.kept.tokens.clone(), self.kept.stretches(), draft_sources(self.grids)
+        drafts = self.kept.tokens.to(tokens.device, copy=True) if self.kept else tokens.clone()
+        stretches, sources = self.kept.stretches() if self.kept else [0] * n, draft_sources(self.grids)
         known, end, drafted = 0, 1, 1  # number of final tokens, end of the pass, number of tokens with a draft
         while known < n:
             if known:
@@ -152,8 +146,8 @@ class TokenWriter:
     def draw(self, logits: Tensor, start: int, end: int) -> tuple[Tensor, Tensor]:
         """Tokens ``start`` to ``end`` and their log-probabilities, [B, end - start], by logits [1 or B, ..., V]."""
         noise = self.sampler.draw_noise(torch.arange(start, end, device=logits.device))
-        if any(self.is_given[start:end]):
-            given, fixed = self.kept.tokens[:, start:end], self.kept.fixed[:, start:end]
+        if self.kept and self.is_given and any(self.is_given[start:end]):
+            given, fixed = (tensor[:, start:end].to(logits.device) for tensor in (self.kept.tokens, self.kept.fixed))
             drawn = self.sampler.sample_or_keep(logits, noise, given, fixed)
         else:
             drawn = self.sampler.sample(logits, noise)
@@ -217,8 +211,7 @@ def write_tokens(model: PlannerModel, layout: PromptLayout, seeds: Sequence[int]
     with recorder as record, attention_of_new_tokens(device):
         if record and lookahead < n:
             session = GraphSession.record(session, first, lookahead, record)
-        writer = TokenWriter(session, sampler, (kept or Kept.nothing(batch, n)).to(device), first, layout.grids,
-                             lookahead)
+        writer = TokenWriter(session, sampler, kept, first, layout.grids, lookahead)
         writer.write(logits, tokens, log_probs, on_token)
     return tokens, log_probs
 

@@ -27,7 +27,7 @@ def draw_card(plan: Plan, palette: Tensor | None = None) -> Image.Image:
     font = caption_font(texts, FONT_SIZE)
     width = max(grids.width, NARROWEST)
     prompt = shorten([line for text in texts for line in wrap(readable(text, font), font, width)])
-    details = wrap(details_of(plan, origin), font, width)
+    details = wrap(readable(details_of(plan, origin), font), font, width)
     return put_together(grids, prompt, details, width, font)
 
 

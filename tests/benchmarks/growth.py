@@ -9,7 +9,7 @@ import torch
 from glm_core.checkpoint import PLANNER
 from glm_core.pipeline import Compute
 from glm_core.planner import PromptLayout, Sampling, lay_out_prompt
-from glm_core.planner.decode import Kept, TokenSampler, TokenWriter
+from glm_core.planner.decode import TokenSampler, TokenWriter
 from glm_core.planner.noise import item_keys
 from glm_core.planner.session import DecodeSession
 from tests.support.tiny import prompt_tokenizer
@@ -50,7 +50,7 @@ class PlannerTimes:
         tokens = torch.zeros(grid, dtype=torch.int64, device=device)
         sampler = TokenSampler(Sampling(), item_keys([0], device), config.codebook_size)
         clock = Clock(device)
-        writer = TokenWriter(session, sampler, Kept.nothing(*grid).to(device), length, [grid], lookahead=1)
+        writer = TokenWriter(session, sampler, None, length, [grid], lookahead=1)
         writer.write(logits, tokens, torch.zeros(grid, device=device), lambda i, tokens: clock.put(tokens))
         return float(np.median(np.diff(clock.times)[1:]))
 

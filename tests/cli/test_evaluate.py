@@ -6,7 +6,8 @@ from dataclasses import asdict
 import pytest
 from PIL import Image
 
-from glm_core.evaluation import ABLATIONS, ocr
+from glm_core.evaluation import ABLATIONS
+from glm_core.ocr import reader
 from glm_core.pipeline.sheet import CELL
 from glm_core.planner import Sampling
 from tests.support.command_line import error_line, run
@@ -91,7 +92,6 @@ def test_bad_options_end_with_one_line_and_an_exit_code(model, tmp_path, capsys,
 
 
 def test_a_missing_ocr_package_is_reported_before_anything_is_drawn(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(ocr, "find_spec", lambda name: None)
+    monkeypatch.setattr(reader, "find_spec", lambda name: None)
     assert evaluate(model, write_lines(tmp_path / "a.jsonl", SIGN)) == 1
-    message = "error: evaluate: rapidocr is not installed; run pip install rapidocr onnxruntime\n"
-    assert capsys.readouterr().err == message
+    assert "reading text needs rapidocr, which is not installed" in error_line(capsys)

@@ -3,10 +3,11 @@
 Edits and variations get a poster in place of ComfyUI's example, which is shown small in the lower right corner.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from glm_core.posters import Item, Poster, draw_poster, on_grid
 from tests.host.graphs import inputs_of
@@ -24,7 +25,8 @@ REFERENCES = {
                         Item("green", ("centre", "left"), kind="cross")),
 }
 MASK = 0, SIDE // 2, SIDE // 2, SIDE  # of inpaint: the lower left quarter, where its prompt changes the circle
-NAMES = "text_to_image", "text_to_image_custom_sampler", "best_of_eight", "redo_wrong_once", *REFERENCES
+NAMES = ("text_to_image", "text_to_image_custom_sampler", "best_of_eight", "redo_wrong_once", "replan_region",
+         "outpaint", "upscale", "style_transfer", "compose_two_plans", "draft_choose_finish", *REFERENCES)
 
 
 def poster_of(name: str) -> Image.Image:
@@ -56,9 +58,9 @@ def run_workflow(server: Server, name: str) -> Image.Image:
 
 
 def tiled(pictures: list[Image.Image]) -> Image.Image:
-    """One picture as it is; four in two rows."""
+    """One picture, made smaller if it is large; four in two rows."""
     if len(pictures) == 1:
-        return pictures[0]
+        return ImageOps.pad(pictures[0], (SIDE, SIDE))
     sheet, half = Image.new("RGB", (SIDE, SIDE)), SIDE // 2
     for i, picture in enumerate(pictures):
         sheet.paste(picture.resize((half, half), Image.Resampling.LANCZOS), (i % 2 * half, i // 2 * half))
@@ -75,11 +77,11 @@ def with_inset(picture: Image.Image, name: str) -> Image.Image:
     return framed
 
 
-def write() -> None:
-    """Draw all thumbnails. Needs a ComfyUI that has rapidocr and onnxruntime, for redo_wrong_once."""
+def write(names: Sequence[str] = NAMES) -> None:
+    """Draw thumbnails. Needs a ComfyUI that has rapidocr and onnxruntime, for redo_wrong_once."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, \
             serve(find_hosts()[0], Path(folder), Path(folder) / "models") as server:
-        for name in NAMES:
+        for name in names:
             picture = run_workflow(server, name)
             shown = with_inset(picture, name) if name in REFERENCES else picture
             shown.save(PACK / "workflows" / f"{name}.jpg", quality=QUALITY)

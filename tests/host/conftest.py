@@ -29,7 +29,7 @@ def models(tmp_path_factory):
     released: the checkpoint in the released layout."""
     folder = tmp_path_factory.mktemp("models")
     released = write_checkpoint(folder / "diffusers" / "GLM-Image", TINY)
-    for quantised in (None, "fp8", "int8"):
+    for quantised in (None, "fp8", "int8", "nvfp4"):
         list(convert_folder(released, folder, quantised))
     (folder / "loras").mkdir()
     save_file(decoder_lora(rank=4, width=32), folder / "loras" / LORA)

@@ -22,6 +22,8 @@ from tests.support.hosts import PACK
 from tests.support.servers import load_workflow
 
 WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
+QUICK = {"draft_choose_finish", "edit_multi_image", "inpaint", "redo_wrong_once", "replan_region"}  # all kinds of links
+MOST_IN_LONG = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in WORKFLOWS]
 AT_THE_ENDS = "LoadImage", "SaveImage", *(f"GLMImage{part}Loader" for part in ("Planner", "GlyphEncoder",
                                                                                "DiffusionModel", "VAE"))
 DROP = """(async () => {
@@ -79,7 +81,7 @@ def test_saving_and_reloading_keeps_the_graph(open_workflow, name):
     assert by_title(exported(page)) == by_title(load_workflow(name))
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
+@pytest.mark.parametrize("name", MOST_IN_LONG)
 def test_copy_and_paste_of_all_nodes_keeps_the_graph(open_workflow, name):
     page = open_workflow(name)
     copies = page.call(COPY, titles_of(name), False)
@@ -87,7 +89,7 @@ def test_copy_and_paste_of_all_nodes_keeps_the_graph(open_workflow, name):
     assert by_title(exported(page)) == by_title(load_workflow(name))
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
+@pytest.mark.parametrize("name", MOST_IN_LONG)
 def test_pasted_nodes_with_connections_have_the_same_inputs(open_workflow, name):
     """What Ctrl+Shift+V does: links from nodes that were not copied stay."""
     page = open_workflow(name)
@@ -111,7 +113,7 @@ def alone(*titles: str) -> Callable[[str], list[str]]:
     pytest.param(alone("GLM-Image Plan", "GLM-Image Reference", "GLM-Image Tokenize"), id="plan",
                  marks=pytest.mark.long),
 ])
-@pytest.mark.parametrize("name", WORKFLOWS)
+@pytest.mark.parametrize("name", MOST_IN_LONG)
 def test_a_subgraph_and_its_unpacking_keep_the_graph(open_workflow, name, selection):
     page, expected = open_workflow(name), by_title(load_workflow(name))
     page.call(TO_SUBGRAPH, selection(name))

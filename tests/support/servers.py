@@ -20,7 +20,7 @@ from .hosts import PACK, host_python
 
 SUPPORT_NODES = PACK / "tests" / "host" / "support_nodes"
 MODEL_FOLDERS = "diffusion_models", "text_encoders", "vae", "loras", "diffusers"
-START_SECONDS = 120
+START_SECONDS = 300
 RUN_SECONDS = 120
 
 

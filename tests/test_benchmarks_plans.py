@@ -39,6 +39,7 @@ from tests.benchmarks.plans.cases import (
     texts_of,
 )
 from tests.benchmarks.plans.composing import free_places, move_shape, overlap
+from tests.benchmarks.plans.letters import shows_word, words_shown
 from tests.benchmarks.plans.padding import judge_room, offset, old_part, window_start
 from tests.benchmarks.plans.painting import Drawing, PartialDecoder, box_is_empty, mean_change, moved, shape_is_drawn
 from tests.benchmarks.plans.replanning import Start, cells_of, one_cell_right
@@ -166,6 +167,25 @@ def test_moved_shapes_are_the_poster_in_which_they_stand_elsewhere(poster):
         assert not any(overlap(new, item) for item in poster.items)
         items = tuple(new if item is shape else item for item in poster.items)
         assert torch.equal(move_shape(plan_of(poster), shape, *place).ids, plan_of(replace(poster, items=items)).ids)
+
+
+@pytest.mark.parametrize("poster", [placed(poster) for poster in hard_posters("choose", 8)])
+def test_drawn_words_are_shown_and_others_are_not(poster):
+    pixels = pixels_of(poster)
+    assert words_shown(pixels, poster) == [True] * len(poster.words)
+    for word in poster.words:
+        other = word.text[:-1] + ("X" if word.text[-1] == "O" else "O")
+        assert not shows_word(pixels, replace(word, text=other), poster.background)
+    bare = pixels_of(replace(poster, items=()))
+    assert words_shown(bare, poster) == [False] * len(poster.words)
+
+
+def test_a_word_with_a_letter_too_many_is_not_the_word():
+    word = Item("black", ("top", "left"), text="SALES", size="small", box=ItemBox(0, 0, 32))
+    pixels = pixels_of(Poster("white", (word,)))
+    assert shows_word(pixels, word, "white")
+    assert not shows_word(pixels, replace(word, text="SALE"), "white")
+    assert not shows_word(pixels, replace(word, text="ALES"), "white")
 
 
 def test_change_is_measured_outside_the_region():

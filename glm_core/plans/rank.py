@@ -1,9 +1,12 @@
-"""Plans in the order of how likely the planner finds them."""
+"""Plans in the order of how likely the planner finds them.
+
+The preview grid does not count: it chooses among many layouts that are equally right.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,28 +19,26 @@ from .edit import take
 from .origin import Drawn
 from .plan import Plan
 
-Place = tuple[str, int, int]  # grid ("target" or "preview"), row and column, counted from 0
-
 
 @dataclass(frozen=True)
 class Score:
     """How likely an item of a plan is.
 
-    index: of the item, counted from 0. mean: log-probability per token that is not background. tokens: their number.
-    worst: the place of the least likely of them. lowest: its log-probability.
+    index: of the item, counted from 0. mean: log-probability per token of the target grid that is not background.
+    tokens: their number. row, column: of the least likely of them, counted from 0. lowest: its log-probability.
     """
 
     index: int
     mean: float
     tokens: int
-    worst: Place
+    row: int
+    column: int
     lowest: float
 
     def line(self, seed: int | None) -> str:
-        grid, row, column = self.worst
         name = f"plan {self.index}" + ("" if seed is None else f" (seed {seed})")
         return (f"{name}: mean log-probability {self.mean:.3f} over {self.tokens} tokens that are not background, "
-                f"lowest {self.lowest:.2f} at row {row}, column {column} of the {grid} grid")
+                f"lowest {self.lowest:.2f} at row {self.row}, column {self.column}")
 
 
 def foreground(grid: Tensor) -> Tensor:
@@ -54,18 +55,17 @@ def score_items(plan: Plan) -> list[Score]:
     Raises GLMImageError if it has none, or not finite ones.
     """
     plan = plan.to("cpu")
-    log_probs = plan.require_log_probs("connect planner to compute them")
-    grids = {"preview": plan.coarse, "target": plan.ids} if plan.coarse is not None else {"target": plan.ids}
-    counted = torch.cat([foreground(grid).flatten(1) for grid in grids.values()], dim=1)
-    places = [(name, row, column) for name, grid in grids.items()
-              for row in range(grid.shape[1]) for column in range(grid.shape[2])]
-    return [score_item(i, log_probs[i], counted[i], places) for i in range(plan.batch)]
+    rows, columns = plan.ids.shape[1:]
+    log_probs = plan.require_log_probs("connect planner to compute them")[:, -rows * columns :].view_as(plan.ids)
+    counted = foreground(plan.ids)
+    return [score_item(i, log_probs[i], counted[i]) for i in range(plan.batch)]
 
 
-def score_item(index: int, log_probs: Tensor, counted: Tensor, places: Sequence[Place]) -> Score:
-    """log_probs, counted: [n], of an item's tokens, and which of them count. places: of the tokens."""
-    worst = int(log_probs.masked_fill(~counted, torch.inf).argmin())
-    return Score(index, float(log_probs[counted].mean()), int(counted.sum()), places[worst], float(log_probs[worst]))
+def score_item(index: int, log_probs: Tensor, counted: Tensor) -> Score:
+    """log_probs, counted: [h, w], of an item's tokens, and which of them count."""
+    row, column = divmod(int(log_probs.masked_fill(~counted, torch.inf).argmin()), log_probs.shape[1])
+    mean, lowest = float(log_probs[counted].mean()), float(log_probs[row, column])
+    return Score(index, mean, int(counted.sum()), row, column, lowest)
 
 
 def best_plans(plan: Plan, keep: int) -> tuple[Plan, list[Score]]:

@@ -49,15 +49,9 @@ def test_a_score_is_the_mean_over_the_tokens_that_are_not_background():
     coarse, ids = torch.tensor([[[5, 5], [8, 5]]]), torch.tensor([[[5, 6, 7], [5, 5, 5]]])
     log_probs = torch.tensor([[-9.0, -9, -1, -9, -9, -2, -6, -9, -9, -9]])
     (score,) = score_items(Plan(ids, coarse, log_probs=log_probs))
-    assert score == Score(0, -3.0, 3, ("target", 0, 2), -6.0)
-    (alone,) = score_items(Plan(ids, log_probs=log_probs[:, 4:]))
-    assert alone == Score(0, -4.0, 2, ("target", 0, 2), -6.0)
-
-
-def test_the_least_likely_token_may_be_in_the_preview_grid():
-    log_probs = torch.tensor([[-9.0, -3, -1, -1, -2, -1]])
-    (score,) = score_items(Plan(uniform_plan([0.0]).ids, uniform_plan([0.0]).coarse, log_probs=log_probs))
-    assert (score.worst, score.lowest) == (("preview", 0, 1), -3.0)
+    assert score == Score(0, -4.0, 2, 0, 2, -6.0)
+    (without_preview,) = score_items(Plan(ids, log_probs=log_probs[:, 4:]))
+    assert without_preview == score
 
 
 @examples
@@ -66,7 +60,8 @@ def test_the_order_of_a_batch_changes_no_score(plan, random):
     order = random.sample(range(plan.batch), plan.batch)
     scores, shuffled = score_items(plan), score_items(take(plan, order))
     assert [score.mean for score in shuffled] == pytest.approx([scores[i].mean for i in order])
-    assert [score.worst for score in shuffled] == [scores[i].worst for i in order]
+    assert [(score.row, score.column, score.lowest) for score in shuffled] == [
+        (scores[i].row, scores[i].column, scores[i].lowest) for i in order]
 
 
 @examples
@@ -119,10 +114,9 @@ def test_a_ranking_has_a_line_for_each_plan():
     plan = uniform_plan([-2.0, -1.5], origins=(Drawn("a", 40, (64, 64)), Edited("join")))
     lines = describe(plan, best_plans(plan, 1)[1], 1).splitlines()
     assert lines == [
-        "1. plan 1: mean log-probability -1.500 over 2 tokens that are not background, lowest -1.50 at row 0, column 1 "
-        "of the preview grid",
-        "2. plan 0 (seed 40): mean log-probability -2.000 over 2 tokens that are not background, lowest -2.00 at row "
-        "0, column 1 of the preview grid (not kept)"]
+        "1. plan 1: mean log-probability -1.500 over 1 tokens that are not background, lowest -1.50 at row 1, column 0",
+        "2. plan 0 (seed 40): mean log-probability -2.000 over 1 tokens that are not background, lowest -2.00 at row "
+        "1, column 0 (not kept)"]
 
 
 @examples

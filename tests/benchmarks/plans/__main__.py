@@ -3,8 +3,9 @@
 ``python -m tests.benchmarks.plans [--set report|choose] [--only SECTION] [--cases N] [--json OUT]``
 
 Plans are judged by the codes of their cells (``glm_core/evaluation/suites/codes.py``), pictures by OCR and by their
-shapes. Thresholds are chosen on the set "choose" and reported on the set "report". Three seeds; each cell is the mean
-over all of them, in brackets the lowest and highest mean of a seed. The JSON has Wilson intervals as well.
+shapes, or by the nearest drawn letters (``letters.py``) where OCR chose among them. Thresholds are chosen on the set
+"choose" and reported on the set "report". Three seeds; each cell is the mean over all of them, in brackets the lowest
+and highest mean of a seed. The JSON has Wilson intervals as well.
 It runs on one thread of a CPU.
 """
 
@@ -20,6 +21,7 @@ from tests.support.json_files import write_json
 
 from ..report import machine
 from .cases import SETS
+from .choosing import measure_choosing
 from .composing import measure_joins, measure_moves
 from .drafting import measure_drafts
 from .hard import best_of_many
@@ -30,7 +32,8 @@ from .repairing import measure_repair
 from .replanning import MARGIN, measure_replanning
 from .table import Table
 
-CASES = {"replan": 252, "redraw": 120, "repair": 160, "move": 120, "join": 96, "pad": 96, "drafts": 100, "best": 160}
+CASES = {"replan": 252, "redraw": 120, "repair": 160, "move": 120, "join": 96, "pad": 96, "drafts": 100, "best": 160,
+         "choose": 200}
 
 
 def margin(text: str) -> tuple[int, int]:
@@ -63,6 +66,7 @@ def section(name: str, planner: EmbeddedPlanner, args: argparse.Namespace) -> It
         "pad": lambda: measure_padding(planner, args.set, number),
         "drafts": lambda: measure_drafts(planner, args.set, number),
         "best": lambda: best_of_many(planner, args.set, number),
+        "choose": lambda: measure_choosing(planner, args.set, number),
     }
     return measures[name]()
 

@@ -37,9 +37,10 @@ def in_few_steps(name: str) -> dict:
 
 def images_of(server: Server, graph: dict, **titles: str) -> dict[str, Tensor]:
     """Run the graph; the images that nodes give, float32 [B, H, W, 3]: name → title of the node."""
-    links = {name: [titled(graph, title), 0] for name, title in titles.items()}
-    server.run(graph | {"save": save_tensors("workflow", **links)})
-    return load_saved(server, "workflow")
+    saving = {f"save_{name}": save_tensors(f"workflow.{name}", image=[titled(graph, title), 0])
+              for name, title in titles.items()}
+    server.run(graph | saving)
+    return {name: load_saved(server, f"workflow.{name}")["image"] for name in titles}
 
 
 def to_bytes(image: Tensor) -> np.ndarray:

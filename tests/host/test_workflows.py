@@ -15,7 +15,7 @@ from tests.host.page_actions import SET_MODE, exported
 from tests.support.browser import Page
 from tests.support.servers import Server, load_workflow
 
-STEPS = 4
+STEPS = 2
 CIRCLE = Item("red", ("bottom", "left"), kind="circle")
 TRIANGLE = Item("green", ("centre", "right"), kind="triangle")
 BYPASS = 4  # of a node's mode in the page

@@ -69,8 +69,8 @@ LAYOUTS = {  # of the workflows that are not laid out as text_to_image is
 
 # In one row. Above it run the links of diffusion model, glyph encoder and planner, below it those of the VAE.
 START = {
-    "Load GLM-Image Diffusion Model": (0, 80, 380, 82),
-    "Load GLM-Image Glyph Encoder": (0, 220, 380, 82),
+    "Load GLM-Image Diffusion Model": (0, 40, 380, 82),
+    "Load GLM-Image Glyph Encoder": (0, 200, 380, 82),
     "Load GLM-Image Planner": (0, 360, 380, 60),
     "Load GLM-Image VAE": (0, 1360, 380, 60),
     "GLM-Image Plan (start)": (460, 640, 360, 420),
@@ -84,7 +84,7 @@ LAYOUTS |= {
     "replan_region": {
         "Load GLM-Image Planner": (0, 700, 380, 60),
         "Load GLM-Image Glyph Encoder": (460, 640, 400, 82),
-        "Load GLM-Image Diffusion Model": (1360, 550, 320, 82),
+        "Load GLM-Image Diffusion Model": (1360, 570, 320, 82),
         "Load GLM-Image VAE": (2700, 600, 300, 60),
         "GLM-Image Plan (before)": (460, 60, 400, 420),
         "GLM-Image Conditioning (before)": (1360, 60, 320, 86),
@@ -120,8 +120,8 @@ LAYOUTS |= {
         "Save Image": (5580, 640, 400, 400),
     },
     "upscale": START | {
-        "Prompt": (0, 220, 380, 120),
-        "Load GLM-Image Glyph Encoder": (0, 400, 380, 82),
+        "Prompt": (0, 190, 380, 120),
+        "Load GLM-Image Glyph Encoder": (0, 370, 380, 82),
         "Load GLM-Image Planner": (0, 540, 380, 60),
         "Load GLM-Image VAE": (0, 1540, 380, 60),
         "GLM-Image Plan (start)": (460, 820, 360, 420),
@@ -157,16 +157,16 @@ LAYOUTS |= {
         "Save Image": (4480, 980, 400, 400),
     },
     "compose_two_plans": {
-        "Load GLM-Image Diffusion Model": (0, 80, 380, 82),
-        "Load GLM-Image Glyph Encoder": (0, 220, 380, 82),
-        "Load GLM-Image Planner": (0, 1400, 380, 60),
+        "Load GLM-Image Diffusion Model": (0, 40, 380, 82),
+        "Load GLM-Image Glyph Encoder": (0, 200, 380, 82),
+        "Load GLM-Image Planner": (0, 1400, 340, 60),
         "GLM-Image Plan 1": (460, 360, 400, 420),
         "GLM-Image Plan 2": (460, 880, 400, 420),
         "GLM-Image Plan Preview (plan 2)": (940, 1380, 320, 480),
         "GLM-Image Compose Plans": (1360, 860, 320, 130),
-        "GLM-Image Conditioning": (1760, 220, 320, 86),
+        "GLM-Image Conditioning": (1760, 200, 320, 86),
         "Empty GLM-Image Latent": (1760, 860, 320, 106),
-        "ModelSamplingGLMImage": (2160, 80, 280, 46),
+        "ModelSamplingGLMImage": (2160, 40, 280, 46),
         "KSampler": (2520, 500, 300, 262),
         "Load GLM-Image VAE": (2520, 860, 300, 60),
         "VAE Decode": (2900, 500, 220, 46),

@@ -104,7 +104,7 @@ def test_other_settings_at_the_end_are_an_edit(writer):
 @pytest.mark.parametrize("change, message", [
     (lambda draft, plan: plan, "every plan must be a draft from GLM-Image Draft Plan"),
     (lambda draft, plan: replace(draft, origins=()), "every plan must be a draft from GLM-Image Draft Plan"),
-    (lambda draft, plan: replace(draft, origins=(draft.origins[0], Read((64, 64)))), r"\(got 1 others\)"),
+    (lambda draft, plan: replace(draft, origins=(draft.origins[0], Read((64, 64)))), r"\(got 1 of another kind\)"),
     (lambda draft, plan: replace(draft, origins=(draft.origins[0], replace(draft.origins[1], prompt="a"))),
      r"the same prompt \(got 2\)"),
     (lambda draft, plan: replace(draft, origins=(draft.origins[0], replace(draft.origins[1], size=(64, 64)))),

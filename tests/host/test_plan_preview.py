@@ -225,7 +225,7 @@ def test_in_chinese(open_preview):
     preview.page.evaluate("app.extensionManager.setting.set('Comfy.Locale', 'zh')")
     try:
         preview.point(0, 0)
-        assert preview.status == "第 0 行，第 0 列 · 标记 100 · 14 %"
+        assert preview.status == "第 0 行，第 0 列 · token 100 · 14 %"
         preview.point_elsewhere()
         assert preview.status == "拖动以选择。Shift 添加，Alt 去除。"
     finally:

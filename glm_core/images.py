@@ -98,7 +98,7 @@ def replace_images(images: Tensor, numbers: Sequence[int], replacements: Tensor)
     Raises GLMImageError unless there is one replacement of the images' size for each number, and an image for it.
     """
     if len(replacements) != len(numbers):
-        raise GLMImageError(f"replacements must be as many as the indices (got {len(replacements)} images for "
+        raise GLMImageError(f"replacements must have one image for each index (got {len(replacements)} images for "
                             f"{len(numbers)} indices)")
     if max(numbers, default=0) >= len(images):
         raise GLMImageError(f"indices must be from 0 to {len(images) - 1}, as the batch has {len(images)} images "

@@ -26,7 +26,7 @@ from .types import CATEGORY, Plan, Planner
 
 
 def ranking_output() -> io.String.Output:
-    return io.String.Output(display_name="ranking", tooltip="One line per candidate, best first, with reasons.")
+    return io.String.Output(display_name="ranking", tooltip="One line for each candidate, best first, with its score.")
 
 
 class GLMImageBestPlans(io.ComfyNode):
@@ -36,17 +36,19 @@ class GLMImageBestPlans(io.ComfyNode):
             node_id="GLMImageBestPlans",
             display_name="GLM-Image Best Plans",
             category=CATEGORY,
-            description="Keeps the plans that the planner itself finds likeliest, which costs nothing: a plan carries "
-                        "the probability of every token. Background does not count.",
+            description="Keeps the plans that the planner itself considers most likely. This costs nothing, since a "
+                        "plan stores the probability of every token. Background does not count.",
             inputs=[
                 Plan.Input("plan", tooltip="A batch of plans for one prompt."),
                 io.Int.Input("keep", default=1, min=0, max=64,
                              tooltip="Number of plans to keep. With 0, nothing after this node runs."),
                 Planner.Input("planner", optional=True,
-                              tooltip="Only to compute the probabilities anew, for plans that carry none."),
+                              tooltip="If connected, computes the probabilities again. Needed only for plans that "
+                                      "store none, or to judge by another prompt."),
                 io.String.Input("prompt", optional=True, force_input=True,
-                                tooltip="The prompt under which the planner judges; without it, the plan's own."),
-                references_input(),
+                                tooltip="The prompt by which a connected planner judges; without it, the plan's own."),
+                references_input("The reference images that the plans were made with; used only by a connected "
+                                 "planner."),
             ],
             outputs=[Plan.Output(display_name="best"), ranking_output()],
             hidden=[io.Hidden.unique_id],
@@ -81,10 +83,12 @@ class GLMImageReadText(io.ComfyNode):
             ],
             outputs=[
                 io.String.Output(display_name="report"),
-                io.Float.Output(display_name="accuracy", tooltip="Share of the words that were read right, 0 to 1."),
-                io.Image.Output(display_name="annotated", tooltip="A box round every text: green if it is wanted."),
-                io.String.Output(display_name="wrong", tooltip="Numbers of the images with a wrong word, from 0, such "
-                                                               "as \"0, 3\"; empty if all are right."),
+                io.Float.Output(display_name="accuracy", tooltip="Share of the quoted words that were read correctly, "
+                                                                 "0 to 1."),
+                io.Image.Output(display_name="annotated", tooltip="A box round every text: green if the prompt quotes "
+                                                                  "it, otherwise red."),
+                io.String.Output(display_name="wrong", tooltip="Indices of the images with a wrong word, counted from "
+                                                               "0, such as \"0, 3\"; empty if all are right."),
                 io.Int.Output(display_name="count", tooltip="Number of images with a wrong word."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -107,11 +111,13 @@ class GLMImageBestImages(io.ComfyNode):
             node_id="GLMImageBestImages",
             display_name="GLM-Image Best Images",
             category=CATEGORY,
-            description="Keeps the images with most of the quoted words right, read by OCR; equal ones in the order of "
-                        "how likely the planner finds their plans. Needs rapidocr and onnxruntime.",
+            description="Keeps the images with the most quoted words right, as read by OCR. On a tie, the closer "
+                        "spelling wins, then the plan that the planner considers more likely. Needs the Python "
+                        "packages rapidocr and onnxruntime.",
             inputs=[
                 io.Image.Input("images", tooltip="A batch of images for one prompt."),
-                Plan.Input("plan", tooltip="The plans that they were drawn from, as many."),
+                Plan.Input("plan", tooltip="The plans that the images were drawn from, one for each, in the same "
+                                           "order."),
                 io.Int.Input("keep", default=1, min=1, max=64, tooltip="Number of images to keep."),
                 io.String.Input("prompt", optional=True, force_input=True,
                                 tooltip="Its quoted texts should be in every image; without it, the plan's own."),
@@ -123,14 +129,14 @@ class GLMImageBestImages(io.ComfyNode):
     @classmethod
     def execute(cls, images, plan, keep, prompt=None) -> io.NodeOutput:
         if len(images) != plan.batch:
-            raise GLMImageError(f"images and plans must be equally many (got {len(images)} and {plan.batch})")
+            raise GLMImageError(f"images and plans must be equal in number (got {len(images)} and {plan.batch})")
         check_range("keep", keep, 1, plan.batch)
         shown = common_prompt(plan.origins) if prompt is None else prompt
         _, readings = read_images(images, quoted_texts_of_all(shown))
         likelihoods = [0.0] * plan.batch if plan.log_probs is None else [score.mean for score in score_items(plan)]
         order = rank_readings(readings, likelihoods)
-        ranking = "\n".join(f"{i}. image {number}: {readings[number].line()}; {likelihoods[number]:.3f} per token"
-                            for i, number in enumerate(order, 1))
+        ranking = "\n".join(f"{i}. image {number}: {readings[number].line()}; mean log-probability "
+                            f"{likelihoods[number]:.3f}" for i, number in enumerate(order, 1))
         best = order[:keep]
         return io.NodeOutput(images[best], take(plan, best), ranking, ui=show_text(cls, ranking))
 
@@ -142,13 +148,14 @@ class GLMImageReplaceImages(io.ComfyNode):
             node_id="GLMImageReplaceImages",
             display_name="GLM-Image Replace Images",
             category=CATEGORY,
-            description="Puts new images in the place of some in a batch. If there are none to replace, what makes the "
-                        "new ones is not run.",
+            description="Replaces some images of a batch. If none are to be replaced, the nodes that make the new "
+                        "images do not run.",
             inputs=[
-                io.Image.Input("images", tooltip="The batch."),
+                io.Image.Input("images", tooltip="The batch of images."),
                 io.String.Input("indices", force_input=True,
-                                tooltip="Numbers of the images to replace, from 0, such as \"0, 3\"."),
-                io.Image.Input("replacements", lazy=True, tooltip="The new images, one for each number."),
+                                tooltip="Indices of the images to replace, counted from 0, such as \"0, 3\"."),
+                io.Image.Input("replacements", lazy=True, tooltip="The new images, one for each index, of the same "
+                                                                  "size."),
             ],
             outputs=[io.Image.Output()],
         )

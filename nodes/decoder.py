@@ -38,7 +38,7 @@ class GLMImageConditioning(io.ComfyNode):
                 Plan.Input("plan", tooltip="The plan to render."),
                 references_input(),
                 io.String.Input("prompt", optional=True, force_input=True, dynamic_prompts=False,
-                                tooltip="Replaces the prompt that the plan was made of; its quoted text is written in "
+                                tooltip="Replaces the prompt that the plan was made for; its quoted text is written in "
                                         "the image. Needed for plans that were read from an image."),
             ],
             outputs=conditioning_outputs(),

@@ -72,13 +72,13 @@ class GLMImageSavePlan(io.ComfyNode):
             node_id="GLMImageSavePlan",
             display_name="GLM-Image Save Plan",
             category=CATEGORY,
-            description="Saves plans to ComfyUI's output folder: as pictures that show them and carry them together "
-                        "with the workflow, or as a safetensors file.",
+            description="Saves plans to ComfyUI's output folder: as PNG pictures that show the plan and also contain "
+                        "it, together with the workflow, or as a safetensors file.",
             inputs=[
                 Plan.Input("plan", tooltip="The plans to save."),
                 io.String.Input("filename_prefix", default=f"{SAVED}/plan",
-                                tooltip="Begin of the file names, and the folder in the output folder. GLM-Image Load "
-                                        f"Plan lists what is in {SAVED}."),
+                                tooltip="Start of the file names, with a subfolder of the output folder. GLM-Image "
+                                        f"Load Plan lists what is in {SAVED}."),
                 io.Combo.Input("format", options=list(FORMATS), default=PNG,
                                tooltip="png: a picture for each plan of the batch, which GLM-Image Load Plan reads; "
                                        "dropped onto the page, it opens the workflow. safetensors: one file for the "
@@ -117,8 +117,8 @@ class GLMImageLoadPlan(io.ComfyNode):
                         "file changes.",
             inputs=[
                 io.Combo.Input("file", options=saved_names(), upload=io.UploadType.image,
-                               tooltip="A plan's picture or safetensors file in ComfyUI's input folder, or in the "
-                                       f"folder {SAVED} of its output folder."),
+                               tooltip="A saved plan, PNG or safetensors, in ComfyUI's input folder or in the folder "
+                                       f"{SAVED} of its output folder."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )

@@ -39,10 +39,9 @@ def sampling_input(setting: Field) -> io.Input:
                   optional=setting.name not in REQUIRED_SETTINGS, tooltip=limits["help"])
 
 
-def references_input() -> io.Input:
-    return References.Input("references", optional=True,
-                            tooltip="GLM-Image Reference of images to edit or to take something from; with references "
-                                    "no preview grid is generated.")
+def references_input(tooltip: str = "Reference images to edit or to take something from, from GLM-Image Reference. "
+                                    "With them, no preview grid is generated.") -> io.Input:
+    return References.Input("references", optional=True, tooltip=tooltip)
 
 
 class GLMImagePlan(io.ComfyNode):

@@ -36,8 +36,8 @@ class GLMImagePlanPreview(io.ComfyNode):
             category=CATEGORY,
             description="Draws the tokens of a plan as coloured squares, or how certain the planner was of each. The "
                         "same token always has the same colour; with a planner connected, tokens that are alike have "
-                        "similar colours. In the page, point at a token to see what it is, and drag over tokens to "
-                        "select them as a mask.",
+                        "similar colours. Point at a token in the drawing to see its id and probability; drag "
+                        "over tokens to select them as a mask.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to show."),
                 io.Combo.Input("grid", options=list(GRIDS), default=GRIDS[0],
@@ -51,14 +51,15 @@ class GLMImagePlanPreview(io.ComfyNode):
                                       "meaning."),
                 io.Combo.Input("show", options=list(SUBJECTS), default=SUBJECTS[0], optional=True,
                                tooltip="tokens: a colour for each token. confidence: how probable each token was, from "
-                                       "dark violet (0.1 % or less) to yellow (100 %); for plans from GLM-Image Plan "
-                                       "that were not edited."),
+                                       "dark violet (0.1 % or less) to yellow (100 %); for plans as the planner made "
+                                       "them, not read from an image, cropped, composed or padded."),
                 io.Combo.Input("marks", options=list(MARKS), default=MARKS[0], optional=True,
                                tooltip="Lines between the squares, and the numbers of rows and columns, counted from "
                                        "0. What would be too small to read is left out."),
                 io.String.Input("selection", default="", optional=True, socketless=True,
                                 extra_dict={"widgetType": SELECTION_WIDGET},
-                                tooltip="The selected tokens: drag over the plan. Shift adds, Alt takes away."),
+                                tooltip="The selected tokens. Drag over the drawing to select; Shift adds, Alt "
+                                        "removes."),
             ],
             outputs=[io.Image.Output(), io.Mask.Output()],
             is_output_node=True,
@@ -81,14 +82,15 @@ class GLMImageSelectPlan(io.ComfyNode):
             node_id="GLMImageSelectPlan",
             display_name="GLM-Image Select Plan",
             category=CATEGORY,
-            description="Takes some plans out of a batch, as Latent From Batch does with latents.",
+            description="Picks plans from a batch, as Latent From Batch does with latents.",
             inputs=[
                 Plan.Input("plan", tooltip="A batch of plans."),
                 io.Int.Input("index", default=0, min=0, max=4095, tooltip="The first plan to take, counted from 0."),
                 io.Int.Input("count", default=1, min=1, max=4096, tooltip="Number of plans to take."),
                 io.String.Input("indices", optional=True, force_input=True,
-                                tooltip="Plans to take, such as \"0, 3\", instead of index and count; from GLM-Image "
-                                        "Read Text. If it is empty, nothing after this node runs."),
+                                tooltip="Indices of the plans to take, counted from 0, such as \"0, 3\"; replaces "
+                                        "index and count. For instance from GLM-Image Read Text. If it is empty, "
+                                        "nothing after this node runs."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
@@ -166,9 +168,9 @@ class GLMImageComposePlans(io.ComfyNode):
                              tooltip="Top edge of the pasted plan in the base, in pixels, a multiple of 32. What lies "
                                      "outside the base is cut off."),
                 io.Mask.Input("mask", optional=True,
-                              tooltip="The part of the other plan to paste; the mask may have any size. A token is "
-                                      "pasted if the mask is at least 0.5 anywhere in its 32x32 pixels. If nothing is "
-                                      "connected, all of the plan is pasted."),
+                              tooltip="The part of the other plan to paste. The mask may have any size; it is "
+                                      "stretched to that plan. A token is pasted if the mask is at least 0.5 anywhere "
+                                      "in its 32x32 pixels. If nothing is connected, the whole plan is pasted."),
             ],
             outputs=[Plan.Output(display_name="plan")],
         )
@@ -185,7 +187,7 @@ class GLMImagePadPlan(io.ComfyNode):
             node_id="GLMImagePadPlan",
             display_name="GLM-Image Pad Plan",
             category=CATEGORY,
-            description="Makes room around a plan for outpainting. The new cells have no tokens until GLM-Image Replan "
+            description="Adds room around a plan, for outpainting. The new cells have no tokens until GLM-Image Replan "
                         "fills them.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to extend."),
@@ -216,8 +218,8 @@ class GLMImageUncertainRegion(io.ComfyNode):
             category=CATEGORY,
             description="Marks the part of a plan that the planner was least certain of, for GLM-Image Replan.",
             inputs=[
-                Plan.Input("plan", tooltip="A plan as the planner wrote it, not cropped, composed or padded since: "
-                                           "it knows how certain the planner was of each token."),
+                Plan.Input("plan", tooltip="A plan as the planner made it, not cropped, composed or padded since: such "
+                                           "a plan stores the probability of every token."),
                 io.Float.Input("share", default=0.15, min=0.01, max=1.0, step=0.01,
                                tooltip="How much of the image to mark. 0.1 marks a tenth of it."),
             ],

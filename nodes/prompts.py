@@ -14,9 +14,9 @@ class GLMImagePromptCheck(io.ComfyNode):
             node_id="GLMImagePromptCheck",
             display_name="GLM-Image Prompt Check",
             category=CATEGORY,
-            description="Says which texts of a prompt will be written in the image, and what may go wrong with them: "
-                        "text that is asked for without quotation marks, marks without a partner, texts that are too "
-                        "long or too many.",
+            description="Shows which texts of a prompt will be written in the image, and warns of what may go wrong: "
+                        "text requested without quotation marks, unpaired quotation marks, texts that are too long or "
+                        "too many.",
             inputs=[
                 io.String.Input("prompt", multiline=True, dynamic_prompts=False, tooltip="The prompt to check."),
                 quotes_input(),
@@ -26,10 +26,10 @@ class GLMImagePromptCheck(io.ComfyNode):
             ],
             outputs=[
                 io.String.Output(display_name="prompt", tooltip="The same prompt, for GLM-Image Plan."),
-                io.String.Output(display_name="report", tooltip="The texts, and a line for each finding."),
+                io.String.Output(display_name="report", tooltip="The quoted texts, and a line for each problem found."),
                 io.String.Output(display_name="instructions",
-                                 tooltip="What to ask a language model for, so that it enriches the prompt and leaves "
-                                         "its quoted texts alone. Connect it to the prompt of any LLM node."),
+                                 tooltip="A prompt for a language model: it asks for a richer description that leaves "
+                                         "the quoted texts alone. Connect it to the prompt of any LLM node."),
             ],
             is_output_node=True,
         )

@@ -1,4 +1,4 @@
-"""Plans in steps: draft and finish, draw a region again, repair."""
+"""Plans in steps: draft and finish, replan a region, repair."""
 
 from comfy_api.latest import io
 from torch import Tensor
@@ -19,7 +19,7 @@ def prompt_input(tooltip: str) -> io.String.Input:
 
 def seed_input() -> io.Int.Input:
     return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                        tooltip="Plan i of the batch, counted from 0, is drawn with seed + i.")
+                        tooltip="Plan i of the batch, counted from 0, is generated with seed + i.")
 
 
 def changed_outputs(what: str) -> list[io.Output]:
@@ -39,9 +39,9 @@ class GLMImageDraftPlan(io.ComfyNode):
             node_id="GLMImageDraftPlan",
             display_name="GLM-Image Draft Plan",
             category=CATEGORY,
-            description="Writes only the small grids that fix the layout, several at once. Choose one, and "
-                        "GLM-Image Finish Plan continues it. A draft is a plan of about half the size (512x512 for "
-                        "1024x1024) and can be drawn like any plan.",
+            description="Generates only preview grids, the small grids that fix the layout, several at once. GLM-Image "
+                        "Finish Plan continues those you choose. A draft is itself a plan, of about half the size "
+                        "(512x512 for 1024x1024), and can be rendered like any plan.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
                 prompt_input("What to draw."),
@@ -66,12 +66,12 @@ class GLMImageFinishPlan(io.ComfyNode):
             node_id="GLMImageFinishPlan",
             display_name="GLM-Image Finish Plan",
             category=CATEGORY,
-            description="Continues drafts to whole plans, each with its own prompt, size and seed. With the same "
-                        "settings, draft and finish together give what GLM-Image Plan gives.",
+            description="Completes drafts into whole plans, each with its draft's prompt, size and seed. With the same "
+                        "settings, drafting and finishing give the same plan as GLM-Image Plan.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that made the drafts."),
-                Plan.Input("draft", tooltip="Drafts of GLM-Image Draft Plan; GLM-Image Select Plan takes some of a "
-                                            "batch."),
+                Plan.Input("draft", tooltip="Drafts from GLM-Image Draft Plan. To finish only some of a batch, choose "
+                                            "them with GLM-Image Select Plan."),
                 *sampling_inputs(),
             ],
             outputs=[Plan.Output(display_name="plan")],
@@ -90,21 +90,21 @@ class GLMImageReplan(io.ComfyNode):
             node_id="GLMImageReplan",
             display_name="GLM-Image Replan",
             category=CATEGORY,
-            description="Plans the masked part of an image anew and keeps the rest. Also fills what GLM-Image Pad Plan "
-                        "added.",
+            description="Plans the masked part of an image again and keeps the rest. Also fills the room that "
+                        "GLM-Image Pad Plan added.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
                 Plan.Input("plan", tooltip="The plan to change."),
-                io.Mask.Input("mask", tooltip="Where to plan anew: every 32x32 pixels that it touches. Any size; it is "
-                                              "stretched to the image."),
-                prompt_input("The whole image as it should become, also what stays. For a padded plan larger than the "
-                             "model was trained for: only what is to be added."),
+                io.Mask.Input("mask", tooltip="Where to plan again: every token whose 32x32 pixels the mask touches. "
+                                              "The mask may have any size; it is stretched to the image."),
+                prompt_input("Describe the whole image as it should become, including what stays. If a padded plan is "
+                             "larger than the model was trained for, describe only what is to be added."),
                 seed_input(), *sampling_inputs(),
                 io.Int.Input("margin_x", default=columns, min=0, max=128, optional=True,
-                             tooltip="Tokens to the left and right of the mask that may change where the new prompt "
+                             tooltip="How many tokens to the left and right of the mask may change if the new prompt "
                                      "makes them unlikely. Text needs a few."),
                 io.Int.Input("margin_y", default=rows, min=0, max=128, optional=True,
-                             tooltip="Tokens above and below the mask that may change where the new prompt makes them "
+                             tooltip="How many tokens above and below the mask may change if the new prompt makes them "
                                      "unlikely."),
                 references_input(),
             ],
@@ -129,13 +129,13 @@ class GLMImageRepairPlan(io.ComfyNode):
             node_id="GLMImageRepairPlan",
             display_name="GLM-Image Repair Plan",
             category=CATEGORY,
-            description="Draws again only those tokens that the planner itself finds unlikely, in the order of "
-                        "writing. Mends many wrong letters of plans made at a high temperature.",
+            description="Samples again only those tokens that the planner itself finds unlikely. Fixes many wrong "
+                        "letters in plans made at a high temperature.",
             inputs=[
                 Planner.Input("planner", tooltip="The planner that reads the prompt."),
                 Plan.Input("plan", tooltip="The plan to repair."),
-                prompt_input("The plan's prompt."),
-                seed_input(), *sampling_inputs(), references_input(),
+                prompt_input("The prompt that the plan was made for."),
+                seed_input(), *sampling_inputs(), references_input("The reference images that the plan was made with."),
             ],
             outputs=changed_outputs("The pixels whose tokens changed"),
         )

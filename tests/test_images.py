@@ -71,7 +71,7 @@ def test_images_take_the_place_of_others():
 
 
 @pytest.mark.parametrize("numbers, count, width, message", [
-    ([0, 1], 1, 3, r"replacements must be as many as the indices \(got 1 images for 2 indices\)"),
+    ([0, 1], 1, 3, r"replacements must have one image for each index \(got 1 images for 2 indices\)"),
     ([4], 1, 3, r"indices must be from 0 to 3, as the batch has 4 images \(got 4\)"),
     ([0], 1, 2, r"must have the images' height, width and channels, \[2, 3, 3\] \(got \[2, 2, 3\]\)"),
 ])

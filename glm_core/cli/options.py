@@ -65,8 +65,8 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
              "follows 2^64 - 1. Image i of a prompt is planned with the prompt's seed + i * best-of, and with the "
              "seeds after it for its other plans; the noise of all its images is drawn from the prompt's seed")
     add("--best-of", type=int, default=PlanRequest.best_of, metavar="N",
-        help="write N plans for every image and draw the one that the planner itself finds likeliest, not counting "
-             "background; N plans in one batch cost less than N times one")
+        help="make N plans for every image and draw the one that the planner itself considers most likely, not "
+             "counting background; a batch of N plans costs less than N single ones")
     for entry in fields(Sampling):
         add(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
             help=entry.metadata["help"])

@@ -17,8 +17,8 @@ def add_command(commands: Subparsers) -> None:
     add("--reference-quotes", action="store_true",
         help="treat any two apostrophes as quotation marks, as diffusers does")
     add("--instructions", action="store_true",
-        help="instead of checking, print what to ask a language model for, so that it enriches the prompt and leaves "
-             "its quoted texts alone")
+        help="instead of checking, print a prompt for a language model that asks for a richer description and leaves "
+             "the quoted texts alone")
     command.set_defaults(run=run)
 
 

@@ -74,22 +74,23 @@ def closing_mark(prompt: str, opened: int, marks: set[int]) -> int | None:
 
 
 def report_look_alike(prompt: str, first: int, last: int) -> Finding:
-    return Finding(NOT_MARKS, first, f"marks that quote nothing ({shorten(prompt[first : last + 1])}): put the text in "
-                                     '"…" or “…”')
+    return Finding(NOT_MARKS, first, "marks that do not count as quotation marks "
+                                     f'({shorten(prompt[first : last + 1])}): put the text in "…" or “…”')
 
 
 def report_mixed(prompt: str, first: int, last: int) -> Finding:
     return Finding(MIXED, first, f"a quotation that begins with {prompt[first]} and ends with {prompt[last]} "
-                                 f'({shorten(prompt[first : last + 1])}), which quotes nothing: use one style of marks')
+                                 f"({shorten(prompt[first : last + 1])}), so its text is not read: use one style of "
+                                 "marks")
 
 
 def report_unpaired(prompt: str, place: int) -> Finding:
-    return Finding(UNPAIRED, place, f"a quotation mark without a partner ({excerpt(prompt, place)}), which quotes "
-                                    "nothing: add the other mark, or delete this one")
+    return Finding(UNPAIRED, place, f"an unpaired quotation mark ({excerpt(prompt, place)}), so no text is read: add "
+                                    "the other mark, or delete this one")
 
 
 def report_request(hidden: str, request: Request) -> Finding:
     end = PHRASE_END.search(hidden, request.end, request.end + SHOWN)
     phrase = shorten(hidden[request.start : end.start() if end else request.end + SHOWN])
-    return Finding(UNQUOTED, request.start, f"text that is asked for without quotation marks ({phrase}): put the words "
+    return Finding(UNQUOTED, request.start, f"text requested without quotation marks ({phrase}): put the words "
                                             'to be written in "…" or “…”')

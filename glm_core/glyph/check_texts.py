@@ -50,14 +50,14 @@ def check_text_itself(prompt: str, quotation: Quotation) -> Iterator[Finding]:
     if not text.strip():
         yield Finding(EMPTY, start, f"quotation marks without text ({shown}): write the text, or delete the marks")
     elif text[0].isspace() and text[-1].isspace():
-        yield Finding(BLANKS, start, f"a text with a blank at both ends, as between two quotations ({shown}): see that "
-                                     "each mark has its partner")
+        yield Finding(BLANKS, start, f"a text with a blank at both ends, as if between two quotations ({shown}): "
+                                     "check that each mark has its partner")
     if text.endswith("\\"):
         yield Finding(BACKSLASH, start, f"a backslash at the end of a text, which is written too ({shown}): delete it")
     if size > READ_BYTES:
-        yield Finding(CUT, start, f"a text of {size} bytes, of which {READ_BYTES} are read ({shown}): shorten it")
+        yield Finding(CUT, start, f"a text of {size} bytes, of which only {READ_BYTES} are read ({shown}): shorten it")
     elif size > LONGEST_TEXT:
-        yield Finding(LONG, start, f"a text of {size} bytes, while the longest that the model was measured with has "
+        yield Finding(LONG, start, f"a text of {size} bytes, while the longest that the model was tested with has "
                                    f"{LONGEST_TEXT} ({shown}): shorten it, or split it. {BYTES}")
 
 
@@ -73,14 +73,14 @@ def check_nesting(prompt: str, in_order: list[Quotation]) -> Iterator[Finding]:
     end = -1
     for quotation in in_order:
         if quotation.opened < end:
-            yield Finding(NESTED, quotation.opened, "a quotation inside another, so that its text is read twice "
-                                                    f"({show(prompt, quotation)}): leave out the inner marks")
+            yield Finding(NESTED, quotation.opened, "a quotation inside another, so its text is read twice "
+                                                    f"({show(prompt, quotation)}): remove the inner marks")
         end = max(end, quotation.closed)
 
 
 def report_order(prompt: str, quotations: list[Quotation]) -> Finding:
     styles = dict.fromkeys(f"{prompt[quotation.opened]}…{prompt[quotation.closed]}" for quotation in quotations)
-    return Finding(ORDER, min(quotations).opened, "texts in different marks, which are not read in the order of the "
+    return Finding(ORDER, min(quotations).opened, "texts in different marks, so they are not read in the order of the "
                                                   f"prompt (first {', then '.join(styles)}): use one style of marks")
 
 
@@ -92,7 +92,7 @@ def check_amount(in_order: list[Quotation]) -> Iterator[Finding]:
     if sizes and sum(sizes) > LONGEST_IN_ALL and max(sizes) <= LONGEST_TEXT:
         beyond = next(i for i, total in enumerate(accumulate(sizes)) if total > LONGEST_IN_ALL)
         yield Finding(TOTAL, in_order[beyond].opened, f"texts of {sum(sizes)} bytes in all, while the model was "
-                                                      f"measured with up to {LONGEST_IN_ALL}: write less. {BYTES}")
+                                                      f"tested with up to {LONGEST_IN_ALL}: write less. {BYTES}")
 
 
 def check_upstream(prompt: str, read: list[Quotation], natural: list[Quotation]) -> Iterator[Finding]:
@@ -112,5 +112,5 @@ def check_kept(quotations: list[Quotation], original: list[Quotation]) -> Iterat
     """The texts of the original prompt that are not in the new one, each as often as it is missing."""
     missing = Counter(quotation.text for quotation in original) - Counter(quotation.text for quotation in quotations)
     for text in missing.elements():
-        yield Finding(LOST, 0, f"a quoted text of the original prompt that is missing ({shorten(text)}): put it back, "
+        yield Finding(LOST, 0, f"a quoted text of the original prompt is missing ({shorten(text)}): put it back, "
                                "exactly as it was")

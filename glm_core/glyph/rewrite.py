@@ -22,7 +22,7 @@ like: lettering, size, colour, printed or painted or glowing.
 - If little is said, add surroundings, light, materials and composition that fit. If much is said, only make it read \
 well. Contradict nothing.
 - If a person is the subject, describe age, face, hair, clothes, posture and gaze, in about 150 words in all. If \
-things or places are, say what is in front and behind, where the light comes from, and which colours rule.
+things or places are, say what is in front and behind, where the light comes from, and which colours dominate.
 - Write one paragraph in plain sentences, in the language of the description. No lists, headings or comments: answer \
 with the new description alone.
 """

@@ -36,7 +36,7 @@ class Reading:
     def line(self) -> str:
         """What was wanted and read, on one line."""
         if not self.words:
-            return "no text is wanted"
+            return "the prompt quotes no text"
         wrong = [f"{word.wanted} (read {word.read or 'nothing'})" for word in self.words if not word.right]
         right = len(self.words) - len(wrong)
         return f"{right} of {len(self.words)} words right" + (f"; wrong: {', '.join(wrong)}" if wrong else "")

@@ -48,8 +48,8 @@ class PlanWriter:
         """Log a message if the plan was written by a planner with other weights."""
         others = planners_of(plan.origins) - {self.fingerprint, ""}
         if self.fingerprint and others:
-            logging.warning("the plan was made by a planner with other weights (%s, this one is %s); it continues well "
-                            "only if both have the same codebook", ", ".join(sorted(others)), self.fingerprint)
+            logging.warning("the plan was made by a planner with other weights (%s, this one is %s); this works "
+                            "well only if both have the same codebook", ", ".join(sorted(others)), self.fingerprint)
 
 
 def draft_plans(planner: PlanWriter, prompt: str, width: int, height: int, *, batch: int = 1, seed: int = 0,
@@ -78,7 +78,7 @@ def finish_plans(planner: PlanWriter, draft: Plan, *, sampling: Sampling = Sampl
     layout = planner.lay_out(origins[0].prompt, *origins[0].size)
     coarse, target = layout.grids
     if tuple(draft.ids.shape[1:]) != coarse:
-        raise GLMImageError(f"draft: a coarse grid of this planner must have {coarse[0]}x{coarse[1]} tokens (got "
+        raise GLMImageError(f"draft: this planner's preview grid must have {coarse[0]}x{coarse[1]} tokens (got "
                             f"{draft.ids.shape[1]}x{draft.ids.shape[2]}); finish it with the planner that drafted it")
     draft.check_codes(planner.config.codebook_size, "draft")
     planner.warn_of_another_planner(draft)
@@ -92,12 +92,13 @@ def check_drafts(draft: Plan) -> list[Draft]:
     """The origins of drafts. Raises GLMImageError if an item is none, or if they differ in prompt or size."""
     origins = [origin for origin in draft.origins if isinstance(origin, Draft)]
     if len(origins) < draft.batch:
-        raise GLMImageError("draft: every plan must be one that GLM-Image Draft Plan made (got "
-                            f"{draft.batch - len(origins)} others)")
+        raise GLMImageError("draft: every plan must be a draft from GLM-Image Draft Plan (got "
+                            f"{draft.batch - len(origins)} of another kind)")
     prompts, sizes = ({getattr(origin, name) for origin in origins} for name in ("prompt", "size"))
     for name, values in (("prompt", prompts), ("size", sizes)):
         if len(values) > 1:
-            raise GLMImageError(f"draft: all drafts must have the same {name} (got {len(values)}); finish them apart")
+            raise GLMImageError(f"draft: all drafts must have the same {name} (got {len(values)}); finish them in "
+                                "separate batches")
     return origins
 
 

@@ -65,7 +65,8 @@ def check_grids(layout: PromptLayout, plan: Plan) -> None:
     """Raise GLMImageError unless a plan has the grids of a layout."""
     grids = [tuple(grid.shape[1:]) for grid in (plan.coarse, plan.ids) if grid is not None]
     if grids != layout.grids:
-        raise GLMImageError(f"plan: its grids must be {layout.grids}, as the prompt is laid out (got {grids})")
+        raise GLMImageError(f"plan: its grids (rows, columns) must be {layout.grids} for this prompt and these "
+                            f"references (got {grids})")
 
 
 def score(model: PlannerModel, layout: PromptLayout, plan: Plan, device: torch.device | str = "cpu",

@@ -114,8 +114,8 @@ def probability_colours(plan: Plan, name: str) -> Tensor:
     """Colours [B, h, w, 3] of the probabilities of a grid's tokens. Raises GLMImageError if the plan has none."""
     log_probs = grid_log_probs(plan, name)
     if log_probs is None:
-        raise GLMImageError("show = confidence: the plan must carry the probabilities of its tokens, as those that "
-                            "GLM-Image Plan writes do; plans read from an image, edited or of older files have none")
+        raise GLMImageError("show = confidence: the plan must have the probabilities of its tokens (got none); plans "
+                            "read from an image or a file of version 0.1, cropped, composed or padded have none")
     return heat_colours(log_probs) * (plan.grid(name) != DROPPED)[..., None]
 
 

@@ -33,7 +33,7 @@ def take(plan: Plan, items: Sequence[int]) -> Plan:
     """These items, by their numbers from 0 and in this order, as they are. Raises GLMImageError if one is not there."""
     for index in items:
         if not 0 <= index < plan.batch:
-            raise GLMImageError(f"items must be from 0 to {plan.batch - 1}, as the batch has {plan.batch} plans "
+            raise GLMImageError(f"indices must be from 0 to {plan.batch - 1}, as the batch has {plan.batch} plans "
                                 f"(got {index})")
     indices = torch.tensor(list(items), device=plan.ids.device)
     coarse, log_probs = (tensor if tensor is None else tensor[indices] for tensor in (plan.coarse, plan.log_probs))
@@ -93,8 +93,8 @@ def compose(base: Plan, other: Plan, x: int = 0, y: int = 0, mask: Tensor | None
     ``token_region`` does.
     """
     batch = max(base.batch, other.batch)
-    check_batch("base", base.batch, batch, "like other's")
-    check_batch("other", other.batch, batch, "like base's")
+    check_batch("base", base.batch, batch, "that of other")
+    check_batch("other", other.batch, batch, "that of base")
     reason = f", as other is {other.width}x{other.height} pixels and base {base.width}x{base.height}"
     column = to_tokens("x", x, TOKEN_PIXELS - other.width, base.width - TOKEN_PIXELS, reason)
     row = to_tokens("y", y, TOKEN_PIXELS - other.height, base.height - TOKEN_PIXELS, reason)

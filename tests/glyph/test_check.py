@@ -50,10 +50,10 @@ def test_the_report():
         "texts to be written: 1 (rule natural)",
         "  “…”  OPEN",
         "findings: 4",
-        "- a quoted text of the original prompt that is missing (SHUT): put it back, exactly as it was",
-        '- text that is asked for without quotation marks (saying hello): put the words to be written in "…" or “…”',
-        '- a quotation that begins with “ and ends with " (“GO"), which quotes nothing: use one style of marks',
-        "- a quotation mark without a partner (“NO), which quotes nothing: add the other mark, or delete this one",
+        "- a quoted text of the original prompt is missing (SHUT): put it back, exactly as it was",
+        '- text requested without quotation marks (saying hello): put the words to be written in "…" or “…”',
+        '- a quotation that begins with “ and ends with " (“GO"), so its text is not read: use one style of marks',
+        "- an unpaired quotation mark (“NO), so no text is read: add the other mark, or delete this one",
     ]
 
 

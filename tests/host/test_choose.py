@@ -225,10 +225,10 @@ BAD = {
                       "; connect planner to compute them"),
     "not as many images": (pictures(0.2) | read_as(RIGHT) | {
         "best": make_node("GLMImageBestImages", images=["seen", 0], plan=["planned", 0], keep=1)},
-        "images and plans must be equally many (got 1 and 2)"),
+        "images and plans must be equal in number (got 1 and 2)"),
     "no such plan": (typed("0, 2") | {
         "chosen": make_node("GLMImageSelectPlan", plan=["planned", 0], index=0, count=1, indices=["typed", 0]),
-        "save": save_plan("choose.bad", ["chosen", 0])}, "items must be from 0 to 1"),
+        "save": save_plan("choose.bad", ["chosen", 0])}, "indices must be from 0 to 1"),
     "no numbers": (typed("all") | pictures(0.2) | {
         "replaced": make_node("GLMImageReplaceImages", images=["pictures", 0], indices=["typed", 0],
                               replacements=["pictures", 0]),
@@ -236,7 +236,7 @@ BAD = {
     "not as many replacements": (typed("0, 1") | pictures(0.2, 0.4) | {
         "replaced": make_node("GLMImageReplaceImages", images=["pictures", 0], indices=["typed", 0],
                               replacements=["grey0", 0]),
-        "save": save_tensors("choose.bad", image=["replaced", 0])}, "replacements must be as many as the indices"),
+        "save": save_tensors("choose.bad", image=["replaced", 0])}, "replacements must have one image for each index"),
     "no such image": (typed("2") | pictures(0.2, 0.4) | {
         "replaced": make_node("GLMImageReplaceImages", images=["pictures", 0], indices=["typed", 0],
                               replacements=["grey0", 0]),

@@ -187,4 +187,4 @@ def test_confidence_wants_probabilities(server):
     server.run(graph)
     assert (load_saved(server, "heat")["image"] == torch.tensor([253, 231, 37]) / 255).all()
     Plan(torch.zeros(1, 2, 3, dtype=torch.int64)).save(file)
-    assert "must carry the probabilities of its tokens" in error_message(server, graph)
+    assert "must have the probabilities of its tokens" in error_message(server, graph)

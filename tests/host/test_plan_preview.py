@@ -63,7 +63,7 @@ def open_preview(request, page, server) -> Callable[..., PreviewPage]:
 
 def test_tokens_are_named_and_selected_with_the_mouse(server, open_preview):
     preview = open_preview()
-    assert preview.status == "Drag to select. Shift adds, Alt takes away."
+    assert preview.status == "Drag to select. Shift adds, Alt removes."
     preview.point(2, 3)
     assert preview.status == "row 2, column 3 · token 115 · 44 %"
     preview.drag((1, 1), (3, 4))
@@ -195,7 +195,7 @@ def test_a_selection_of_another_size_is_named_and_replaced(server, open_preview)
     selection = text_of((1, 2), columns=5)
     preview = open_preview(selection=selection)
     preview.point_elsewhere()
-    assert preview.status == "Selected in a plan of 5 x 4 tokens: not used in this one."
+    assert preview.status == "The selection is of a plan of 5 x 4 tokens and is ignored."
     assert not load_saved(server, "page.mask")["image"].any()
     preview.drag((0, 0), (0, 1), SHIFT)
     check_selected(preview, {(0, 0), (0, 1)})
@@ -225,7 +225,7 @@ def test_in_chinese(open_preview):
     preview.page.evaluate("app.extensionManager.setting.set('Comfy.Locale', 'zh')")
     try:
         preview.point(0, 0)
-        assert preview.status == "第 0 行，第 0 列 · 标记 100 · 14 %"
+        assert preview.status == "第 0 行，第 0 列 · token 100 · 14 %"
         preview.point_elsewhere()
         assert preview.status == "拖动以选择。Shift 添加，Alt 去除。"
     finally:

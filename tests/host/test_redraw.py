@@ -92,7 +92,7 @@ def test_a_greedy_repair_gives_the_greedy_plan(server):
 
 
 @pytest.mark.parametrize("node, expected", [
-    (make_node("GLMImageFinishPlan", draft=["planned", 0], **SETTINGS), "must be one that GLM-Image Draft Plan made"),
+    (make_node("GLMImageFinishPlan", draft=["planned", 0], **SETTINGS), "must be a draft from GLM-Image Draft Plan"),
     (replanned("planned", ["masks", 0]), "mask: the batch size must be 1 or 2, the number of plans (got 3)"),
     (make_node("GLMImageRepairPlan", plan=["padded", 0], prompt=PROMPT, seed=SEED, **SETTINGS),
      "all cells must have a token"),

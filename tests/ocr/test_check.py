@@ -35,7 +35,7 @@ def test_all_words_right_is_one_short_line():
 @pytest.mark.parametrize("texts", [[], [""], ["…!"]])
 def test_a_picture_that_should_show_no_text_is_right(texts):
     found = read_picture(PICTURE, texts, lambda pixels: [OPEN])
-    assert (found.accuracy, found.similarity, found.line()) == (1.0, 1.0, "no text is wanted")
+    assert (found.accuracy, found.similarity, found.line()) == (1.0, 1.0, "the prompt quotes no text")
     assert wrong_pictures([found]) == []
 
 

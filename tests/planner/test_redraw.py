@@ -103,14 +103,14 @@ def test_other_settings_at_the_end_are_an_edit(writer):
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda draft, plan: plan, "every plan must be one that GLM-Image Draft Plan made"),
-    (lambda draft, plan: replace(draft, origins=()), "every plan must be one that GLM-Image Draft Plan made"),
-    (lambda draft, plan: replace(draft, origins=(draft.origins[0], Read((64, 64)))), r"\(got 1 others\)"),
+    (lambda draft, plan: plan, "every plan must be a draft from GLM-Image Draft Plan"),
+    (lambda draft, plan: replace(draft, origins=()), "every plan must be a draft from GLM-Image Draft Plan"),
+    (lambda draft, plan: replace(draft, origins=(draft.origins[0], Read((64, 64)))), r"\(got 1 of another kind\)"),
     (lambda draft, plan: replace(draft, origins=(draft.origins[0], replace(draft.origins[1], prompt="a"))),
      r"the same prompt \(got 2\)"),
     (lambda draft, plan: replace(draft, origins=(draft.origins[0], replace(draft.origins[1], size=(64, 64)))),
      r"the same size \(got 2\)"),
-    (lambda draft, plan: Plan(draft.ids[..., :1], origins=draft.origins), "a coarse grid of this planner must have"),
+    (lambda draft, plan: Plan(draft.ids[..., :1], origins=draft.origins), "this planner's preview grid must have"),
     (lambda draft, plan: replace(draft, ids=draft.ids + 9999), "draft: ids must be from 0 to"),
 ])
 def test_what_is_no_draft_is_refused(writer, plan, change, message):

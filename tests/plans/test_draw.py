@@ -108,7 +108,7 @@ def test_a_hole_is_black_whatever_is_shown(plan):
 
 
 def test_confidence_of_a_plan_without_probabilities_is_refused(plan):
-    with pytest.raises(GLMImageError, match="must carry the probabilities of its tokens") as refused:
+    with pytest.raises(GLMImageError, match="must have the probabilities of its tokens") as refused:
         draw_plan(Plan(plan.ids), Look(show="confidence"))
     assert "\n" not in str(refused.value)
 

@@ -62,7 +62,7 @@ def test_items_are_taken_by_their_numbers(plan):
 
 @pytest.mark.parametrize("items", [[4], [0, -1]])
 def test_numbers_of_no_item_are_refused(plan, items):
-    with pytest.raises(GLMImageError, match=rf"items must be from 0 to 3.* \(got {items[-1]}\)"):
+    with pytest.raises(GLMImageError, match=rf"indices must be from 0 to 3.* \(got {items[-1]}\)"):
         take(plan, items)
 
 
@@ -222,8 +222,8 @@ def test_a_plan_with_room_can_be_saved(plan, tmp_path):
     (lambda plan: compose(plan, plan, 96), r"x must be a multiple of 32 from -64 to 64, as other is 96x64 pixels and "
                                            r"base 96x64 \(got 96\)"),
     (lambda plan: compose(plan, plan, 0, -64), r"y must be a multiple of 32 from -32 to 32.* \(got -64\)"),
-    (lambda plan: compose(plan, select(plan, 0, 3)), r"other: the batch size must be 1 or 4, like base's \(got 3\)"),
-    (lambda plan: compose(select(plan, 0, 2), plan), r"base: the batch size must be 1 or 4, like other's \(got 2\)"),
+    (lambda plan: compose(plan, select(plan, 0, 3)), r"other: the batch size must be 1 or 4, that of base \(got 3\)"),
+    (lambda plan: compose(select(plan, 0, 2), plan), r"base: the batch size must be 1 or 4, that of other \(got 2\)"),
     (lambda plan: compose(plan, plan, mask=torch.zeros(3, 2, 3)), r"mask: the batch size must be 1 or 4"),
     (lambda plan: compose(plan, plan, mask=torch.full((2, 3), float("nan"))), "mask must have finite numbers only"),
     (lambda plan: pad(plan, left=-32), r"left must be a multiple of 32 from 0 to 4064 \(got -32\)"),

@@ -9,12 +9,12 @@ function name(word, id, percent) {
 
 const TEXTS = {
     en: {
-        label: "Plan. Arrow keys go from token to token. Enter begins and ends a rectangle, with Shift to add and with "
-            + "Alt to take away. Escape clears.",
+        label: "Plan. Arrow keys move between tokens. Enter starts and ends a rectangle, with Shift to add and with "
+            + "Alt to remove. Escape clears.",
         run: "Run to see the plan.",
-        hint: "Drag to select. Shift adds, Alt takes away.",
+        hint: "Drag to select. Shift adds, Alt removes.",
         otherGrid: "To select, set grid to target or both.",
-        otherSize: (columns, rows) => `Selected in a plan of ${columns} x ${rows} tokens: not used in this one.`,
+        otherSize: (columns, rows) => `The selection is of a plan of ${columns} x ${rows} tokens and is ignored.`,
         bad: "The selection cannot be read.",
         count: (count, all) => `${count} of ${all} tokens selected`,
         token: (inTarget, row, column, id, percent) => `${inTarget ? "" : "preview grid: "}row ${row}, column ${column}`
@@ -24,15 +24,15 @@ const TEXTS = {
         next: "Next plan",
     },
     zh: {
-        label: "规划。方向键移到其他标记。回车键开始和结束矩形，按住 Shift 为添加，按住 Alt 为去除。Esc 键清除。",
+        label: "规划。方向键移到其他 token。回车键开始和结束矩形，按住 Shift 为添加，按住 Alt 为去除。Esc 键清除。",
         run: "运行后显示规划。",
         hint: "拖动以选择。Shift 添加，Alt 去除。",
         otherGrid: "要选择，请将网格设为 target 或 both。",
-        otherSize: (columns, rows) => `选区属于 ${columns} x ${rows} 个标记的规划，此处不使用。`,
+        otherSize: (columns, rows) => `选区属于 ${columns} x ${rows} 个 token 的规划，此处不使用。`,
         bad: "无法读取选区。",
-        count: (count, all) => `已选 ${count} / ${all} 个标记`,
+        count: (count, all) => `已选 ${count} / ${all} 个 token`,
         token: (inTarget, row, column, id, percent) => `${inTarget ? "" : "预览网格："}第 ${row} 行，第 ${column} 列`
-            + (id === undefined ? "" : ` · ${id < 0 ? "无标记" : name("标记", id, percent)}`),
+            + (id === undefined ? "" : ` · ${id < 0 ? "无 token" : name("token", id, percent)}`),
         clear: "清除选区",
         back: "上一个规划",
         next: "下一个规划",

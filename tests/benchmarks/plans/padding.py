@@ -100,7 +100,10 @@ def add_picture(table: Table, painter: Painter, reader: WordReader, addition: Ad
     table.add(row, "old shapes", run, *(shape_is_drawn(pixels, moved(shape, rows, columns)) for shape in old.shapes))
     table.add(row, "old words", run, *reader.words(pixels, [word.text for word in old.words]))
     if addition.window.words:
-        table.add(row, "new word", run, *reader.words(pixels, texts_of(addition.window)))
+        texts = texts_of(addition.window)
+        table.add(row, "new word", run, *reader.words(pixels, texts))
+        pixels = painter.draw(plan, 0, texts, run).pixels  # for where the old pixels are kept
+        table.add(row, "new word by the new texts", run, *reader.words(pixels, texts))
     else:
         table.add(row, "new shape", run, new is not None and shape_is_drawn(pixels, in_picture(new, addition.side)))
 

@@ -14,7 +14,7 @@ from tests.support.tasks import task_of
 from .cases import SEEDS, WORD_CHANGES, Change, texts_of
 from .painting import Drawing, Painter, WordReader, mean_change, texts_of_plan
 from .planner import EmbeddedPlanner
-from .replanning import Start, replanned, starts
+from .replanning import Start, repaired, replanned, starts
 from .table import Table
 
 
@@ -41,13 +41,16 @@ def drawn_again(planner: EmbeddedPlanner, painter: Painter, start: Start, item: 
     A letter that begins inside a cell reaches into the next one, whose token need not change.
     """
     plan = replanned(planner, start)["mask on the item"]
+    repaired_plan = repaired(planner, start, plan)
     changed = plan.ids[item] != start.plan.ids[item]
     around = grow(changed[None], 1, 1)[0]
+    around_repaired = grow((repaired_plan.ids != start.plan.ids)[item][None], 1, 1)[0]
     seed, texts = start.seed + start.runs[item], texts_of_plan(select(plan, item))
     return {
         "all drawn again": (painter.draw(plan, item, texts, seed), around),
         "changed cells": (painter.redraw(plan, item, texts, old, changed), changed),
         "changed cells and those around": (painter.redraw(plan, item, texts, old, around), around),
+        "the same, repaired": (painter.redraw(repaired_plan, item, texts, old, around_repaired), around_repaired),
     }
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glm_core.evaluation.suites.codes import CodeResult
-from glm_core.planner import MARGIN, replan
+from glm_core.planner import MARGIN, repair, replan
 from glm_core.plans import Plan, grow, join, select
 from glm_core.posters import GRID, Item, caption, item_cells
 
@@ -89,6 +89,7 @@ def measure_replanning(planner: EmbeddedPlanner, set_name: str, number: int,
             for name, plan in replanned(planner, start, margin).items():
                 row = f"{name}, margin {margin[0]}x{margin[1]}"
                 add_verdicts(table, row, start, plan)
+                add_verdicts(table, f"{row}, repaired", start, repaired(planner, start, plan))
                 reach = grow(REGIONS[name](start.region), *margin)
                 add_all(table, row, "beyond margin kept", start, is_same(plan, start.plan, ~reach))
         if start.seed < first_seed(set_name, COSTED):
@@ -102,6 +103,11 @@ def replanned(planner: EmbeddedPlanner, start: Start, margin: tuple[int, int] = 
     plan = replan(planner.writer, join([start.plan] * len(REGIONS)), regions, caption(start.change.after),
                   seed=start.seed + OTHER_SEEDS, margin=margin)
     return {name: select(plan, i * start.plan.batch, start.plan.batch) for i, name in enumerate(REGIONS)}
+
+
+def repaired(planner: EmbeddedPlanner, start: Start, plan: Plan) -> Plan:
+    """With what became unlikely beside the new item drawn again, such as letters that the new word makes ambiguous."""
+    return repair(planner.writer, plan, caption(start.change.after), seed=start.seed + 2 * OTHER_SEEDS)
 
 
 def add_anew(table: Table, planner: EmbeddedPlanner, start: Start) -> None:

@@ -129,7 +129,8 @@ class GLMImageBestImages(io.ComfyNode):
         _, readings = read_images(images, quoted_texts_of_all(shown))
         likelihoods = [0.0] * plan.batch if plan.log_probs is None else [score.mean for score in score_items(plan)]
         order = rank_readings(readings, likelihoods)
-        ranking = "\n".join(f"{i}. image {number}: {readings[number].line()}; {likelihoods[number]:.3f} per token"
+        per_token = ["" if plan.log_probs is None else f"; {likelihood:.3f} per token" for likelihood in likelihoods]
+        ranking = "\n".join(f"{i}. image {number}: {readings[number].line()}{per_token[number]}"
                             for i, number in enumerate(order, 1))
         best = order[:keep]
         return io.NodeOutput(images[best], take(plan, best), ranking, ui=show_text(cls, ranking))

@@ -147,8 +147,12 @@ def test_files_without_a_whole_plan_are_refused_in_one_line(server, bad_files):
 
 
 @pytest.mark.parametrize("name", ["../plan.png", "nowhere.png", "/etc/hostname", "../input/../server.log",
-                                  "../../etc/hostname [output]", "../server.log [temp]", "", ".", "a\0b.png"])
+                                  "../../etc/hostname [output]", "../server.log [temp]", "", ".", "a\0b.png",
+                                  "a" * 5000, "\ud800.png", "loop.png"])
 def test_names_that_lead_elsewhere_are_refused(server, name):
+    loop = server.inputs / "loop.png"
+    if not loop.is_symlink():
+        loop.symlink_to(loop.name)
     with pytest.raises(RunFailed) as failure:
         server.run(loading("bad", name))
     details = json.dumps(failure.value.details)

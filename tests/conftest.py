@@ -5,14 +5,16 @@ import os
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; spinning threads hold up the other process
+CORES = 2
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+# read when torch loads, here and in the processes that tests start; spinning threads hold up the other process
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // WORKERS)))
 
 import torch  # noqa: E402
 
 from tests.support.hosts import find_hosts, host_version  # noqa: E402
 
-CORES = 2
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 torch.set_num_threads(max(1, CORES // WORKERS))
 settings.register_profile("tests", deadline=None)  # what else a machine does is no error of an example
 settings.load_profile("tests")

@@ -64,7 +64,7 @@ ADD_GROUP = """(title, titles, padding, bar) => {
     const bottom = Math.max(...nodes.map(node => node.pos[1] + node.size[1]))
     const group = new LiteGraph.LGraphGroup(title)
     group.pos = [left - padding, top - bar - padding]
-    group.size = [right - left + 2 * padding, bottom - top + bar + 2 * padding]
+    group.size = [right - left + 2 * padding, bottom - top + bar + 3 * padding]  // Nodes 2.0 are taller
     app.graph.add(group)
 }"""
 SHOW = """async (scale, x, y) => {

@@ -15,7 +15,7 @@ from tests.host.page_actions import SET_MODE, exported
 from tests.support.browser import Page
 from tests.support.servers import Server, load_workflow
 
-STEPS = 4
+STEPS = 2
 CIRCLE = Item("red", ("bottom", "left"), kind="circle")
 TRIANGLE = Item("green", ("centre", "right"), kind="triangle")
 BYPASS = 4  # of a node's mode in the page
@@ -37,9 +37,10 @@ def in_few_steps(name: str) -> dict:
 
 def images_of(server: Server, graph: dict, **titles: str) -> dict[str, Tensor]:
     """Run the graph; the images that nodes give, float32 [B, H, W, 3]: name → title of the node."""
-    links = {name: [titled(graph, title), 0] for name, title in titles.items()}
-    server.run(graph | {"save": save_tensors("workflow", **links)})
-    return load_saved(server, "workflow")
+    saving = {f"save_{name}": save_tensors(f"workflow.{name}", image=[titled(graph, title), 0])
+              for name, title in titles.items()}
+    server.run(graph | saving)
+    return {name: load_saved(server, f"workflow.{name}")["image"] for name in titles}
 
 
 def to_bytes(image: Tensor) -> np.ndarray:

@@ -43,6 +43,7 @@ class PlanView {
     images = []  // of the batch; item: which one of them is shown
     item = 0
     cursor = null  // {name, row, column}: the token under the pointer, or where the keys are; name: of its grid
+    drawn = null  // the selection that is drawn
     start = null  // {row, column, mode}: where a rectangle begins that has not ended
 
     // onChange: called with the new text when the user selects something.
@@ -189,7 +190,8 @@ class PlanView {
         const [width, height] = this.plan?.size ?? [UNDRAWN_CELL, UNDRAWN_CELL], image = this.images[this.item]
         this.set("svg", { viewBox: `0 0 ${width} ${height}`, "aria-label": texts().label })
         this.set(".picture, image", { width, height })
-        this.set("image", { href: image ? api.apiURL(viewUrl(image)) : "" })
+        const isEnlarged = this.part(".picture").getBoundingClientRect().width > width
+        this.set("image", { href: image ? api.apiURL(viewUrl(image)) : "", class: isEnlarged ? "enlarged" : "" })
         const selected = this.selected(), target = this.grid(TARGET), cursor = this.grid(this.cursor?.name)
         this.renderSelection(selected?.cells.includes(1) ? selected : null, target)
         this.renderCursor(cursor)
@@ -197,9 +199,12 @@ class PlanView {
     }
 
     renderSelection(selected, target) {
-        const { shade, outline } = selected ? selections.draw(selected) : { shade: "", outline: "" }
-        this.set(".shade", { d: shade })
-        this.set(".edge", { d: outline })
+        if (selected !== this.drawn) {
+            const { shade, outline } = selected ? selections.draw(selected) : { shade: "", outline: "" }
+            this.set(".shade", { d: shade })
+            this.set(".edge", { d: outline })
+            this.drawn = selected
+        }
         if (!target) return
         const { box: [left, top, width, height], columns, rows } = target
         this.set("g", { transform: `translate(${left} ${top}) scale(${width / columns} ${height / rows})` })

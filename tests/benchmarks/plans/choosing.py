@@ -20,7 +20,7 @@ from .replanning import COSTED, OTHER_SEEDS
 from .table import Table
 
 MOST, FEW = 8, 4  # plans of which the best is taken: as they are, and repaired
-DRAWN = 60  # prompts whose plans are drawn, too
+DRAWN = 24  # prompts whose plans are drawn, too
 DEFAULT, ONE = "default", "one plan"  # of SAMPLINGS and of the ways: what is drawn again if it is wrong
 
 

@@ -20,7 +20,7 @@ from glm_core.host.paging import held_in_place
 from glm_core.planner import PlannerConfig, PlannerModel, PromptLayout, Sampling, generate_plan
 from glm_core.plans import Plan
 
-CUDA, BATCH, GRIDS = torch.device("cuda", 0), 3, [(3, 2), (4, 3)]
+CUDA, BATCH, GRIDS = torch.device("cuda", 0), 3, [(1, 2), (2, 2)]
 SAMPLINGS = Sampling(), Sampling(top_k=1), Sampling(top_k=50, top_p=1.0)
 CONFIG = PlannerConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
                        intermediate_size=96, vocab_size=20000, vision_vocab_size=16512, codebook_size=16384,

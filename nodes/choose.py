@@ -135,8 +135,9 @@ class GLMImageBestImages(io.ComfyNode):
         _, readings = read_images(images, quoted_texts_of_all(shown))
         likelihoods = [0.0] * plan.batch if plan.log_probs is None else [score.mean for score in score_items(plan)]
         order = rank_readings(readings, likelihoods)
-        ranking = "\n".join(f"{i}. image {number}: {readings[number].line()}; mean log-probability "
-                            f"{likelihoods[number]:.3f}" for i, number in enumerate(order, 1))
+        probable = ["" if plan.log_probs is None else f"; mean log-probability {mean:.3f}" for mean in likelihoods]
+        ranking = "\n".join(f"{i}. image {number}: {readings[number].line()}{probable[number]}"
+                            for i, number in enumerate(order, 1))
         best = order[:keep]
         return io.NodeOutput(images[best], take(plan, best), ranking, ui=show_text(cls, ranking))
 

@@ -11,6 +11,7 @@ from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
 from ..glm_core.errors import GLMImageError
+from ..glm_core.files import quote
 from ..glm_core.plans import Look, draw_plan, load_plan, save_plan_image, select
 from .types import CATEGORY, Plan, Planner
 
@@ -36,8 +37,8 @@ def saved_names() -> list[str]:
 
 def plan_files(folder: Path) -> list[str]:
     suffixes = tuple(f".{format_name}" for format_name in FORMATS)
-    return sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(suffixes)
-                  and entry.is_file()) if folder.is_dir() else []
+    names = os.listdir(folder) if folder.is_dir() else []
+    return sorted(name for name in names if name.lower().endswith(suffixes) and os.path.isfile(folder / name))
 
 
 def find_plan(name: str) -> Path:
@@ -47,10 +48,10 @@ def find_plan(name: str) -> Path:
     """
     relative, folder = folder_paths.annotated_filepath(name)
     root = Path(folder or folder_paths.get_input_directory()).resolve()
-    path = None if "\0" in relative else (root / relative).resolve()
-    if path is None or not path.is_relative_to(root) or not path.is_file():
-        raise GLMImageError(f"file must be the name of a file in {root} (got {name!r})")
-    return path
+    is_file = os.path.isfile(root / relative)  # False, not an error, for names that no file can have
+    if not is_file or not (root / relative).resolve().is_relative_to(root):
+        raise GLMImageError(f"file must be the name of a file in {root} (got {quote(name)})")
+    return (root / relative).resolve()
 
 
 def write_temporary_json(name: str, value: Any) -> dict[str, str]:

@@ -47,6 +47,7 @@ def check_prompt(prompt: str, rules: str = NATURAL, original: str | None = None)
     there. Raises GLMImageError on other rules, and on text with unpaired surrogates.
     """
     check_text("prompt", prompt)
+    check_text("original", original or "")
     read, natural = read_quotations(prompt, rules).quotations, read_quotations(prompt, NATURAL)
     findings = [*check_marks(prompt, natural, {*read, *natural.quotations}), *check_texts(prompt, read)]
     if rules == DIFFUSERS:

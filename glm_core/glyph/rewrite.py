@@ -6,6 +6,7 @@ copied, listed once more, and none are added unless the prompt asks for text.
 
 import re
 
+from ..errors import check_text
 from .quotes import NATURAL, read_quotations
 
 ENGLISH = """\
@@ -49,8 +50,9 @@ HAN, LATIN_WORD = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]+")
 def rewrite_instructions(prompt: str, rules: str = NATURAL) -> str:
     """Instructions for a language model, in the language of the prompt, with the prompt at the end.
 
-    rules: as in ``quoted_texts``. Raises GLMImageError on other rules.
+    rules: as in ``quoted_texts``. Raises GLMImageError on other rules, and on text with unpaired surrogates.
     """
+    check_text("prompt", prompt)
     quotations = sorted(read_quotations(prompt, rules).quotations)
     listed = "".join(f"{prompt[quotation.opened : quotation.closed + 1]}\n" for quotation in quotations)
     instructions, texts, heading = ((CHINESE, CHINESE_TEXTS, CHINESE_PROMPT) if is_chinese(prompt)

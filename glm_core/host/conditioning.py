@@ -17,7 +17,7 @@ def encode_prompt(clip, prompt: str) -> list:
 
 def warn_of_missing_references(plan: Plan) -> None:
     """For a plan that comes without the references that it was made with; only such plans are drawn without a grid."""
-    if plan.coarse is None and any(isinstance(origin, Drawn) for origin in plan.origins):
+    if plan.coarse is None and any(type(origin) is Drawn for origin in plan.origins):  # a Draft has none either
         logging.warning("this plan was made with reference images, and the decoder gets none; connect the same "
                         "references to GLM-Image Conditioning")
 

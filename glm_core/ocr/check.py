@@ -56,7 +56,8 @@ def annotate(pixels: np.ndarray, reading: Reading) -> np.ndarray:
     width = max(1, round(max(picture.size) / 256))
     for box in reading.boxes:
         half = box.height / 2
-        corners = box.centres[0] - half, box.y - half, box.centres[-1] + half, box.y + half
+        left, right = min(box.centres), max(box.centres)  # in this order whichever way the text runs
+        corners = left - half, box.y - half, right + half, box.y + half
         is_wanted = set(read_words([box])) & wanted or normalise(box.text) in wanted
         draw.rectangle(corners, outline=RIGHT if is_wanted else OTHER, width=width)
     return np.asarray(picture)

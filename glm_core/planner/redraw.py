@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GLMImageError
-from ..geometry import TOKEN_PIXELS, Grid
+from ..geometry import LARGEST_SIDE, TOKEN_PIXELS, Grid, check_range
 from ..plans import DROPPED, Draft, Drawn, Edited, Origin, Plan, check_batch, coarse_region, grow, planners_of
 from .decode import Kept, item_seeds, plan_of_tokens
 from .layout import PromptLayout, lay_out_prompt
@@ -121,9 +121,12 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     confuse the decoder. They are Drawn where the region is the whole picture. Where windows fill the region, the prompt
     is about what is new, and the old origins stay beside it. Log-probabilities are those of all tokens under the new
     prompt. With an empty region the result is the plan itself.
-    Raises GLMImageError on batches that do not fit and on ids outside the codebook.
+    Raises GLMImageError on a region that does not fit the plan, on ids outside the codebook, and on a margin that is
+    negative or beyond the largest plan.
     """
-    check_batch("region", len(region), plan.batch, "the number of plans")
+    check_region(region, plan)
+    for name, cells in zip(("margin_y", "margin_x"), margin, strict=True):
+        check_range(name, cells, 0, LARGEST_SIDE // TOKEN_PIXELS)
     holes = (plan.ids == DROPPED).cpu()
     region = region.cpu().expand(plan.batch, -1, -1) | holes
     if not region.any():
@@ -141,6 +144,15 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     layout = planner.lay_out(prompt, plan.width, plan.height, references)
     kept = keep_all_but(plan, layout, region, around)
     return plan_of_tokens(*planner.write(layout, item_seeds(seed, plan.batch), sampling, kept), layout, origins)
+
+
+def check_region(region: Tensor, plan: Plan) -> None:
+    """Raise GLMImageError unless a region is bool [1 or B, h, w] with the plan's numbers."""
+    rows, columns = plan.ids.shape[1:]
+    if region.dtype != torch.bool or region.ndim != 3 or region.shape[1:] != (rows, columns):
+        raise GLMImageError(f"region must be bool [B, {rows}, {columns}], as the plan's grid is "
+                            f"(got {region.dtype} {list(region.shape)})")
+    check_batch("region", len(region), plan.batch, "the number of plans")
 
 
 def check_kept_codes(planner: PlanWriter, plan: Plan) -> None:
@@ -239,14 +251,31 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
 def score_plans(planner: PlanWriter, plan: Plan, prompt: str, references: Sequence[Plan] = ()) -> Plan:
     """The plan with the log-probabilities of its tokens under ``prompt``; all else stays.
 
-    A plan without a coarse grid is scored by its target alone. Raises GLMImageError on ids outside the codebook.
+    A plan without a coarse grid is scored by its target alone, and a draft as the coarse grid that it is. Raises
+    GLMImageError on ids outside the codebook, on cells without a token, and as ``written_layout`` does.
     """
-    plan.check_complete()
-    check_kept_codes(planner, plan)
-    layout = lay_out_prompt(planner.tokenizer, planner.config, prompt, plan.width, plan.height, references,
-                            coarse=plan.coarse is not None)
+    for name, grid in (("plan", plan.ids), ("preview grid", plan.coarse)):
+        if grid is not None:
+            Plan(grid).check_codes(planner.config.codebook_size, name)
+    layout = written_layout(planner, plan, prompt, references)
     check_grids(layout, plan)
     tokens = written_tokens(plan).cpu()
     kept = Kept(tokens, torch.ones_like(tokens, dtype=torch.bool))
     _, log_probs = planner.write(layout, [0] * plan.batch, Sampling(top_k=1), kept)
     return replace(plan, log_probs=log_probs)
+
+
+def written_layout(planner: PlanWriter, plan: Plan, prompt: str, references: Sequence[Plan]) -> PromptLayout:
+    """The layout in which a plan's tokens are written, and no others.
+
+    Raises GLMImageError if some of its items are drafts and others not, or drafts of pictures of other sizes.
+    """
+    sizes = [origin.size for origin in plan.origins if isinstance(origin, Draft)]
+    if plan.coarse is not None or not sizes:
+        return lay_out_prompt(planner.tokenizer, planner.config, prompt, plan.width, plan.height, references,
+                              coarse=plan.coarse is not None)
+    if len(sizes) < plan.batch or len(set(sizes)) > 1:
+        raise GLMImageError("plan: all plans must be drafts of pictures of one size, or none a draft "
+                            f"(got {len(sizes)} drafts of {len(set(sizes))} sizes among {plan.batch} plans)")
+    layout = planner.lay_out(prompt, *sizes[0], references)
+    return replace(layout, grids=layout.grids[:1])

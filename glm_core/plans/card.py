@@ -14,7 +14,7 @@ from .rulers import FRAME
 
 GRID_SIDE, NARROWEST, MARGIN = 512, 512, 20  # pixels; GRID_SIDE: at most, of the target grid
 FONT_SIZE, LINE = 20, 28
-MOST_LETTERS, MOST_LINES = 600, 6  # of a prompt
+MOST_LETTERS, MOST_LINES = 600, 6  # of a prompt, and of the details
 PROMPT_INK, DETAIL_INK = "#f0f0f0", "#9a9a9a"
 
 
@@ -23,11 +23,11 @@ def draw_card(plan: Plan, palette: Tensor | None = None) -> Image.Image:
     cell = max(1, min(LARGEST_CELL, GRID_SIDE // max(plan.ids.shape[1:])))
     grids = to_image(draw_plan(plan, Look(BOTH, cell, marks=LINES), palette)[0])
     origin = plan.origins[0] if plan.origins else None
-    texts = [prompt[:MOST_LETTERS] for prompt in prompts_of(origin)] if origin else []
+    texts = [prompt[:MOST_LETTERS] for prompt in prompts_of(origin)[:MOST_LINES]] if origin else []
     font = caption_font(texts, FONT_SIZE)
     width = max(grids.width, NARROWEST)
     prompt = shorten([line for text in texts for line in wrap(readable(text, font), font, width)])
-    details = wrap(readable(details_of(plan, origin), font), font, width)
+    details = shorten(wrap(readable(details_of(plan, origin)[:MOST_LETTERS], font), font, width))
     return put_together(grids, prompt, details, width, font)
 
 

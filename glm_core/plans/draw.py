@@ -111,11 +111,17 @@ def wanted_grids(plan: Plan, grid: str) -> list[str]:
 
 
 def probability_colours(plan: Plan, name: str) -> Tensor:
-    """Colours [B, h, w, 3] of the probabilities of a grid's tokens. Raises GLMImageError if the plan has none."""
+    """Colours [B, h, w, 3] of the probabilities of a grid's tokens.
+
+    Raises GLMImageError if the plan has none, or NaN.
+    """
     log_probs = grid_log_probs(plan, name)
     if log_probs is None:
         raise GLMImageError("show = confidence: the plan must have the probabilities of its tokens (got none); plans "
                             "read from an image or a file of version 0.1, cropped, composed or padded have none")
+    if log_probs.isnan().any():
+        raise GLMImageError("show = confidence: the probabilities of the plan's tokens must be numbers (got "
+                            f"{int(log_probs.isnan().sum())} NaN, as from a damaged planner)")
     return heat_colours(log_probs) * (plan.grid(name) != DROPPED)[..., None]
 
 

@@ -106,7 +106,7 @@ def read_indices(text: str) -> list[int]:
     """Inverse of ``to_indices``. Raises GLMImageError unless there are whole numbers from 0 on, each once."""
     check_text("indices", text)
     parts = text.replace(",", " ").split()
-    is_valid = all(re.fullmatch("[0-9]{1,4}", part) for part in parts)
-    if not is_valid or len(set(parts)) < len(parts):
+    numbers = [int(part) for part in parts if re.fullmatch("[0-9]{1,4}", part)]
+    if len(set(numbers)) < len(parts):
         raise GLMImageError(f'indices must be different whole numbers from 0 on, such as "0, 3" (got {quote(text)})')
-    return [int(part) for part in parts]
+    return numbers

@@ -19,10 +19,13 @@ def token_region(mask: Tensor, batch: int, rows: int, columns: int) -> Tensor:
 
     mask: numbers in 0...1, [H, W] or [1 or B, H, W]. It covers the whole picture, whatever its size; if it is smaller
     than the grid, a pixel fills all cells that it overlaps with.
-    Raises GLMImageError if the mask has another shape or batch size, is empty, or has NaN or infinity.
+    Raises GLMImageError if the mask has another shape or batch size, is empty or complex, or has NaN or infinity.
     """
     if mask.ndim not in (2, 3) or 0 in mask.shape:
         raise GLMImageError(f"mask must be [H, W] or [B, H, W] and not empty (got {list(mask.shape)})")
+    if mask.is_complex():
+        raise GLMImageError(f"mask must have real numbers (got {mask.dtype})")
+    mask = mask.float()  # torch compares no numbers of 8 bits
     if not mask.isfinite().all():
         raise GLMImageError(f"mask must have finite numbers only (got {int((~mask.isfinite()).sum())} others)")
     inside = mask.reshape(-1, *mask.shape[-2:]) >= THRESHOLD

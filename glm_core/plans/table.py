@@ -14,7 +14,7 @@ def token_table(plan: Plan, picture: Tensor, panels: Sequence[Panel]) -> dict[st
 
     size: width and height of the picture in pixels. grids: for each panel its name, its box (see ``Panel``), its number
     of rows and columns, and in reading order a list for each item of the batch: ids, and percents, the probability of
-    each token, rounded to 0.01 %; null if the plan has none.
+    each token, rounded to 0.01 %; null if the plan has none, or NaN, which JSON lacks.
     """
     return {"size": [picture.shape[2], picture.shape[1]], "grids": [describe(plan, panel) for panel in panels]}
 
@@ -24,7 +24,7 @@ def describe(plan: Plan, panel: Panel) -> dict[str, Any]:
     rows, columns = ids.shape[1:]
     return {"name": panel.grid, "box": list(panel.box), "rows": rows, "columns": columns,
             "ids": ids.flatten(1).tolist(),
-            "percents": None if log_probs is None else percents(log_probs.flatten(1))}
+            "percents": None if log_probs is None or log_probs.isnan().any() else percents(log_probs.flatten(1))}
 
 
 def percents(log_probs: Tensor) -> list[list[float]]:

@@ -128,3 +128,10 @@ def test_instructions_list_the_quoted_texts_and_end_with_the_prompt(prompt, temp
 def test_instructions_themselves_quote_nothing():
     for template in (ENGLISH, CHINESE):
         assert quoted_texts(template, DIFFUSERS) == quoted_texts(template, NATURAL) == [""]
+
+
+def test_unpaired_surrogates_are_refused_wherever_they_are():
+    for name, read in (("prompt", check_prompt), ("prompt", rewrite_instructions),
+                       ("original", lambda text: check_prompt("a", original=text))):
+        with pytest.raises(GLMImageError, match=f"^{name} must be text without unpaired surrogates"):
+            read('a "\udcff"')

@@ -20,6 +20,7 @@ from tests.host.graphs import (
 )
 
 BATCH = 4
+FORGOTTEN = "made with reference images"  # in the log
 
 
 def test_conditioning_encodes_the_plans_own_prompt(server, text_to_image):
@@ -39,6 +40,17 @@ def test_a_prompt_replaces_the_plans_own(server, text_to_image):
     assert largest_difference(other["latent"], text_to_image["latent"]) > 1e-3
     graph["prompt"]["inputs"]["value"] = PROMPT
     assert is_close(run_and_load(server, graph, "same_prompt")["latent"], text_to_image["latent"])
+
+
+def test_a_draft_is_not_taken_for_an_edit(server):
+    """Neither has a preview grid, but a draft never had references."""
+    graph = small_workflow("text_to_image")
+    draft = graph[id_of(graph, "GLMImagePlan")]
+    settings = {name: value for name, value in draft["inputs"].items() if name not in ("batch_size", "look_ahead")}
+    draft |= make_node("GLMImageDraftPlan", **settings, count=1)
+    before = server.log.read_text().count(FORGOTTEN)
+    server.run(graph)
+    assert server.log.read_text().count(FORGOTTEN) == before
 
 
 def test_a_plan_without_a_prompt_of_its_own_is_named(server):

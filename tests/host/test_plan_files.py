@@ -97,15 +97,21 @@ def test_plans_are_saved_without_the_workflow_if_metadata_are_disabled(server, e
         assert saved_texts(False) == set(CARRIED)
 
 
+def link_to_itself(path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+
+
 def test_what_is_saved_can_be_chosen(server, emptied):
     server.run(planned() | {"saved": saving("png", "plans/made")})
     save_plan_image(Plan(torch.zeros(1, 2, 3, dtype=torch.int64)), server.inputs / "mine.PNG")
     Plan(torch.zeros(2, 2, 3, dtype=torch.int64)).save(server.inputs / "mine.safetensors")
     (server.inputs / "notes.txt").write_text("no plan")
+    link_to_itself(server.inputs / "loop.png")
     kind, settings = server.get("/object_info/GLMImageLoadPlan")["GLMImageLoadPlan"]["input"]["required"]["file"]
     names = settings["options"] if kind == "COMBO" else kind
     assert {"mine.PNG", "mine.safetensors", "plans/made_00001_.png [output]", "plans/made_00002_.png [output]"} \
-        <= set(names) and "notes.txt" not in names
+        <= set(names) and not {"notes.txt", "loop.png"} & set(names)
     assert settings["image_upload"] is True
 
 
@@ -147,8 +153,10 @@ def test_files_without_a_whole_plan_are_refused_in_one_line(server, bad_files):
 
 
 @pytest.mark.parametrize("name", ["../plan.png", "nowhere.png", "/etc/hostname", "../input/../server.log",
-                                  "../../etc/hostname [output]", "../server.log [temp]", "", ".", "a\0b.png"])
+                                  "../../etc/hostname [output]", "../server.log [temp]", "", ".", "a\0b.png",
+                                  "a" * 5000, "\ud800.png", "loop.png"])
 def test_names_that_lead_elsewhere_are_refused(server, name):
+    link_to_itself(server.inputs / "loop.png")
     with pytest.raises(RunFailed) as failure:
         server.run(loading("bad", name))
     details = json.dumps(failure.value.details)

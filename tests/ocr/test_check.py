@@ -47,6 +47,12 @@ def test_boxes_are_drawn_round_what_was_found():
     assert tuple(drawn[15, 30]) == tuple(drawn[0, 0]) == (255, 255, 255)
 
 
+def test_text_from_right_to_left_is_framed():
+    box = TextBox("OPEN", OPEN.centres[::-1], OPEN.y, OPEN.height)
+    found = read_picture(PICTURE, ["OPEN"], lambda pixels: [OPEN])
+    assert np.array_equal(annotate(PICTURE, Reading(found.words, [box])), annotate(PICTURE, found))
+
+
 def test_a_wanted_word_within_a_longer_text_is_right():
     box = TextBox("GO UP", (10, 20, 40, 50), 15.0, 20.0)
     drawn = annotate(PICTURE, read_picture(PICTURE, ["UP"], lambda pixels: [box]))

@@ -244,6 +244,7 @@ def test_an_edit_is_weighed_with_its_references(planner, tokenizer, writer):
     (lambda plan: replace(plan, ids=plan.ids + 9999), "^plan: ids must be from 0 to"),
     (lambda plan: replace(plan, coarse=plan.coarse + 9999), "^preview grid: ids must be from 0 to"),
     (lambda plan: Plan(torch.full_like(plan.ids, DROPPED)), "all cells must have a token"),
+    (lambda plan: replace(plan, coarse=torch.full_like(plan.coarse, DROPPED)), "^preview grid: all cells must have"),
     (lambda plan: replace(plan, coarse=plan.coarse[..., :1], log_probs=None), "plan: its grids must be"),
 ])
 def test_what_cannot_be_weighed_is_named(writer, plan, change, message):
@@ -322,3 +323,46 @@ def test_a_plan_of_another_planner_is_told(writer, plan, caplog):
         replan(writer, replace(plan, ids=plan.ids + 9999), region_of((0, 0)), PROMPT)
     with pytest.raises(GLMImageError, match="region: the batch size must be 1 or 2"):
         replan(writer, plan, region_of((0, 0), batch=3), PROMPT)
+
+
+@pytest.mark.parametrize("region, found", [
+    (region_of((0, 0)).float(), r"torch.float32 \[1, 2, 3\]"), (region_of((0, 0))[0], r"torch.bool \[2, 3\]"),
+    (region_of((0, 0), grid=(3, 3)), r"torch.bool \[1, 3, 3\]"),
+])
+def test_a_region_is_of_the_plans_grid(writer, plan, region, found):
+    with pytest.raises(GLMImageError, match=rf"region must be bool \[B, 2, 3\], as the plan's grid is \(got {found}"):
+        replan(writer, plan, region, PROMPT)
+
+
+@pytest.mark.parametrize("margin, message", [
+    ((-1, 0), r"margin_y must be from 0 to 128 \(got -1\)"), ((0, 2**70), "margin_x must be from 0 to 128"),
+    ((0, 0.5), r"margin_x must be a whole number \(got 0.5\)"),
+])
+def test_a_margin_is_a_number_of_cells(writer, plan, margin, message):
+    with pytest.raises(GLMImageError, match=message):
+        replan(writer, plan, region_of((0, 0)), PROMPT, margin=margin)
+
+
+def test_drafts_are_weighed_as_the_coarse_grids_that_they_are(writer):
+    draft = draft_plans(writer, PROMPT, 96, 64, batch=2, seed=3)
+    weighed = score_plans(writer, replace(draft, log_probs=None), PROMPT)
+    assert (weighed.log_probs - draft.log_probs).abs().max() <= 1e-4
+    assert_equal(weighed, draft)
+
+
+@pytest.mark.parametrize("other, message", [
+    (Read((64, 64)), r"\(got 1 drafts of 1 sizes among 2 plans\)"),
+    (Draft(PROMPT, 0, (64, 64)), r"\(got 2 drafts of 2 sizes among 2 plans\)"),
+])
+def test_drafts_are_not_weighed_with_others(writer, other, message):
+    draft = draft_plans(writer, PROMPT, 96, 64, batch=2)
+    with pytest.raises(GLMImageError, match="all plans must be drafts of pictures of one size, or none.*" + message):
+        score_plans(writer, replace(draft, origins=(draft.origins[0], other)), PROMPT)
+
+
+def test_an_item_that_nothing_is_drawn_in_keeps_its_tokens_beside_others(planner, tokenizer, plan):
+    """Also where windows are drawn for the others."""
+    for largest in (4096, 64):
+        small = PlanWriter(tokenizer, replace(planner.config, trained_sides=(32, largest)), partial(write, planner))
+        region = torch.cat([region_of((0, 0), (1, 2)), region_of()])
+        assert torch.equal(replan(small, plan, region, OTHER).ids[1], plan.ids[1])

@@ -56,3 +56,12 @@ def test_long_prompts_end_in_an_ellipsis():
 def test_every_size_fits(rows, columns):
     card = draw_card(plan_from(DRAWN, rows, columns))
     assert NARROWEST <= card.width <= NARROWEST + 2 * MARGIN and card.height <= GRID_SIDE + 150
+
+
+@pytest.mark.parametrize("origin", [
+    Edited("x" * 100_000), Edited("x " * 50_000),
+    Edited("join", tuple(Drawn(f"{i} {'sign ' * 120}", i, (96, 64)) for i in range(5000))),
+])
+def test_an_origin_of_any_length_fits(origin):
+    """A file says what it likes; without a limit these took minutes."""
+    assert draw_card(plan_from(origin)).height < draw_card(plan_from()).height + 400

@@ -113,6 +113,13 @@ def test_confidence_of_a_plan_without_probabilities_is_refused(plan):
     assert "\n" not in str(refused.value)
 
 
+def test_confidence_of_probabilities_that_are_none_is_refused(plan):
+    plan.log_probs[1, -1] = float("nan")
+    with pytest.raises(GLMImageError, match=r"probabilities of the plan's tokens must be numbers \(got 1 NaN"):
+        draw_plan(plan, Look(show="confidence"))
+    draw_plan(plan, Look())
+
+
 @pytest.mark.parametrize("values, message", [
     ({"cell": 0}, r"cell must be from 1 to 64 \(got 0\)"), ({"cell": 65}, r"\(got 65\)"),
     ({"grid": "coarse"}, r"grid must be one of target, preview, both \(got 'coarse'\)"),

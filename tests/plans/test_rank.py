@@ -129,7 +129,7 @@ def test_numbers_may_be_typed_freely():
     assert to_indices([0, 3]) == "0, 3" and read_indices(" 3,0  12\n") == [3, 0, 12] and read_indices(" ") == []
 
 
-@pytest.mark.parametrize("text", ["-1", "1.5", "1, 1", "one", "0; 1", "12345", "\u0664", "\ud800"])
+@pytest.mark.parametrize("text", ["-1", "1.5", "1, 1", "0 00", "1, 01", "one", "0; 1", "12345", "\u0664", "\ud800"])
 def test_other_texts_are_no_numbers(text):
     with pytest.raises(GLMImageError, match="^indices must be "):
         read_indices(text)

@@ -25,6 +25,12 @@ def test_any_pixel_of_at_least_a_half_puts_its_cell_inside():
     assert torch.equal(token_region(mask, 2, 2, 3), torch.tensor([[[0, 1, 0], [0, 0, 0]]]).bool().expand(2, -1, -1))
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float8_e4m3fn, torch.bfloat16, torch.float64])
+def test_a_mask_may_have_any_real_numbers(dtype):
+    mask = torch.tensor([[0, 1], [0, 0]]).to(dtype)
+    assert token_region(mask, 1, 2, 2).tolist() == [[[False, True], [False, False]]]
+
+
 def test_each_plan_gets_its_own_mask():
     masks = torch.zeros(2, 2, 2)
     masks[0, 0, 0] = masks[1, 1, 1] = 1
@@ -79,6 +85,7 @@ def test_a_region_grows_by_so_many_rows_and_columns(grid, rows, columns, seed):
     (torch.zeros(0, 4), r"not empty \(got \[0, 4\]\)"),
     (torch.zeros(0, 4, 4), r"not empty \(got \[0, 4, 4\]\)"),
     (torch.zeros(3, 4, 4), r"mask: the batch size must be 1 or 2, the number of plans \(got 3\)"),
+    (torch.ones(4, 4, dtype=torch.complex64), r"mask must have real numbers \(got torch.complex64\)"),
     (torch.tensor([[float("nan"), 1]]), r"mask must have finite numbers only \(got 1 others\)"),
     (torch.tensor([[float("inf"), -float("inf")]]), r"mask must have finite numbers only \(got 2 others\)"),
 ])

@@ -71,3 +71,9 @@ def test_boxes_are_where_the_squares_are(grid, show, marks):
 def test_size_is_that_of_the_picture():
     picture, panels = draw_panels(make_plan(), Look("both", 9, "confidence", "lines and numbers"))
     assert token_table(make_plan(), picture, panels)["size"] == [picture.shape[2], picture.shape[1]]
+
+
+def test_json_never_gets_nan():
+    """A page cannot read it."""
+    plan = Plan(torch.zeros(1, 1, 2, dtype=torch.int64), log_probs=torch.tensor([[float("nan"), -1.0]]))
+    assert table_of(plan, Look())["grids"][0]["percents"] is None

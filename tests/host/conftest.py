@@ -16,10 +16,11 @@ from tests.host.page_actions import SET_TITLES
 from tests.support.browser import BROWSERS, Page, open_page
 from tests.support.hosts import PACK, find_hosts, host_version
 from tests.support.servers import load_workflow, serve
-from tests.support.tiny import Tiny, write_checkpoint
+from tests.support.tiny import Tiny, small_vocabulary, write_checkpoint
 
 HOSTS = find_hosts()
-TINY = Tiny(seed=1, coarse_tokens=16, shortest_side=64)  # a few tokens a plan, and small reference images
+# few codes and words, a few tokens a plan, and small reference images
+TINY = Tiny(seed=1, vocabulary=small_vocabulary(512), coarse_tokens=16, shortest_side=64)
 LORA = "tiny_lora.safetensors"
 PAGE_SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False}
 PAGE_IS_READY = "window.app?.vueAppReady && window.LiteGraph?.registered_node_types.GLMImagePlan"
@@ -66,7 +67,7 @@ def custom_sampler(server):
 
 
 @pytest.fixture(scope="session")
-def page(server, tmp_path_factory) -> Iterator[Page]:
+def idle_page(server, tmp_path_factory) -> Iterator[Page]:
     """ComfyUI's page in a browser; its window has 1280 x 800 pixels."""
     if not any(map(shutil.which, BROWSERS)):
         pytest.skip(f"needs one of {', '.join(BROWSERS)}")
@@ -75,6 +76,14 @@ def page(server, tmp_path_factory) -> Iterator[Page]:
     with open_page(server.url, tmp_path_factory.mktemp("profile"), (1280, 800)) as opened:
         opened.wait_for(PAGE_IS_READY)
         yield opened
+
+
+@pytest.fixture
+def page(idle_page) -> Iterator[Page]:
+    """The page, put away between tests: even an idle one draws all the time."""
+    idle_page.set_window("normal")
+    yield idle_page
+    idle_page.set_window("minimized")
 
 
 @pytest.fixture

@@ -71,6 +71,11 @@ class Page:
         self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                      mobile=False)
 
+    def set_window(self, state: str) -> None:
+        """Show the window ("normal"), or put it away ("minimized"), where the page draws nothing."""
+        window = self.command("Browser.getWindowForTarget")["windowId"]
+        self.command("Browser.setWindowBounds", windowId=window, bounds={"windowState": state})
+
     def screenshot(self, width: int, height: int) -> bytes:
         """A PNG of the page's upper left corner."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}

@@ -131,6 +131,7 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     region = region.cpu().expand(plan.batch, -1, -1) | holes
     if not region.any():
         return plan
+    check_no_drafts(plan)
     check_kept_codes(planner, plan)
     planner.warn_of_another_planner(plan)
     around = grow(region & ~holes, *margin) & ~region
@@ -153,6 +154,14 @@ def check_region(region: Tensor, plan: Plan) -> None:
         raise GLMImageError(f"region must be bool [B, {rows}, {columns}], as the plan's grid is "
                             f"(got {region.dtype} {list(region.shape)})")
     check_batch("region", len(region), plan.batch, "the number of plans")
+
+
+def check_no_drafts(plan: Plan) -> None:
+    """Raise GLMImageError on drafts, whose tokens are a coarse grid and not a picture of half the size."""
+    drafts = sum(isinstance(origin, Draft) for origin in plan.origins)
+    if drafts:
+        raise GLMImageError("plan: every plan must be finished by GLM-Image Finish Plan before it is changed "
+                            f"(got {drafts} draft{'s' * (drafts > 1)})")
 
 
 def check_kept_codes(planner: PlanWriter, plan: Plan) -> None:
@@ -232,9 +241,11 @@ def repair(planner: PlanWriter, plan: Plan, prompt: str, *, seed: int = 0, sampl
     and given the repaired tokens before them; item i with the random numbers of seed + i.
 
     A missing coarse grid is drawn first. Origins become Edited, from ``prompt``, where a token of the target changed;
-    log-probabilities are those of all tokens under the prompt. Raises GLMImageError on ids outside the codebook.
+    log-probabilities are those of all tokens under the prompt. Raises GLMImageError on drafts and on ids outside the
+    codebook.
     """
     plan.check_complete()
+    check_no_drafts(plan)
     check_kept_codes(planner, plan)
     planner.warn_of_another_planner(plan)
     layout = planner.lay_out(prompt, plan.width, plan.height, references)

@@ -233,6 +233,13 @@ def test_the_likelihood_of_a_plan_is_computed_anew(planner, tokenizer, writer, p
     assert (own.log_probs - other.log_probs).abs().max() > 1e-3
 
 
+def test_drafts_are_not_changed_as_plans_of_half_the_size(writer):
+    draft, region = draft_plans(writer, PROMPT, 96, 64, batch=2), torch.ones(1, 1, 2, dtype=torch.bool)
+    for change in (lambda: repair(writer, draft, PROMPT), lambda: replan(writer, draft, region, PROMPT)):
+        with pytest.raises(GLMImageError, match=r"must be finished by GLM-Image Finish Plan .* \(got 2 drafts\)"):
+            change()
+
+
 def test_an_edit_is_weighed_with_its_references(planner, tokenizer, writer):
     references = [Plan(torch.arange(12).view(2, 3, 2))]
     plan = plan_prompt(planner, tokenizer, PROMPT, 96, 64, batch=2, references=references)

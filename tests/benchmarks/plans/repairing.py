@@ -17,7 +17,7 @@ from .table import Table
 
 
 def measure_repair(planner: EmbeddedPlanner, set_name: str, number: int) -> Iterator[Table]:
-    table, costs = Table("hard prompts, repaired"), Table("cost of one plan, batch 1")
+    table, costs = Table("hard prompts, repaired"), Table("cost of repairing one plan")
     for i, poster in enumerate(hard_posters(set_name, number)):
         prompt, seed = caption(poster), first_seed(set_name, i)
         for name, sampling in SAMPLINGS.items():

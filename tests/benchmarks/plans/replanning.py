@@ -82,7 +82,7 @@ def measure_replanning(planner: EmbeddedPlanner, set_name: str, number: int,
                        margins: Sequence[tuple[int, int]] = (MARGIN,)) -> Iterator[Table]:
     table = Table("one item re-planned", note=f"{SEEDS} seeds of {number} changes; first plans that were not whole are "
                   "left out. A pair of letters is right if the texts that the decoder gets tell which is meant.")
-    costs = Table("cost of one plan, batch 1")
+    costs = Table("cost of re-planning one plan")
     for start in starts(planner, set_name, number):
         add_anew(table, planner, start)
         for margin in margins:

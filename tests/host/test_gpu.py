@@ -37,6 +37,7 @@ def test_a_quantised_planner_is_timed(host, tmp_path):
     assert "plain, batch 1: share of memory roofline" in names
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("host", NEW_HOSTS, ids=host_version)
 def test_a_quantised_picture_is_timed(host, tmp_path):
     found = run(host, tmp_path, "picture", "--format", "int8")

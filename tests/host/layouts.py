@@ -226,27 +226,28 @@ LAYOUTS |= {
 }
 NOTES = {
     "best_of_eight": ((460, 730, 400, 170),
-                      "Writes eight plans and draws only the one that the planner itself finds likeliest. After a run, "
-                      "*GLM-Image Best Plans* shows its ranking."),
+                      "Writes eight plans and draws only the one that the planner itself considers most likely. After "
+                      "a run, *GLM-Image Best Plans* shows its ranking."),
     "redo_wrong_once": ((460, 1240, 400, 260),
-                        "Draws four images, reads them, and draws those again in which a quoted word is wrong, from "
+                        "Draws four images, reads them, and draws again those with a wrong quoted word, from "
                         "the best of eight new plans. If no word is wrong, nothing is planned or drawn again.\n\n"
                         "Reading needs two Python packages. Install them with ComfyUI's Python:\n\n"
                         "    pip install rapidocr onnxruntime"),
     "replan_region": ((0, 60, 380, 280), """\
-A part of an image is planned and drawn anew. All other pixels stay as they are.
+A part of an image is planned and drawn again. All other pixels stay as they are.
 
 - **Prompt of Replan**: the whole image as it should become.
-- **Mask**: the tokens that are selected in *GLM-Image Plan Preview*. Drag over others; Shift adds, Alt takes away.
+- **Mask**: the tokens that are selected in *GLM-Image Plan Preview*. Drag over others; Shift adds, Alt removes.
 - **Released model**: choose its files in the loaders, and 1024x1024 in *GLM-Image Plan*. Run up to *GLM-Image Plan \
 Preview* (select it and click the play button above it), select what is to change, and run the workflow."""),
     "outpaint": ((0, 560, 380, 280), """\
-An image gets room at its edges, and the room is planned and drawn. The old pixels stay as they are.
+An image is extended beyond its edges: the new part is planned and drawn. The old pixels stay as they are.
 
 - **A photograph**: connect a *Load Image* node to *GLM-Image Tokenize* and *GLM-Image Fit Image*, in place of *VAE \
 Decode (start)*, and choose the files of the released model in the loaders. The embedded model knows only posters, so \
 one is drawn first.
-- **Room**: the same numbers in *GLM-Image Pad Plan* and *Pad Image for Outpainting*, in pixels, multiples of 32.
+- **Size of the new part**: the same numbers in *GLM-Image Pad Plan* and *Pad Image for Outpainting*, in pixels, multiples \
+of 32.
 - **Prompt of Replan**: the whole image as it should become. If a side is longer than the model was trained for \
 (embedded: 256 pixels, released: 2048), only what is to be added."""),
     "upscale": ((0, 700, 380, 280), """\
@@ -257,7 +258,7 @@ latents: a plan has one token for every 32x32 pixels, so a larger latent needs a
 into *Prompt*, in quotation marks.
 - **Released model**: choose its files in the loaders. It reads images of up to 2048 pixels a side. To draw and then \
 enlarge, bypass *Make it small* (Ctrl+B) and set *Enlarge* to 2.
-- **denoise**: the higher, the more is drawn anew."""),
+- **denoise**: the higher, the more is drawn again."""),
     "style_transfer": ((0, 480, 380, 280), """\
 The planner reads an image and plans it again in another style. The decoder sees the image too, so that its objects \
 stay.
@@ -298,7 +299,7 @@ def two_groups(name: str, first: str, second: str, *started: str) -> dict[str, l
 DRAW_START = [title for title in START if title.endswith(" (start)")]
 GROUPS = {
     "replan_region": two_groups(
-        "replan_region", "1 Draw an image", "2 Plan and draw a part of it anew", "GLM-Image Plan (before)",
+        "replan_region", "1 Draw an image", "2 Plan and draw a part of it again", "GLM-Image Plan (before)",
         "GLM-Image Conditioning (before)", "Empty GLM-Image Latent", "ModelSamplingGLMImage", "KSampler (before)",
         "VAE Decode (before)", "Preview Image (before)"),
     "outpaint": two_groups("outpaint", "1 Draw a poster", "2 Extend it", *DRAW_START),

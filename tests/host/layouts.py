@@ -246,8 +246,8 @@ An image is extended beyond its edges: the new part is planned and drawn. The ol
 - **A photograph**: connect a *Load Image* node to *GLM-Image Tokenize* and *GLM-Image Fit Image*, in place of *VAE \
 Decode (start)*, and choose the files of the released model in the loaders. The embedded model knows only posters, so \
 one is drawn first.
-- **Size of the new part**: the same numbers in *GLM-Image Pad Plan* and *Pad Image for Outpainting*, in pixels, multiples \
-of 32.
+- **Size of the new part**: the same numbers in *GLM-Image Pad Plan* and *Pad Image for Outpainting*, in pixels, \
+multiples of 32.
 - **Prompt of Replan**: the whole image as it should become. If a side is longer than the model was trained for \
 (embedded: 256 pixels, released: 2048), only what is to be added."""),
     "upscale": ((0, 700, 380, 280), """\
@@ -271,8 +271,8 @@ Draw the first image in the style of the second."""),
     "compose_two_plans": ((0, 380, 380, 280), """\
 A part of plan 2 is pasted into plan 1 before anything is drawn.
 
-- **Which part**: the tokens that are selected in *GLM-Image Plan Preview*. Drag over others; Shift adds, Alt takes \
-away. Take whole objects with a little background.
+- **Which part**: the tokens that are selected in *GLM-Image Plan Preview*. Drag over others; Shift adds, Alt \
+removes. Take whole objects with a little background.
 - **Where**: x and y of *GLM-Image Compose Plans* move the part, in steps of one token, 32 pixels.
 - **Text**: the quoted texts of both prompts are drawn.
 - To move an object, paste it at another place and fill its old place with *GLM-Image Replan*."""),

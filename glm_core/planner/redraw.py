@@ -120,9 +120,9 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     Origins become Edited from the new prompt, which describes the whole picture: the old prompt's texts would only
     confuse the decoder. They are Drawn where the region is the whole picture. Where windows fill the region, the prompt
     is about what is new, and the old origins stay beside it. Log-probabilities are those of all tokens under the new
-    prompt. With an empty region the result is the plan itself.
-    Raises GLMImageError on a region that does not fit the plan, on ids outside the codebook, and on a margin that is
-    negative or beyond the largest plan.
+    prompt. An item with an empty region keeps its tokens and origin; if all are empty, the result is the plan itself.
+    Raises GLMImageError on a region that does not fit the plan, on drafts, on ids outside the codebook, and on a margin
+    that is negative or beyond the largest plan.
     """
     check_region(region, plan)
     for name, cells in zip(("margin_y", "margin_x"), margin, strict=True):
@@ -138,13 +138,21 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
     drawn = drawn_origins(planner, plan, prompt, seed, sampling)
     if max(plan.width, plan.height) > planner.config.trained_sides[1]:
         ids = fill_by_windows(planner, plan, region, around, prompt, seed, sampling, references)
-        old = [(origin,) for origin in plan.origins] or [()] * plan.batch
-        return Plan(ids, origins=tuple(Edited("replan", (new, *sources)) for new, sources in zip(drawn, old)))
+        sources = [(origin,) for origin in plan.origins] or [()] * plan.batch
+        edited = [Edited("replan", (new, *old)) for new, old in zip(drawn, sources)]
+        return Plan(ids, origins=origins_after(plan, region, edited))
     is_whole = region.flatten(1).all(1).tolist()
-    origins = tuple(new if whole else Edited("replan", (new,)) for new, whole in zip(drawn, is_whole))
+    edited = [new if whole else Edited("replan", (new,)) for new, whole in zip(drawn, is_whole)]
+    origins = origins_after(plan, region, edited)
     layout = planner.lay_out(prompt, plan.width, plan.height, references)
     kept = keep_all_but(plan, layout, region, around)
     return plan_of_tokens(*planner.write(layout, item_seeds(seed, plan.batch), sampling, kept), layout, origins)
+
+
+def origins_after(plan: Plan, region: Tensor, edited: Sequence[Origin]) -> tuple[Origin, ...]:
+    """The new origins, but the old one of an item in whose region, of bool [B, h, w], no cell lies, if it has one."""
+    is_touched = region.flatten(1).any(1).tolist()
+    return tuple(new if touched else old for old, new, touched in zip(plan.origins or edited, edited, is_touched))
 
 
 def check_region(region: Tensor, plan: Plan) -> None:

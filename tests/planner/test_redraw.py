@@ -233,6 +233,13 @@ def test_the_likelihood_of_a_plan_is_computed_anew(planner, tokenizer, writer, p
     assert (own.log_probs - other.log_probs).abs().max() > 1e-3
 
 
+def test_an_item_with_an_empty_region_keeps_its_origin(writer, plan):
+    region = torch.cat([region_of(), region_of((0, 1))])
+    replanned = replan(writer, plan, region, "a new prompt", seed=7)
+    assert torch.equal(replanned.ids[0], plan.ids[0])
+    assert replanned.origins[0] == plan.origins[0] and isinstance(replanned.origins[1], Edited)
+
+
 def test_drafts_are_not_changed_as_plans_of_half_the_size(writer):
     draft, region = draft_plans(writer, PROMPT, 96, 64, batch=2), torch.ones(1, 1, 2, dtype=torch.bool)
     for change in (lambda: repair(writer, draft, PROMPT), lambda: replan(writer, draft, region, PROMPT)):

@@ -150,13 +150,13 @@ def replan(planner: PlanWriter, plan: Plan, region: Tensor, prompt: str, *, seed
 
 
 def origins_after(plan: Plan, region: Tensor, edited: Sequence[Origin]) -> tuple[Origin, ...]:
-    """The new origins, but the old one of an item in whose region, of bool [B, h, w], no cell lies, if it has one."""
+    """The new origins; an item without a cell in the region, bool [B, h, w], keeps its old one, if it has one."""
     is_touched = region.flatten(1).any(1).tolist()
     return tuple(new if touched else old for old, new, touched in zip(plan.origins or edited, edited, is_touched))
 
 
 def check_region(region: Tensor, plan: Plan) -> None:
-    """Raise GLMImageError unless a region is bool [1 or B, h, w] with the plan's numbers."""
+    """Raise GLMImageError unless a region is bool [1 or B, h, w] with the plan's batch size and grid."""
     rows, columns = plan.ids.shape[1:]
     if region.dtype != torch.bool or region.ndim != 3 or region.shape[1:] != (rows, columns):
         raise GLMImageError(f"region must be bool [B, {rows}, {columns}], as the plan's grid is "

@@ -44,7 +44,7 @@ def test_unknown_schemes_are_refused_by_name(converted, part, scheme, tmp_path):
     path = schemes.write_scheme(tmp_path / "part.safetensors", part, converted / part.file, scheme)
     layer = schemes.LAYERS[part]
     expected = (rf"^{part.title} {path}: its weights are quantised in a form that cannot be read here \(got "
-                rf"{layer}\.\w+, torch\.\w+, without {layer}\.comfy_quant\); accepted are ")
+                rf"{layer}\.\w+, torch\.\w+, without {layer}\.comfy_quant\); it must have ")
     with pytest.raises(GLMImageError, match=expected) as caught:
         read_part(path, part)
     assert "\n" not in str(caught.value)
@@ -62,7 +62,7 @@ def test_quantised_folders_are_refused_and_not_converted(released, folder, where
     method = "sdnq" if where == "file" else "auto-round"
     assert main(["convert", str(model), str(tmp_path / "out")]) == 1
     (error,) = capsys.readouterr().err.splitlines()
-    assert f"(got quantization_config with quant_method '{method}'); accepted are " in error
+    assert f"(got quantization_config with quant_method '{method}'); it must have " in error
     assert str(model / folder) in error
 
 

@@ -31,7 +31,7 @@ COMPANIONS = {
     "nested_quant_map", "weight_packed", "weight_shape", "weight_zero_point", "bitsandbytes__nf4",
     "bitsandbytes__fp4",
 }
-ACCEPTED = ("accepted are weights of 16 or 32 bits, fp8 without scales, and layers marked for ComfyUI "
+ACCEPTED = ("it must have weights of 16 or 32 bits, fp8 without scales, or layers marked for ComfyUI "
             "(comfy_quant, _quantization_metadata, scaled_fp8)")
 
 

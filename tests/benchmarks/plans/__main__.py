@@ -45,7 +45,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.plans", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=SETS, default="report", help="(default: report)")
-    parser.add_argument("--cases", type=int, metavar="N", help="of each section (default: as many as RESULTS.md has)")
+    parser.add_argument("--cases", type=int, metavar="N", help="of each section (default: from 96 to 252, by section)")
     parser.add_argument("--only", action="append", choices=CASES, metavar="SECTION",
                         help=f"one of {', '.join(CASES)}; repeat for several (default: all)")
     parser.add_argument("--margin", action="append", type=margin, metavar="ROWSxCOLUMNS",

@@ -26,8 +26,8 @@ class Converted:
 def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> Iterator[Converted]:
     """Write one file per part below ``out``, laid out like ComfyUI's models folder.
 
-    Tensors keep their released names and dtypes. Only large matrices change, if ``format_name`` is one of FORMATS; one
-    at a time is in memory. Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
+    Tensors keep their released names and dtypes; matrices that another tool quantised are restored to bfloat16. Large
+    matrices change, if ``format_name`` is one of FORMATS; one at a time is in memory. Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
     comfy-kitchen is missing.
     """
     if format_name:
@@ -37,7 +37,7 @@ def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> I
         part_format = format_name if part in LARGE_MATRICES else None
         target = out / (part.quantised_file(part_format) if part_format else part.file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield Converted(target, write_part_file(target, read_part(path, part), part, part_format))
+        yield Converted(target, write_part_file(target, read_part(path, part, foreign=True), part, part_format))
 
 
 def write_part_file(path: Path, weights: Weights, part: Part, format_name: str | None) -> dict[str, LayerError]:
@@ -46,7 +46,8 @@ def write_part_file(path: Path, weights: Weights, part: Part, format_name: str |
     formats = choose_formats(tensors, part, format_name, weights.source) if format_name else {}
     metadata = {**weights.metadata, CONFIG_METADATA: json.dumps(weights.config)}
     errors: dict[str, LayerError] = {}
-    write_stream(path, quantised_layout(tensors, formats), quantise(tensors, formats, errors), metadata)
+    stream = quantise(tensors, formats, errors, weights.packed)
+    write_stream(path, quantised_layout(tensors, formats), stream, metadata)
     return errors
 
 

@@ -1,8 +1,9 @@
 """A part's large matrices → layers in a format, one at a time."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from ...errors import GLMImageError
 from ..parts import Part
 from ..text import text_to_tensor
+from .foreign import Packed
 from .format import WEIGHT, Format, Tensors
 from .marks import TAG, read_tags
 from .table import FORMATS, LARGE_MATRICES
@@ -76,10 +78,15 @@ def layer_layout(key: str, matrix: Tensor, chosen: Format) -> Tensors:
     return named(key, {**rows, **shared, TAG: tag(chosen, matrix.shape[1])})
 
 
-def quantise(tensors: dict[str, Tensor], formats: dict[str, Format],
-             errors: dict[str, LayerError]) -> Iterator[tuple[str, Tensor]]:
-    """A part's tensors by name, large matrices in their ``formats``; ``errors`` is filled with those of each matrix."""
+def quantise(tensors: dict[str, Tensor], formats: dict[str, Format], errors: dict[str, LayerError],
+             packed: Mapping[str, Packed] = MappingProxyType({})) -> Iterator[tuple[str, Tensor]]:
+    """A part's tensors by name, large matrices in their ``formats``; ``errors`` is filled with those of each matrix.
+
+    packed: matrices that are restored in place of tensors of their names, one at a time.
+    """
     for key, tensor in tensors.items():
+        if key in packed:
+            tensor = packed[key].restore()
         if key not in formats:
             yield key, tensor
             continue

@@ -27,8 +27,8 @@ def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> I
     """Write one file per part below ``out``, laid out like ComfyUI's models folder.
 
     Tensors keep their released names and dtypes; matrices that another tool quantised are restored to bfloat16. Large
-    matrices change, if ``format_name`` is one of FORMATS; one at a time is in memory. Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
-    comfy-kitchen is missing.
+    matrices change, if ``format_name`` is one of FORMATS; one at a time is in memory. Raises GLMImageError if a part is
+    missing or incomplete, does not suit the format, or if comfy-kitchen is missing.
     """
     if format_name:
         kitchen()

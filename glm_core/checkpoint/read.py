@@ -170,8 +170,8 @@ def open_foreign(tensors: dict[str, Tensor], stated: dict, path: Path, source: s
     if not foreign:
         folder = path.parent if path.is_dir() else "FOLDER"
         raise GLMImageError(f"{source}: its weights are in a format of {formats_of(stated)[0].tool}, in which ComfyUI "
-                            f"does not compute; convert them: python -m glm_core convert {quoted(folder)} MODELS, where "
-                            "MODELS is ComfyUI's models folder")
+                            f"does not compute; convert them: python -m glm_core convert {quoted(folder)} MODELS, "
+                            "where MODELS is ComfyUI's models folder")
     return open_layers(tensors, stated, source)
 
 

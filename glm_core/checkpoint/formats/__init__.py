@@ -15,5 +15,5 @@ from .restore import FOREIGN, formats_of, open_layers
 from .table import FORMATS, LARGE_MATRICES
 
 __all__ = ["FOREIGN", "FORMATS", "LARGE_MATRICES", "TAG", "Format", "LayerError", "Packed", "add_tags",
-           "belongs_to_format", "check_marks", "choose_formats", "dequantise", "dequantise_all", "formats_of", "kitchen",
-           "open_layers", "quantise", "quantised_layout", "read_tags"]
+           "belongs_to_format", "check_marks", "choose_formats", "dequantise", "dequantise_all", "formats_of",
+           "kitchen", "open_layers", "quantise", "quantised_layout", "read_tags"]

@@ -97,8 +97,8 @@ SDNQ = Foreign(
     free=frozenset({
         "weights_dtype", "modules_dtype_dict", "modules_to_not_convert", "modules_to_not_use_matmul", "group_size",
         "hadamard_group_size", "svd_rank", "svd_steps", "codebook_steps", "dynamic_loss_threshold", "use_svd",
-        "use_grad_ckpt", "quant_embedding", "use_quantized_matmul", "use_quantized_matmul_conv", "quantized_matmul_dtype",
-        "use_static_quantization", "use_dynamic_quantization", "use_stochastic_rounding", "dequantize_fp32",
-        "non_blocking", "add_skip_keys", "minimum_allowed_numel", "minimum_allowed_channel_size",
+        "use_grad_ckpt", "quant_embedding", "use_quantized_matmul", "use_quantized_matmul_conv",
+        "quantized_matmul_dtype", "use_static_quantization", "use_dynamic_quantization", "use_stochastic_rounding",
+        "dequantize_fp32", "non_blocking", "add_skip_keys", "minimum_allowed_numel", "minimum_allowed_channel_size",
         "quantization_device", "return_device", "sdnq_version", "is_integer", "is_unsigned"}),
     open=open_sdnq)

@@ -73,7 +73,7 @@ def test_an_sdnq_folder_is_refused(server, models):
              "4": save_tensors("sdnq", image=["3", 0])}
     message = error_message(server, graph)
     shutil.rmtree(folder)
-    assert "got quantization_config with quant_method 'sdnq'" in message
+    assert f"convert them: python -m glm_core convert {folder} MODELS" in message
 
 
 @pytest.mark.parametrize("write", [

@@ -42,8 +42,12 @@ def pack(numbers: Tensor, bits: int) -> Tensor:
     return torch.stack([n[:, i] + 32 * top for i, top in enumerate(tops)], 1).byte()
 
 
+def grouped(matrix: Tensor, size: int) -> Tensor:
+    return matrix.unflatten(1, (-1, min(size, matrix.shape[1])))
+
+
 def sdnq_uint4(matrix: Tensor) -> Layer:
-    groups = matrix.unflatten(1, (-1, 32))
+    groups = grouped(matrix, 64)
     zero = groups.amin(2, keepdim=True)
     scale = (groups.amax(2, keepdim=True) - zero) / 15
     numbers = ((groups - zero) / scale).round().clamp(0, 15)
@@ -52,15 +56,17 @@ def sdnq_uint4(matrix: Tensor) -> Layer:
 
 
 def sdnq_int5(matrix: Tensor) -> Layer:
-    scale = matrix.abs().amax(1, keepdim=True) / 15
-    numbers = (matrix / scale).round().clamp(-16, 15)
-    return Layer({"weight": pack(numbers + 16, 5), "scale": scale}, (numbers * scale).bfloat16())
+    groups = grouped(matrix, 128)
+    scale = groups.abs().amax(2, keepdim=True) / 15
+    numbers = (groups / scale).round().clamp(-16, 15)
+    return Layer({"weight": pack(numbers + 16, 5), "scale": scale}, (numbers * scale).flatten(1).bfloat16())
 
 
 def sdnq_int8(matrix: Tensor) -> Layer:
-    scale = matrix.abs().amax(1, keepdim=True) / 127
-    numbers = (matrix / scale).round()
-    return Layer({"weight": numbers.char(), "scale": scale}, (numbers * scale).bfloat16())
+    groups = grouped(matrix, 1024)
+    scale = groups.abs().amax(2, keepdim=True) / 127
+    numbers = (groups / scale).round()
+    return Layer({"weight": numbers.char(), "scale": scale}, (numbers * scale).flatten(1).bfloat16())
 
 
 def autoround(matrix: Tensor) -> Layer:

@@ -2,7 +2,8 @@
 demo. Run it after a change of the checkpoint, or of what a seed draws.
 
 Evaluates the held-out files, with and without single components, writes the figures into the model card and README.md,
-and draws the thumbnails of the workflows and the pack's icon and banner. Paragraphs that someone counted by hand stay as they are: read them again.
+and draws the thumbnails of the workflows and the pack's icon and banner. Paragraphs that someone counted by hand stay
+as they are: read them again.
 
 Needs what the tests need, for the thumbnails also a ComfyUI where the host tests look for one.
 """

@@ -37,7 +37,7 @@ def draw_model() -> tuple[Plan, Image.Image]:
 
 
 def tile_colours(ids: Tensor, ground: tuple[int, ...]) -> Tensor:
-    """A colour in 0...255 for each token, [h, w, 3]; the most frequent one, of empty cells, has a shade of ``ground``."""
+    """Colours of tokens in 0...255, [h, w, 3]; the most frequent one, of empty cells, gets a shade of ``ground``."""
     empty = (EMPTY_SHADE * torch.tensor(ground)).int()
     return torch.where((ids == ids.flatten().mode().values)[..., None], empty, (colours(ids) * 255).int())
 

@@ -51,7 +51,7 @@ def read_text(path: str | os.PathLike, source: str, most: int = MOST_TEXT) -> st
 
 def decode(data: bytes, source: str) -> str:
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # Windows programs like to begin with a byte order mark
     except UnicodeDecodeError as error:
         raise GLMImageError(f"{source}: must be text in UTF-8 ({error})") from error
 

@@ -24,7 +24,8 @@ MOST_ARCHIVE, MOST_PICTURE = 45_000_000, 40_000  # bytes
 NOT_PACKED = (".ci/*", ".comfyignore", ".gitattributes", ".gitignore", "CONTRIBUTING.md", "Makefile", "docs/icon.png",
               "docs/banner.png", "docs/architecture.*", "glm_core/embedded/curves.png", "tests/*")
 VERSION = re.compile(r"^## (\d+\.\d+\.\d+)( \(unreleased\))?$", re.MULTILINE)
-GIT = pytest.mark.skipif(not (PACK / ".git").exists(), reason="this is no git checkout")  # comfy-cli packs what git tracks
+# comfy-cli packs what git tracks
+GIT = pytest.mark.skipif(not (PACK / ".git").exists(), reason="this is no git checkout")
 
 
 @pytest.fixture(scope="module")

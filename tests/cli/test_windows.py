@@ -19,6 +19,7 @@ from glm_core.pipeline import check
 from glm_core.plans import Plan
 from tests.support.command_line import error_line, run
 from tests.support.hosts import PACK
+from tests.support.mapped import is_mapped
 from tests.support.tiny import small_checkpoint
 
 ODD = "Bilder und Pläne (1) 新年 & 100%"  # a folder's name
@@ -121,14 +122,8 @@ def test_memory_is_asked_of_windows(monkeypatch):
 
 
 def test_a_loaded_plan_does_not_hold_its_file(model, tmp_path):
-    """Windows can neither replace nor delete a file that is mapped into memory."""
     path = tmp_path / "plan.safetensors"
     assert run("generate", "--model", model, "--prompt", "a", "--width", 96, "--height", 64, "--steps", 1, "--out",
                tmp_path / "a.png", "--plan-out", path) == 0
     plan = Plan.load(path)
     assert plan.batch == 1 and not is_mapped(path)
-
-
-def is_mapped(path) -> bool:
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        return str(path) in maps.read()

@@ -17,9 +17,11 @@ import tomlkit
 from comfy_cli.registry.config_parser import extract_node_configuration
 from PIL import Image
 
+from glm_core.cli.files import windows_fault
 from tests.support.hosts import PACK
 
 PUBLISHER = "<publisher>"
+LONGEST_NAME = 120  # characters
 MOST_ARCHIVE, MOST_PICTURE = 45_000_000, 40_000  # bytes
 NOT_PACKED = (".ci/*", ".comfyignore", ".gitattributes", ".gitignore", "CONTRIBUTING.md", "Makefile", "docs/icon.png",
               "docs/banner.png", "docs/architecture.*", "glm_core/embedded/curves.png", "tests/*")
@@ -98,12 +100,23 @@ def test_requirements_are_the_dependencies():
     assert lines == project.unwrap()["project"]["dependencies"]
 
 
+def tracked_files() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PACK, capture_output=True, check=True).stdout.decode()
+    return [name for name in listed.split("\0") if name and (PACK / name).exists()]
+
+
+@GIT
+def test_windows_can_check_out_every_file():
+    """A path has 260 characters, of which the folder of the pack may take more than half."""
+    names = tracked_files()
+    assert [name for name in names if len(name) > LONGEST_NAME or any(map(windows_fault, name.split("/")))] == []
+    assert len({name.lower() for name in names}) == len(names)
+
+
 @GIT
 def test_the_archive_is_small_and_has_all_but_the_tools_of_development(archive):
     assert archive.stat().st_size <= MOST_ARCHIVE
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=PACK, capture_output=True, check=True).stdout.decode()
-    wanted = {name for name in tracked.split("\0") if name and (PACK / name).exists()
-              and not any(fnmatch(name, pattern) for pattern in NOT_PACKED)}
+    wanted = {name for name in tracked_files() if not any(fnmatch(name, pattern) for pattern in NOT_PACKED)}
     assert set(zipfile.ZipFile(archive).namelist()) == wanted
 
 

@@ -38,16 +38,22 @@ TO_SUBGRAPH = """titles => {
 UNPACK = """() => {
     for (const node of app.graph.nodes.filter(node => node.subgraph)) app.graph.unpackSubgraph(node)
 }"""
-SET_MODE = "(title, mode) => { app.graph.nodes.find(node => node.title === title).mode = mode }"
+SET_MODE = """(title, mode) => {  // inside subgraphs too
+    const all = graph => graph.nodes.flatMap(node => node.subgraph ? all(node.subgraph) : [node])
+    all(app.graph).find(node => node.title === title).mode = mode
+}"""
 SET_WIDGET = """(title, name, value) => {
     const node = app.graph.nodes.find(node => node.title === title)
     node.widgets.find(widget => (widget.label ?? widget.name) === name).value = value  // subgraphs: the label
 }"""
 
 
+PAGE_ONLY = "upload", "preview", "previewMode"  # widgets of Load Image and Preview as Text that are no inputs
+
+
 def exported(page: Page) -> dict:
-    """What the page would queue, as API graph, without the page's own button of Load Image."""
+    """What the page would queue, as API graph, without the widgets that are the page's own."""
     graph = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
     for node in graph.values():
-        node["inputs"].pop("upload", None)
+        node["inputs"] = {name: value for name, value in node["inputs"].items() if name not in PAGE_ONLY}
     return graph

@@ -19,6 +19,7 @@ from PIL import Image
 
 from glm_core.checkpoint import convert_folder
 from tests.host.forms import FILES, FORMS, Form
+from tests.host.page_actions import exported
 from tests.host.subgraphs import Flat, fold
 from tests.host.variants import APPS, BLUEPRINTS, as_app, as_blueprint, to_json
 from tests.support.browser import Page, open_page
@@ -150,11 +151,11 @@ def load(page: Page, name: str) -> None:
     workflow = load_workflow(name)
     page.evaluate("app.clean()")  # or nodes show the pictures of those that had their numbers before
     page.call("(graph, name) => app.loadApiJson(graph, name)", workflow, name)
-    exported = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
-    changed = [key for key, node in workflow.items() if not node["inputs"].items() <= exported[key]["inputs"].items()]
+    shown = exported(page)
+    changed = [key for key, node in workflow.items() if not node["inputs"].items() <= shown[key]["inputs"].items()]
     if changed:
         raise SystemExit(f"{name}: the page must keep all inputs (it changed those of the nodes {', '.join(changed)})")
-    complete = {key: node | {"inputs": node["inputs"] | exported[key]["inputs"]} for key, node in workflow.items()}
+    complete = {key: node | {"inputs": node["inputs"] | shown[key]["inputs"]} for key, node in workflow.items()}
     if complete != workflow:
         write_text(WORKFLOWS / "api" / f"{name}.json", to_json(complete))
 

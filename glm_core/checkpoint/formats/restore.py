@@ -1,13 +1,14 @@
 """Layers of other tools' formats, found by a config's ``quant_method`` and by their names → matrices to restore."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ...errors import GLMImageError
-from ...files import quote
+from ...files import quote, reason
 from .autoround import AUTOROUND
 from .bitsandbytes import BNB_INT8, NF4
 from .foreign import Config, Foreign, Packed
@@ -16,6 +17,7 @@ from .sdnq import SDNQ
 
 FOREIGN = {"SDNQ": SDNQ, "AutoRound int4": AUTOROUND, "bitsandbytes nf4": NF4, "bitsandbytes int8": BNB_INT8}
 BIAS = "bias"  # in a layer, beside the format's tensors
+Result = TypeVar("Result")
 
 
 def formats_of(stated: Any) -> list[Foreign]:
@@ -63,10 +65,17 @@ def check_names(found: Tensors, entry: Foreign, layer: str, source: str) -> None
 
 
 def open_layer(entry: Foreign, layer: str, found: Tensors, stated: Config, source: str) -> Packed:
+    """``entry.open`` of one layer. It and ``restore`` raise GLMImageError if the tensors do not suit the format."""
     full = layer + WEIGHT
-    try:
-        return entry.open(found, full, stated)
-    except (GLMImageError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        shapes = ", ".join(f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in found.items())
-        raise GLMImageError(f"{source}: {full} is not in a form of {entry.tool} that can be converted: {error} "
-                            f"(got {quote(shapes)})") from error
+
+    def named(action: Callable[[], Result]) -> Result:
+        try:
+            return action()
+        except (GLMImageError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError,
+                AttributeError) as error:
+            shapes = ", ".join(f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in found.items())
+            raise GLMImageError(f"{source}: {full} is not in a form of {entry.tool} that can be converted: "
+                                f"{reason(error)} (got {quote(shapes)})") from error
+
+    packed = named(lambda: entry.open(found, full, stated))
+    return replace(packed, restore=lambda: named(packed.restore))

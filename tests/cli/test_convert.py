@@ -50,6 +50,13 @@ def test_an_old_library_is_refused(model, tmp_path, capsys, monkeypatch):
     assert "comfy-kitchen 0.2.31 or later" in error_line(capsys)
 
 
+def test_a_python_without_the_current_folder_runs_it_too(tmp_path):
+    """As ComfyUI's portable Python for Windows, which has its own list of folders."""
+    command = [sys.executable, "-I", "glm_core", "convert", str(tmp_path / "nowhere"), str(tmp_path / "out")]
+    ended = subprocess.run(command, cwd=PACK, capture_output=True, text=True)
+    assert ended.returncode == 1 and "nowhere: no planner found" in ended.stderr
+
+
 MEASURE = """
 import ctypes, json, sys, threading
 from pathlib import Path

@@ -164,6 +164,16 @@ def test_folders_are_quantised_as_they_are_converted(foreign, tmp_path):
 
 
 @pytest.mark.parametrize("part", [PLANNER, DIFFUSION], ids=lambda part: part.title)
+def test_what_is_stored_can_still_be_told(foreign, part):
+    """Two folders may restore matrices of one shape from other numbers."""
+    folder, _ = foreign
+    stored = load_file(folder / part.folder / "model.safetensors")
+    tensors = read_part(locate(folder, part), part, foreign=True).stored()
+    assert tensors.keys() == {name.removeprefix("model.") for name in stored}
+    assert all(torch.equal(tensors[name.removeprefix("model.")], tensor) for name, tensor in stored.items())
+
+
+@pytest.mark.parametrize("part", [PLANNER, DIFFUSION], ids=lambda part: part.title)
 def test_loading_names_the_command_that_converts(foreign, part):
     folder, _ = foreign
     expected = (rf"^{part.title} .*: its weights are in a format of (SDNQ|AutoRound|bitsandbytes), in which ComfyUI "

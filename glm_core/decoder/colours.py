@@ -11,7 +11,7 @@ from torch import Tensor
 from ..geometry import LATENT_PIXELS
 from .vae import AutoencoderKL, VAEConfig, latent_statistics
 
-PICTURES, SIDE = 4, 128  # pictures that are encoded, and their side in pixels
+PICTURES, SIDE = 4, 64  # pictures that are encoded, and their side in pixels
 CELLS = 2, 4, 8, 16, 32  # along a side, of the fields of random colours that make up a picture
 CONTRAST = 2.0  # of the sum of the fields, which tanh brings into -1...1
 RIDGE = 0.003  # a channel that never varies gets no factor
@@ -50,8 +50,8 @@ def colour_fields() -> Tensor:
 
 
 def by_pixel(pictures: Tensor) -> Tensor:
-    """[B, C, h, w] → float64 [B h w, C] on the CPU."""
-    return pictures.movedim(1, -1).flatten(0, 2).to("cpu", torch.float64)
+    """[B, C, h, w] → float64 [B h w, C] on the CPU, with 0 where a broken VAE gives NaN or infinity."""
+    return pictures.movedim(1, -1).flatten(0, 2).to("cpu", torch.float64).nan_to_num(0, 0, 0)
 
 
 def solve(inputs: Tensor, outputs: Tensor) -> Tensor:

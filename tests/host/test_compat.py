@@ -1,4 +1,4 @@
-"""What depends on the version of ComfyUI, with stand-ins for the modules that differ: newer and older than those here."""
+"""What depends on the version of ComfyUI, tested with stand-ins for the modules that differ."""
 
 import importlib.util
 import sys
@@ -115,7 +115,8 @@ def test_flash_decoding_needs_a_library_that_has_it_for_the_device():
     assert load_compat().flash_decoding(CPU) is None
     assert load_compat(**{KITCHEN: kitchen()}).flash_decoding(CPU) is None
     for available in (False, True):
-        library = kitchen(flash_attention_decode=decode, flash_attention_decode_is_available=lambda device: available)
+        library = kitchen(flash_attention_decode=decode,
+                          flash_attention_decode_is_available=Mock(return_value=available))
         assert load_compat(**{KITCHEN: library}).flash_decoding(CPU) is (decode if available else None)
 
 

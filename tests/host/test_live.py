@@ -10,8 +10,8 @@ from tests.host.graphs import PROMPT, id_of, make_node, save_plan, small_workflo
 from tests.support.servers import Server
 
 PICTURES, TEXT = (1, 2, 4), 3  # BinaryEventTypes of ComfyUI's protocol.py
-PACE = re.compile(r"\d+ / 256( · \d+\.\d tokens/s( · \d+:\d\d)?)?")
-LONG = 20  # steps
+PACE = re.compile(r"\d+ / \d+( · \d+\.\d tokens/s( · \d+:\d\d)?)?")
+STEPS = 10
 DEMO = "embedded (demo)"
 
 
@@ -23,9 +23,9 @@ def sampling(loader: dict, clip: dict, seed: int) -> dict:
     """Draws without a plan; nothing decodes the latent."""
     return {
         "loader": loader, "clip": clip, "text": make_node("CLIPTextEncode", clip=["clip", 2], text=PROMPT),
-        "latent": make_node("EmptySD3LatentImage", width=256, height=256, batch_size=1),
+        "latent": make_node("EmptySD3LatentImage", width=128, height=128, batch_size=1),
         "sampler": make_node("KSampler", model=["loader", 0], positive=["text", 0], negative=["text", 0],
-                             latent_image=["latent", 0], seed=seed, steps=LONG, cfg=1.0, sampler_name="euler",
+                             latent_image=["latent", 0], seed=seed, steps=STEPS, cfg=1.0, sampler_name="euler",
                              scheduler="simple", denoise=1.0),
         "save": make_node("TestSaveTensors", name="live.safetensors", latent=["sampler", 0]),
     }
@@ -53,7 +53,7 @@ def pictures_while(server: Server, graph: dict, method: str) -> tuple[int, float
 def test_sampling_shows_a_picture_a_second_with_auto_and_none_with_none(server, name):
     """GLM-Image: a released folder, whose VAE is asked. The other: numbers in its config."""
     count, seconds = pictures_while(server, sampling(folder(name), folder(name), 1), "auto")
-    assert count >= max(1, int(seconds))
+    assert count == STEPS >= seconds
     count, _ = pictures_while(server, sampling(folder(name), folder(name), 2), "none")
     assert count == 0
 
@@ -81,4 +81,5 @@ def test_the_planner_says_how_fast_it_is_and_what_remains(server):
     assert {node for node, _ in texts} == {planner}
     assert 1 <= len(texts) <= 2 * (time.monotonic() - start) + 1
     assert all(PACE.fullmatch(text) for _, text in texts), texts
-    assert texts[-1][1].startswith("256 / 256 · ") and ":" not in texts[-1][1]
+    done, total = re.findall(r"\d+", texts[-1][1])[:2]
+    assert done == total and ":" not in texts[-1][1]

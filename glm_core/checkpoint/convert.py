@@ -28,7 +28,8 @@ def convert_folder(folder: Path, out: Path, format_name: str | None = None,
     """Write one file per part below ``out``, laid out like ComfyUI's models folder.
 
     Tensors keep their released names and dtypes. Only large matrices change, if ``format_name`` is one of FORMATS; one
-    at a time is in memory. latents_rgb: see ``with_colours``. Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
+    at a time is in memory. latents_rgb: see ``with_colours``.
+    Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
     comfy-kitchen is missing.
     """
     if format_name:

@@ -8,5 +8,5 @@ from .schedule import last_sigmas, network_timestep, official_sigmas, resolution
 from .vae import AutoencoderKL, VAEConfig, latent_statistics
 
 __all__ = ["LATENTS_MEAN", "LATENTS_STD", "AutoencoderKL", "DiTConfig", "GLMImageDiT", "VAEConfig", "colours_of",
-           "draw_noise", "euler", "fit_colours", "last_sigmas", "latent_statistics", "network_timestep", "official_sigmas", "resolution_shift",
-           "sample_latent", "sigma_table"]
+           "draw_noise", "euler", "fit_colours", "last_sigmas", "latent_statistics", "network_timestep",
+           "official_sigmas", "resolution_shift", "sample_latent", "sigma_table"]

@@ -42,7 +42,7 @@ def colours_of(vae: AutoencoderKL, device: torch.device, dtype: torch.dtype = to
 
 
 def colour_fields() -> Tensor:
-    """Pictures [B, 3, H, W] in -1...1 of large and small patches of colour that run into each other; always the same."""
+    """Pictures [B, 3, H, W] in -1...1 of patches of colour, large and small, that run into each other."""
     generator = torch.Generator().manual_seed(0)
     fields = [torch.randn(PICTURES, 3, cells, cells, generator=generator) for cells in CELLS]
     total = sum(F.interpolate(field, size=(SIDE, SIDE), mode="bilinear") for field in fields)

@@ -27,5 +27,5 @@ from .sheet import contact_sheet
 
 __all__ = ["Compute", "LoadedPlanner", "PlanRequest", "Progress", "ReferenceImage", "RenderRequest", "RenderSettings",
            "Rendered", "build", "check_aspect", "check_codes", "check_noise", "contact_sheet", "decode_pixels",
-           "default_side", "encode_glyphs", "encode_image", "latent_colours", "load", "load_planner", "no_progress", "plan",
-           "read_references", "render", "with_seeds"]
+           "default_side", "encode_glyphs", "encode_image", "latent_colours", "load", "load_planner", "no_progress",
+           "plan", "read_references", "render", "with_seeds"]

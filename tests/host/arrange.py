@@ -1,5 +1,6 @@
 """Places for the nodes of a graph, left to right, with as few crossing wires as a search finds."""
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ from tests.support.wires import FIRST, ROW, Box, Wire, covered, crossings
 
 COLUMN_GAP, ROW_GAP = 100, 60  # pixels between nodes; the second has room for a title bar
 STEP, MOST_STEPS = 60, 5  # by which a node may stand off the height of its wires
-SWEEPS, TRIES = 4, 1500
+SWEEPS, TRIES = 4, 6000
+CROSSING, BEHIND, WARMTH = 1e5, 2e4, 5e4  # costs, in pixels, and how much dearer a tried order may be at first
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,20 @@ class Order:
 
 
 def arrange(graph: Graph) -> dict[int, Box]:
-    """A box for each node. The same graph always gets the same boxes."""
+    """A box for each node, found by simulated annealing. The same graph always gets the same boxes."""
     rng = random.Random(0)
-    best = Order(columns_of(graph), dict.fromkeys(graph.sizes, 0))
-    cost, boxes = assess(graph, best)
-    for _ in range(TRIES):
-        tried = moved(rng, graph, best)
+    order = Order(columns_of(graph), dict.fromkeys(graph.sizes, 0))
+    cost, boxes = assess(graph, order)
+    best_cost, best = cost, boxes
+    for step in range(TRIES):
+        tried = moved(rng, graph, order)
         tried_cost, tried_boxes = assess(graph, tried)
-        if tried_cost <= cost:
-            best, cost, boxes = tried, tried_cost, tried_boxes
-    top, left = min(box.y for box in boxes.values()), min(box.x for box in boxes.values())
-    return {node: Box(box.x - left, box.y - top, box.width, box.height) for node, box in boxes.items()}
+        if tried_cost <= cost or rng.random() < math.exp((cost - tried_cost) / (WARMTH * (1 - step / TRIES) ** 2)):
+            order, cost = tried, tried_cost
+        if tried_cost < best_cost:
+            best_cost, best = tried_cost, tried_boxes
+    top, left = min(box.y for box in best.values()), min(box.x for box in best.values())
+    return {node: Box(box.x - left, box.y - top, box.width, box.height) for node, box in best.items()}
 
 
 def columns_of(graph: Graph) -> list[list[int]]:
@@ -81,7 +86,8 @@ def assess(graph: Graph, order: Order) -> tuple[float, dict[int, Box]]:
     climb = sum(abs(height_of(boxes[wire.origin], wire.origin_row) - height_of(boxes[wire.target], wire.target_row))
                 for wire in graph.wires)
     height = max(box.y + box.height for box in boxes.values()) - min(box.y for box in boxes.values())
-    return 1e5 * len(crossings(graph.wires, boxes)) + 1e4 * covered(graph.wires, boxes) + climb + 2 * height, boxes
+    ugly = CROSSING * len(crossings(graph.wires, boxes)) + BEHIND * covered(graph.wires, boxes)
+    return ugly + climb + 2 * height, boxes
 
 
 def height_of(box: Box, row: float) -> float:

@@ -9,7 +9,7 @@ ROW = 20  # pixels between two slots of a node
 FIRST = 14  # of the first slot, below the title bar
 INSET = 10  # of slots, from the sides of a node
 TITLE_BAR = 30  # height, above the box of a node
-POINTS = 24  # a curve is checked as this many straight pieces
+POINTS = 16  # a curve is checked as this many straight pieces
 
 
 @dataclass(frozen=True)

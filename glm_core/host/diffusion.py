@@ -66,15 +66,16 @@ class GLMImageLatent(comfy.latent_formats.LatentFormat):
     @property
     def latent_rgb_factors(self) -> list[list[float]] | None:
         """Red, green and blue of each channel; None if unknown: then ComfyUI shows no preview."""
-        return self.rgb_rows and self.rgb_rows[:-1]
+        return self.rgb_rows[:-1] or None
 
     @property
     def latent_rgb_factors_bias(self) -> list[float] | None:
-        return self.rgb_rows and self.rgb_rows[-1]
+        return self.rgb_rows[-1] if self.rgb_rows else None
 
     @property
-    def rgb_rows(self) -> list[list[float]] | None:
-        return self.latents_rgb and torch.tensor(self.latents_rgb).view(-1, 3).tolist()
+    def rgb_rows(self) -> list[list[float]]:
+        numbers = self.latents_rgb or ()
+        return [list(numbers[i : i + 3]) for i in range(0, len(numbers), 3)]
 
     def process_in(self, latent: Tensor) -> Tensor:
         """Raises GLMImageError if it is the latent of another model."""

@@ -36,9 +36,9 @@ EXAMPLES = f"""examples, run in the folder of this pack with ComfyUI's Python:
   python -m glm_core convert {REPOSITORY} --publish GLM-Image-int8 --quantise int8
 
 in ComfyUI's portable version for Windows, PowerShell or cmd:
-  ..\\..\\..\\python_embeded\\python.exe -m huggingface_hub.cli.hf download {REPOSITORY} --local-dir \
+  ..\\..\\..\\python_embeded\\python.exe -s -m huggingface_hub.cli.hf download {REPOSITORY} --local-dir \
 ..\\..\\models\\diffusers\\GLM-Image
-  ..\\..\\..\\python_embeded\\python.exe glm_core convert ..\\..\\models\\diffusers\\GLM-Image ..\\..\\models
+  ..\\..\\..\\python_embeded\\python.exe -s glm_core convert ..\\..\\models\\diffusers\\GLM-Image ..\\..\\models
 
 After an interruption, give the same command again: finished files of the same weights and options are kept, the file
 that was being written is started anew, and any other file of the same name is replaced once the new one is complete."""

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from glm_core.checkpoint import DIFFUSION, FORMATS, PLANNER
+from glm_core.checkpoint import DIFFUSION, FORMATS, PLANNER, VAE, read_part
 from tests.support.command_line import error_line, run
 from tests.support.hosts import PACK
 from tests.support.tiny import WIDE, write_checkpoint
@@ -70,6 +70,14 @@ def test_the_paths_of_the_portable_version_are_right(capsys):
         commands = [line.split() for line in lines if "python_embeded\\" in line]
         assert len(commands) == 2
         assert {word for command in commands for word in command if word.startswith("..")} == PORTABLE_PATHS.keys()
+
+
+def test_vae_and_diffusion_model_keep_the_colours_of_latents(model, tmp_path):
+    """Of the VAE in the folder, which has none in its config."""
+    assert run("convert", model, tmp_path) == 0
+    colours = {part: read_part(tmp_path / part.file, part).config.get("latents_rgb") for part in (VAE, DIFFUSION)}
+    assert len(colours[VAE]) == 51 and colours[DIFFUSION] == colours[VAE]
+    assert "latents_rgb" not in read_part(model / VAE.folder, VAE).config
 
 
 MEASURE = """

@@ -63,17 +63,23 @@ def suitable(chosen: Format, key: str, matrix: Tensor, source: str) -> Format:
 
 def quantised_layout(tensors: dict[str, Tensor], formats: dict[str, Format]) -> dict[str, Tensor]:
     """What ``quantise`` will give, by name: new tensors have types and shapes but no numbers (device meta)."""
-    layout = {}
+    layout, layer_layouts = {}, {}
     for key, tensor in tensors.items():
-        layout |= layer_layout(key, tensor, formats[key]) if key in formats else {key: tensor}
+        if key not in formats:
+            layout[key] = tensor
+            continue
+        kind = formats[key], tensor.shape
+        if kind not in layer_layouts:  # few; the device meta is slow
+            layer_layouts[kind] = layer_layout(*kind)
+        layout |= named(key, layer_layouts[kind])
     return layout
 
 
-def layer_layout(key: str, matrix: Tensor, chosen: Format) -> Tensors:
-    """A layer's tensors, computed on the device meta."""
-    shared = {name: tensor.to("meta") for name, tensor in chosen.shared(torch.zeros(1, matrix.shape[1])).items()}
-    rows = chosen.write(torch.empty(matrix.shape, device="meta"), shared)
-    return named(key, {**rows, **shared, TAG: tag(chosen, matrix.shape[1])})
+def layer_layout(chosen: Format, shape: torch.Size) -> Tensors:
+    """The tensors of a layer with a matrix of this shape, computed on the device meta."""
+    shared = {name: tensor.to("meta") for name, tensor in chosen.shared(torch.zeros(1, shape[1])).items()}
+    rows = chosen.write(torch.empty(shape, device="meta"), shared)
+    return {**rows, **shared, TAG: tag(chosen, shape[1])}
 
 
 def quantise(tensors: dict[str, Tensor], formats: dict[str, Format],

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +13,7 @@ from ..files import read_metadata
 from .cards import size_on_card
 from .files import locate
 from .formats import LARGE_MATRICES, Format, LayerError, choose_formats, kitchen, quantise, quantised_layout
-from .parts import PARTS, Part
+from .parts import DIFFUSION, PARTS, VAE, Part
 from .read import CONFIG_METADATA, TOKENIZER_TENSOR, Weights, fingerprint, read_part
 from .room import check_room, remove_unfinished
 from .stream import OnBytes, file_size, write_stream
@@ -22,6 +22,7 @@ from .version import pack_version
 
 CONVERSION_METADATA = "glm_image_conversion"  # tells which weights and options made a file
 VERSION_METADATA = "glm_image_native"  # the version of this pack that made it
+COLOURS = "latents_rgb"  # in a config; computed from the VAE
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,19 @@ class Converted:
     kept: bool = False
 
 
-def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> Iterator[Converted]:
+def convert_folder(folder: Path, out: Path, format_name: str | None = None,
+                   latents_rgb: tuple[float, ...] | None = None) -> Iterator[Converted]:
     """Write one file per part below ``out``, laid out like ComfyUI's models folder.
 
     Tensors keep their released names and dtypes; matrices that another tool quantised are restored to bfloat16. Large
-    matrices change, if ``format_name`` is one of FORMATS; one at a time is in memory. A finished file is kept, any
-    other of its name replaced. Raises GLMImageError as ``find_targets`` and ``check_room`` do.
+    matrices change, if ``format_name`` is one of FORMATS; one at a time is in memory. latents_rgb: see
+    ``with_colours``. A finished file is kept, any other of its name replaced. Raises GLMImageError as ``find_targets``
+    and ``check_room`` do.
     """
     targets = find_targets(folder, out, format_name)
     prepare(targets)
     for target in targets:
-        yield convert_part(target)
+        yield convert_part(target, latents_rgb=latents_rgb)
 
 
 def find_targets(folder: Path, out: Path, format_name: str | None = None,
@@ -116,12 +119,20 @@ def prepare(targets: Sequence[Target]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def convert_part(target: Target, on_bytes: OnBytes = lambda count: None) -> Converted:
-    """Write one file, unless it is finished."""
+def convert_part(target: Target, on_bytes: OnBytes = lambda count: None,
+                 latents_rgb: tuple[float, ...] | None = None) -> Converted:
+    """Write one file, unless it is finished. latents_rgb: see ``with_colours``."""
     if target.finished:
         return Converted(target.path, {}, kept=True)
-    weights = read_part(target.source, target.part, foreign=True)
+    weights = with_colours(read_part(target.source, target.part, foreign=True), target.part, latents_rgb)
     return Converted(target.path, write_part_file(target.path, weights, target.part, target.format_name, on_bytes))
+
+
+def with_colours(weights: Weights, part: Part, latents_rgb: tuple[float, ...] | None) -> Weights:
+    """The VAE and the diffusion model with the colours of latents in their config, for previews; None adds nothing."""
+    if latents_rgb is None or part not in (DIFFUSION, VAE):
+        return weights
+    return replace(weights, config=weights.config | {COLOURS: list(latents_rgb)})
 
 
 def write_part_file(path: Path, weights: Weights, part: Part, format_name: str | None,
@@ -143,9 +154,14 @@ def file_contents(weights: Weights, part: Part, format_name: str | None) -> Cont
 
 
 def conversion_of(weights: Weights, metadata: dict[str, str], format_name: str | None) -> str:
-    """Hex digits that tell a part's weights, tokenizer, metadata and format from others. The version does not count."""
-    told = {name: text for name, text in metadata.items() if name not in (CONVERSION_METADATA, VERSION_METADATA)}
-    text = json.dumps([fingerprint(weights.stored()), weights.tokenizer_json, told, format_name], sort_keys=True)
+    """Hex digits that tell a part's weights, tokenizer, metadata and format from others.
+
+    The pack's version does not count, nor do the colours, which follow from the VAE.
+    """
+    told = {name: text for name, text in metadata.items()
+            if name not in (CONVERSION_METADATA, VERSION_METADATA, CONFIG_METADATA)}
+    config = {key: value for key, value in weights.config.items() if key != COLOURS}
+    text = json.dumps([fingerprint(weights.stored()), weights.tokenizer_json, told, config, format_name], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..checkpoint import (
+    DIFFUSION,
     FORMATS,
     PART_NAMES,
     REPOSITORY,
+    VAE,
     Converted,
     LayerError,
     Part,
@@ -25,6 +27,7 @@ from ..checkpoint import (
     write_publication,
 )
 from ..errors import GLMImageError
+from ..pipeline import latent_colours
 from .files import check_out_folder, same_file_key
 from .options import Subparsers, byte_bar, check_parts, report, stored_folder
 
@@ -36,9 +39,9 @@ EXAMPLES = f"""examples, run in the folder of this pack with ComfyUI's Python:
   python -m glm_core convert {REPOSITORY} --publish GLM-Image-int8 --quantise int8
 
 in ComfyUI's portable version for Windows, PowerShell or cmd:
-  ..\\..\\..\\python_embeded\\python.exe -m huggingface_hub.cli.hf download {REPOSITORY} --local-dir \
+  ..\\..\\..\\python_embeded\\python.exe -s -m huggingface_hub.cli.hf download {REPOSITORY} --local-dir \
 ..\\..\\models\\diffusers\\GLM-Image
-  ..\\..\\..\\python_embeded\\python.exe glm_core convert ..\\..\\models\\diffusers\\GLM-Image ..\\..\\models
+  ..\\..\\..\\python_embeded\\python.exe -s glm_core convert ..\\..\\models\\diffusers\\GLM-Image ..\\..\\models
 
 After an interruption, give the same command again: finished files of the same weights and options are kept, the file
 that was being written is started anew, and any other file of the same name is replaced once the new one is complete."""
@@ -74,9 +77,10 @@ def run(args: argparse.Namespace) -> None:
         report("\n".join([*target_lines(targets, out), *publication_lines(args), *card_report(targets)]))
         return
     prepare(targets)
+    colours = find_colours(args.folder, targets)
     with byte_bar("written", sum(target.size for target in targets if not target.finished)) as advance:
         for target in targets:
-            report_converted(convert_part(target, advance))
+            report_converted(convert_part(target, advance, colours))
     if args.publish:
         with byte_bar("hashed", published_size(out)) as advance:
             write_publication(out, args.folder, advance)
@@ -88,6 +92,14 @@ def choose_out(args: argparse.Namespace) -> Path:
     if (args.out is None) == (args.publish is None):
         raise GLMImageError(f"convert must have either OUT or --publish DIR (got {'both' if args.out else 'neither'})")
     return args.publish or args.out
+
+
+def find_colours(folder: Path, targets: Sequence[Target]) -> tuple[float, ...] | None:
+    """The colours of latents, if a file that is to be written has them."""
+    if all(target.finished or target.part not in (DIFFUSION, VAE) for target in targets):
+        return None
+    report("the VAE is read first, for the colours of sampling previews")
+    return latent_colours(folder)
 
 
 def report_converted(converted: Converted) -> None:

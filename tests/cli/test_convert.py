@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from glm_core.checkpoint import DIFFUSION, FORMATS, PLANNER
+from glm_core.checkpoint import DIFFUSION, FORMATS, PLANNER, VAE, read_part
 from tests.support.command_line import error_line, run
 from tests.support.hosts import PACK
 from tests.support.tiny import WIDE, write_checkpoint
@@ -51,13 +51,6 @@ def test_an_old_library_is_refused(model, tmp_path, capsys, monkeypatch):
     assert "comfy-kitchen 0.2.31 or later" in error_line(capsys)
 
 
-def test_a_python_without_the_current_folder_runs_it_too(tmp_path):
-    """As ComfyUI's portable Python for Windows, which has its own list of folders."""
-    command = [sys.executable, "-I", "glm_core", "convert", str(tmp_path / "nowhere"), str(tmp_path / "out")]
-    ended = subprocess.run(command, cwd=PACK, capture_output=True, text=True)
-    assert ended.returncode == 1 and "nowhere: no planner found" in ended.stderr
-
-
 PORTABLE = r"C:\ComfyUI_windows_portable"
 PORTABLE_PATHS = {  # what the commands for it name, given in the folder of this pack → where that is
     r"..\..\..\python_embeded\python.exe": r"python_embeded\python.exe",
@@ -73,9 +66,18 @@ def test_the_paths_of_the_portable_version_are_right(capsys):
     with pytest.raises(SystemExit):
         run("convert", "--help")
     for text in (capsys.readouterr().out, (PACK / "README.md").read_text(encoding="utf-8")):
-        commands = [line.split() for line in text.splitlines() if "python_embeded\\" in line]
+        lines = [line for line in text.splitlines() if "hf download" in line or "glm_core convert" in line]
+        commands = [line.split() for line in lines if "python_embeded\\" in line]
         assert len(commands) == 2
         assert {word for command in commands for word in command if word.startswith("..")} == PORTABLE_PATHS.keys()
+
+
+def test_vae_and_diffusion_model_keep_the_colours_of_latents(model, tmp_path):
+    """Of the VAE in the folder, which has none in its config."""
+    assert run("convert", model, tmp_path) == 0
+    colours = {part: read_part(tmp_path / part.file, part).config.get("latents_rgb") for part in (VAE, DIFFUSION)}
+    assert len(colours[VAE]) == 51 and colours[DIFFUSION] == colours[VAE]
+    assert "latents_rgb" not in read_part(model / VAE.folder, VAE).config
 
 
 MEASURE = """

@@ -87,14 +87,16 @@ def first(selector: str) -> str:
 def open_fresh(server: Server, page: Page, language: str) -> None:
     """The page as a first visit shows it, in this language."""
     server.post("/settings", {"Comfy.Locale": language})
-    page.evaluate("window.leaving = true")
-    page.command("Page.reload")
-    page.wait_for(f"!window.leaving && {PAGE_IS_READY}")
+    page.command("Page.navigate", url=server.url)  # returns when the new document has begun
+    page.wait_for(PAGE_IS_READY)
     page.resize(*WINDOW)
 
 
 def pick_template(page: Page, name: str) -> None:
-    click(page, first(TEMPLATES))
+    for _ in range(5):  # a page that is still loading misses the first click
+        click(page, first(TEMPLATES))
+        if page.becomes_true(EXTENSION, seconds=8):
+            break
     click(page, EXTENSION)
     click(page, first(f'[data-testid="template-workflow-{name}"]'))
     page.wait_for("app.graph.nodes.some(node => node.subgraph)")

@@ -161,7 +161,8 @@ def conversion_of(weights: Weights, metadata: dict[str, str], format_name: str |
     told = {name: text for name, text in metadata.items()
             if name not in (CONVERSION_METADATA, VERSION_METADATA, CONFIG_METADATA)}
     config = {key: value for key, value in weights.config.items() if key != COLOURS}
-    text = json.dumps([fingerprint(weights.stored()), weights.tokenizer_json, told, config, format_name], sort_keys=True)
+    facts = [fingerprint(weights.stored()), weights.tokenizer_json, told, config, format_name]
+    text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -41,6 +41,7 @@ $(VENV)/installed: requirements.txt
 
 $(VENV)/tests-installed: tests/requirements.txt $(VENV)/installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH) -r tests/requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps comfy-cli==1.23.0
 	touch $@
 
 clean:

@@ -51,7 +51,7 @@ def read_text(path: str | os.PathLike, source: str, most: int = MOST_TEXT) -> st
 
 def decode(data: bytes, source: str) -> str:
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # Windows programs like to begin with a byte order mark
     except UnicodeDecodeError as error:
         raise GLMImageError(f"{source}: must be text in UTF-8 ({error})") from error
 
@@ -107,10 +107,13 @@ def read_metadata(path: str | os.PathLike, source: str) -> dict[str, str]:
 
 
 def read_tensors(path: str | os.PathLike, source: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Tensors by name, and the metadata. Raises GLMImageError as ``read_metadata`` does."""
+    """Tensors by name, and the metadata. Raises GLMImageError as ``read_metadata`` does.
+
+    The tensors are copies: mapped ones hold the file, which Windows then neither replaces nor deletes.
+    """
     metadata = read_metadata(path, source)
     with safe_open(path, framework="pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}, metadata
+        return {name: opened.get_tensor(name).clone() for name in opened.keys()}, metadata
 
 
 def parse_tensors(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, str]]:

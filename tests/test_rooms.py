@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "glm_core"
-SOURCES = [ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py")), *sorted(CORE.rglob("*.py"))]
+SOURCES = [*sorted(ROOT.glob("__*__.py")), *sorted((ROOT / "nodes").rglob("*.py")), *sorted(CORE.rglob("*.py"))]
 COMFY = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "node_helpers", "nodes", "execution",
          "server"}
 ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL", "tqdm", "einops"}

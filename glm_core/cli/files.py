@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image, UnidentifiedImageError
 from safetensors import SafetensorError
@@ -13,6 +13,9 @@ from ..errors import GLMImageError
 
 Named = tuple[str, Path]  # an option and the file that it names
 TRIAL_SIZE = 320, 320  # larger than an icon may be
+ON_WINDOWS = os.name == "nt"
+FORBIDDEN = set('<>:"/\\|?*')
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in "123456789¹²³")}
 
 
 def check_files(outputs: Sequence[Named], inputs: Iterable[Named] = ()) -> None:
@@ -61,6 +64,7 @@ def check_output(option: str, path: Path) -> None:
 def check_out_folder(option: str, path: Path) -> None:
     """Raise GLMImageError unless files can be written to ``path``, a folder or one that can be made."""
     check_no_nul(option, path)
+    check_windows_name(option, path)
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists() or place.is_symlink())
     if not nearest.is_dir():
         raise GLMImageError(f"{option} {path}: it must be a folder, or one that can be made "
@@ -77,6 +81,26 @@ def check_name(option: str, path: Path) -> None:
     if path == Path():
         raise GLMImageError(f"{option} must be the name of a file (got {str(path)!r})")
     check_no_nul(option, path)
+    check_windows_name(option, path)
+
+
+def check_windows_name(option: str, path: PurePath) -> None:
+    """Raise GLMImageError if Windows has no such name; it would fail at the end, or write to a device or a stream."""
+    if ON_WINDOWS and (fault := windows_fault(path.name)):
+        raise GLMImageError(f"{option} {path}: {fault}")
+
+
+def windows_fault(name: str) -> str | None:
+    """Why a file of Windows cannot have this name; None if it can. Source: Microsoft, Naming Files, Paths, and
+    Namespaces.
+    """
+    if bad := sorted(set(name) & FORBIDDEN):
+        return f"its name must be without {' '.join(bad)} on Windows"
+    if name.endswith((".", " ")):
+        return "its name must not end with a dot or a space on Windows"
+    if (stem := name.split(".")[0].rstrip().upper()) in DEVICES:
+        return f"its name must not be that of the device {stem} on Windows"
+    return None
 
 
 def check_no_nul(option: str, path: Path) -> None:

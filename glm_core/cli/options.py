@@ -1,6 +1,7 @@
 """Options that several commands share, and what is made from their values."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from ..planner import Sampling
 from ..plans import Plan
 
 EMBEDDED_NAME = "embedded"
+CLOSED_PIPE = errno.EPIPE, errno.EINVAL  # the second on Windows
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Subparsers = argparse._SubParsersAction  # what add_subparsers returns; argparse has no public name for it
@@ -116,5 +118,7 @@ def report(line: str) -> None:
     try:
         tqdm.write(line)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in CLOSED_PIPE:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

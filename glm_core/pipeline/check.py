@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import dataclass, field
 from functools import partial
@@ -204,7 +205,22 @@ def tokenizer_faults(tokenizer: PromptTokenizer, config: PlannerConfig) -> list[
 
 def physical_memory() -> int:
     """Bytes of this machine's memory; 0 if the system does not say."""
+    if os.name == "nt":
+        return windows_memory()
     names = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" not in names:
         return 0
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class MemoryStatus(ctypes.Structure):
+    """What Windows' GlobalMemoryStatusEx fills in."""
+
+    _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32), ("total", ctypes.c_uint64),
+                ("others", ctypes.c_uint64 * 6)]
+
+
+def windows_memory() -> int:
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    vars(ctypes)["windll"].kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return status.total

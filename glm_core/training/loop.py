@@ -206,7 +206,7 @@ def train_step(stage: Stage, step: int, module: nn.Module, optimizers: Optimizer
 def log(path: Path, step: int, loss: Tensor, seconds: float) -> None:
     """Append a line of JSON. seconds: since the stage began or was resumed."""
     line = {"step": step, "loss": round(loss.item(), 6), "seconds": round(seconds, 1)}
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -232,7 +232,7 @@ def resume(path: Path, averaged: AveragedModel, optimizers: Optimizers) -> int:
         return 0
     with safe_open(path, framework="pt") as file:
         step = int(file.metadata()["step"])
-    tensors = load_file(path)
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}  # Windows replaces no mapped file
     averaged.load_state_dict(with_prefix(tensors, "average."))
     for i, (optimizer, parameter) in enumerate(optimizers.parameters()):
         parameter.data.copy_(tensors[f"weight.{i}"])
@@ -250,7 +250,7 @@ def draw_curves(folder: Path, out: Path) -> None:
     logs = sorted(folder.glob("*.jsonl"))
     figure, axes = pyplot.subplots(1, len(logs), figsize=(4 * len(logs), 3), squeeze=False)
     for axis, path in zip(axes[0], logs):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         axis.semilogy([row["step"] for row in rows], [row["loss"] for row in rows], linewidth=0.8)
         axis.set(title=path.stem, xlabel="step", ylabel="loss")
     figure.tight_layout()

@@ -2,7 +2,8 @@
 demo. Run it after a change of the checkpoint, or of what a seed draws.
 
 Evaluates the held-out files, with and without single components, writes the figures into the model card and README.md,
-and draws the thumbnails of the workflows. Paragraphs that someone counted by hand stay as they are: read them again.
+and draws the thumbnails of the workflows and the pack's icon and banner. Paragraphs that someone counted by hand stay
+as they are: read them again.
 
 Needs what the tests need, for the thumbnails also a ComfyUI where the host tests look for one.
 """
@@ -16,7 +17,7 @@ from glm_core.cli import main as command_line
 from glm_core.evaluation import ABLATIONS
 from tests.support.hosts import PACK
 
-from . import card, thumbnails
+from . import card, identity, thumbnails
 
 STEPS, GUIDANCE, SEED, ABLATED_PROMPTS = 12, 1.5, 0, 50  # the card names them
 
@@ -50,9 +51,12 @@ if __name__ == "__main__":
     arguments.add_argument("--out", type=Path, default=PACK / "out" / "figures", metavar="DIR",
                            help="folder of the evaluations' JSON files (default: out/figures)")
     arguments.add_argument("--resume", action="store_true", help="keep the JSON files that are there already")
-    arguments.add_argument("--only", choices=("card", "thumbnails"), help="leave out the other")
+    arguments.add_argument("--only", choices=("card", "thumbnails", "identity"),
+                           help="leave out the others; identity: icon and banner")
     options = arguments.parse_args()
-    if options.only != "thumbnails":
+    if options.only in (None, "card"):
         card.write(evaluate(options.out, options.resume))
-    if options.only != "card":
+    if options.only in (None, "thumbnails"):
         thumbnails.write()
+    if options.only in (None, "identity"):
+        identity.write()

@@ -1,18 +1,15 @@
 """Write the shipped workflows as ComfyUI's page saves them: ``python -m tests.host.save_workflows``.
 
-For every workflows/api/NAME.json: load it in a real page, put each node where a table below has it, and write what
-the page serialises to workflows/NAME.json. Run it after every change of an API workflow or of a node's widgets: a new
-widget's default is added to the API files too. If nothing changed, the files stay the same. A node whose title is in no
-table needs an entry there.
+For every workflows/api/NAME.json: load it in a real page, give it the form that tests/host/forms.py has for it, and
+write what the page serialises to workflows/NAME.json. Run it after every change of an API workflow or of a node's
+widgets: a new widget's default is added to the API files too. If nothing changed, the files stay the same.
 
 Needs a ComfyUI where the host tests look for one (COMFYUI_PATH, or ~/ComfyUI) and Chromium or Chrome (on Debian:
 apt-get install chromium). Nothing is downloaded: the models are tiny random ones, and the page reaches no other server.
 """
 
 import argparse
-import json
 import shutil
-import uuid
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -21,13 +18,16 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from glm_core.checkpoint import convert_folder
-from tests.host.layouts import GROUPS, LAYOUTS, NOTES, TEXT_TO_IMAGE
+from tests.host.forms import FILES, FORMS, Form
+from tests.host.page_actions import exported
+from tests.host.subgraphs import Flat, fold
+from tests.host.variants import APPS, BLUEPRINTS, as_app, as_blueprint, to_json
 from tests.support.browser import Page, open_page
 from tests.support.hosts import PACK, find_hosts, host_version
 from tests.support.servers import load_workflow, serve
 from tests.support.tiny import write_checkpoint
 
-WORKFLOWS = PACK / "workflows"
+WORKFLOWS, NOTES = PACK / "workflows", PACK / "tests" / "host" / "notes"
 NAMES = sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json"))
 SETTINGS = {  # an empty page: no first-visit dialog, no workflow of an earlier visit, nothing in front of the nodes
     "Comfy.TutorialCompleted": True, "Comfy.Workflow.Persist": False, "Comfy.Minimap.Visible": False,
@@ -38,15 +38,23 @@ EXAMPLE = "example.png"  # comes with ComfyUI; the picture of the edit workflows
 WINDOW = 1280, 800
 MARGIN, TITLE_BAR, SCALE = 40, 30, 0.7  # of the view that a workflow is saved with, and of screenshots
 VIEW_OFFSET = MARGIN, MARGIN + TITLE_BAR
-GROUP_PADDING, GROUP_TITLE = 20, 30  # around the nodes of a group, and for its title
+GROUP_PADDING, GROUP_BAR = 20, 60  # around a node in a group, and for the titles of both
+NOTE = 0, 0, 400, 620  # place of the note: x, y, width, height
+WIDTHS = {"GLMImagePlan": 380, "GLMImageDraftPlan": 380, "GLMImageReplan": 380, "PrimitiveStringMultiline": 340}
 MENU_BUTTON = 80  # pixels at the page's right edge
 
-ARRANGE = """layout => {
+SET_SIZES = """widths => {  // of the flat workflow
     for (const node of app.graph.nodes) {
-        const [x, y, width, height] = layout[node.title]
+        node.setSize([widths[node.type] ?? 300, 0])
+        node.setSize([node.size[0], node.computeSize()[1]])
+        for (const widget of node.widgets ?? []) if (widget.name === "control_after_generate") widget.value = "fixed"
+    }
+}"""
+PLACE = """(places, titles) => {
+    for (const node of app.graph.nodes) {
+        const [x, y, width, height] = places[titles[node.id] ?? node.title]
         node.setSize([width, Math.max(height, node.computeSize()[1])])
         node.pos = [x, y]
-        for (const widget of node.widgets ?? []) if (widget.name === "control_after_generate") widget.value = "fixed"
     }
 }"""
 ADD_NOTE = """([x, y, width, height], text) => {
@@ -57,14 +65,16 @@ ADD_NOTE = """([x, y, width, height], text) => {
     note.pos = [x, y]
     note.setSize([width, height])
 }"""
-ADD_GROUP = """(title, titles, padding, bar) => {
-    const nodes = app.graph.nodes.filter(node => titles.includes(node.title))
-    const left = Math.min(...nodes.map(node => node.pos[0])), top = Math.min(...nodes.map(node => node.pos[1]))
-    const right = Math.max(...nodes.map(node => node.pos[0] + node.size[0]))
-    const bottom = Math.max(...nodes.map(node => node.pos[1] + node.size[1]))
-    const group = new LiteGraph.LGraphGroup(title)
-    group.pos = [left - padding, top - bar - padding]
-    group.size = [right - left + 2 * padding, bottom - top + bar + 3 * padding]  // Nodes 2.0 are taller
+ADD_OWN_IMAGE = """([x, y, width, height], example, padding, bar) => {
+    const node = LiteGraph.createNode("LoadImage")
+    app.graph.add(node)
+    node.widgets[0].value = example
+    node.mode = 4  // bypassed
+    node.pos = [x, y]
+    node.setSize([width, height])
+    const group = new LiteGraph.LGraphGroup("An image of your own")
+    group.pos = [x - padding, y - bar - padding]
+    group.size = [width + 2 * padding, height + bar + 2 * padding]
     app.graph.add(group)
 }"""
 SHOW = """async (scale, x, y) => {
@@ -94,19 +104,43 @@ def open_comfyui(folder: Path):
 
 
 def lay_out(page: Page, name: str) -> dict:
-    """Load an API workflow into the page and arrange it; what the page's Save would write.
+    """Load an API workflow into the page and give it its form; what the page's Save would write.
 
     What changes with every visit, id and view, gets values of our own.
     """
     load(page, name)
-    page.call(ARRANGE, LAYOUTS.get(name, TEXT_TO_IMAGE))
-    for title, titles in GROUPS.get(name, {}).items():
-        page.call(ADD_GROUP, title, list(titles), GROUP_PADDING, TITLE_BAR + GROUP_TITLE)
-    if name in NOTES:
-        page.call(ADD_NOTE, *NOTES[name])
+    form, titles = FORMS[name], titles_of(name)
+    page.call(SET_SIZES, WIDTHS)
+    folded = fold(Flat.of(page.evaluate("app.graph.serialize()"), titles), form.subgraphs, name)
+    page.call("graph => app.loadGraphData(graph)", folded)
+    page.call(PLACE, form.places, titles)
+    page.call(ADD_NOTE, NOTE, note_of(name, form))
+    if form.own_image:
+        page.call(ADD_OWN_IMAGE, form.own_image, EXAMPLE, GROUP_PADDING, GROUP_BAR)
     graph = page.evaluate("app.graph.serialize()")
     view = {"scale": SCALE, "offset": list(VIEW_OFFSET)}
-    return {**graph, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "extra": {"ds": view}}
+    return {**graph, "id": folded["id"], "extra": {"ds": view}}
+
+
+def note_of(name: str, form: Form) -> str:
+    """The note of a workflow, in English and below it in Chinese."""
+    widgets = {subgraph.name: subgraph.widgets for subgraph in form.subgraphs}
+    with_files = [f"*{name}*" for name, shown in widgets.items() if set(shown) & set(FILES)]
+    takes_image = [f"*{subgraph.name}*" for subgraph in form.subgraphs if "image" in subgraph.inputs.values()]
+    has_size = any(label == "width" for shown in widgets.values() for _, _, label in shown)
+    parts = []
+    for ending, conjunction, size in ((".md", " and ", ", and 1024 for width and height"),
+                                      (".zh.md", " 和 ", "，宽和高设为 1024")):
+        parts.append(read_note(name + ending))
+        if form.own_image and takes_image:
+            parts.append(read_note("own_image" + ending).format(subgraph=takes_image[0]))
+        parts.append(read_note("released" + ending).format(subgraphs=conjunction.join(with_files),
+                                                           size=size if has_size else ""))
+    return "\n\n".join([*parts[:len(parts) // 2], "---", *parts[len(parts) // 2:]])
+
+
+def read_note(name: str) -> str:
+    return (NOTES / name).read_text(encoding="utf-8").strip()
 
 
 def load(page: Page, name: str) -> None:
@@ -117,14 +151,13 @@ def load(page: Page, name: str) -> None:
     workflow = load_workflow(name)
     page.evaluate("app.clean()")  # or nodes show the pictures of those that had their numbers before
     page.call("(graph, name) => app.loadApiJson(graph, name)", workflow, name)
-    exported = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
-    changed = [key for key, node in workflow.items() if not node["inputs"].items() <= exported[key]["inputs"].items()]
+    shown = exported(page)
+    changed = [key for key, node in workflow.items() if not node["inputs"].items() <= shown[key]["inputs"].items()]
     if changed:
         raise SystemExit(f"{name}: the page must keep all inputs (it changed those of the nodes {', '.join(changed)})")
-    complete = {key: node | {"inputs": node["inputs"] | exported[key]["inputs"]} for key, node in workflow.items()}
+    complete = {key: node | {"inputs": node["inputs"] | shown[key]["inputs"]} for key, node in workflow.items()}
     if complete != workflow:
-        text = json.dumps(complete, indent=2, ensure_ascii=False)
-        (WORKFLOWS / "api" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        write_text(WORKFLOWS / "api" / f"{name}.json", to_json(complete))
 
 
 def photograph(page: Page, graph: dict) -> bytes:
@@ -142,11 +175,30 @@ def save(names: list[str], screenshots: Path | None) -> None:
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_comfyui(Path(folder)) as page:
         for name in names:
             graph = lay_out(page, name)
-            text = json.dumps(graph, indent=2, ensure_ascii=False)
-            (WORKFLOWS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+            write_files(name, graph)
             if screenshots:
                 screenshots.mkdir(parents=True, exist_ok=True)
                 (screenshots / f"{name}.png").write_bytes(photograph(page, graph))
+
+
+def write_files(name: str, graph: dict) -> None:
+    """The workflow, and the app and the blueprint that are made of it."""
+    write_text(WORKFLOWS / f"{name}.json", to_json(graph))
+    if name in APPS:
+        write_text(WORKFLOWS / f"{name}.app.json", to_json(as_app(name, graph, titles_of(name))))
+    for blueprint in BLUEPRINTS:
+        if blueprint.workflow == name:
+            write_text(PACK / "subgraphs" / f"{blueprint.subgraph}.json", to_json(as_blueprint(blueprint, graph)))
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def titles_of(name: str) -> dict[int, str]:
+    """Of the nodes of an API workflow, by id."""
+    return {int(key): node["_meta"]["title"] for key, node in load_workflow(name).items()}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The shipped workflows in ComfyUI's page: what people do with nodes there keeps every link and value."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ import torch
 from glm_core.plans import Plan, save_plan_image
 from tests.host.page_actions import (
     COPY,
+    LEAD_TO_COPY,
     RELOAD,
     REMOVE_ALL_BUT,
     SET_WIDGET,
@@ -16,14 +16,13 @@ from tests.host.page_actions import (
     UNPACK,
     exported,
 )
+from tests.support.browser import Page
 from tests.support.hosts import PACK
-from tests.support.servers import load_workflow
+from tests.support.servers import load_workflow, workflow_names
 
-WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
-QUICK = {"draft_choose_finish", "edit_multi_image", "inpaint"}  # all kinds of links
+WORKFLOWS = workflow_names()
+QUICK = {"edit_multi_image", "replan_region"}  # all kinds of links
 MOST_IN_LONG = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in WORKFLOWS]
-AT_THE_ENDS = "LoadImage", "SaveImage", *(f"GLMImage{part}Loader" for part in ("Planner", "GlyphEncoder",
-                                                                               "DiffusionModel", "VAE"))
 DROP = """(async () => {
     const answer = await fetch("/view?filename=dropped.png&type=output")
     await app.handleFile(new File([await answer.blob()], "dropped.png", {type: "image/png"}))
@@ -49,13 +48,15 @@ def described(node: dict, titles: dict[str, str]) -> tuple[str, dict]:
     return node["class_type"], inputs
 
 
-def middle(name: str) -> list[str]:
-    """Titles of a workflow's nodes without those that load or save."""
-    return [node["_meta"]["title"] for node in load_workflow(name).values() if node["class_type"] not in AT_THE_ENDS]
+def canvas(page: Page) -> list[str]:
+    """Titles of the nodes on the canvas that a run includes."""
+    return page.evaluate("app.graph.nodes.filter(node => node.mode === 0 && node.type !== 'MarkdownNote')"
+                         ".map(node => node.title)")
 
 
-def titles_of(name: str) -> list[str]:
-    return [node["_meta"]["title"] for node in load_workflow(name).values()]
+def subgraphs(page: Page) -> list[str]:
+    """Titles of the subgraphs on the canvas."""
+    return page.evaluate("app.graph.nodes.filter(node => node.subgraph).map(node => node.title)")
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -69,43 +70,34 @@ def test_saving_and_reloading_keeps_the_graph(open_workflow, name):
 @pytest.mark.parametrize("name", MOST_IN_LONG)
 def test_copy_and_paste_of_all_nodes_keeps_the_graph(open_workflow, name):
     page = open_workflow(name)
-    copies = page.call(COPY, titles_of(name), False)
+    copies = page.call(COPY, canvas(page), False)
     page.call(REMOVE_ALL_BUT, copies)
     assert by_title(exported(page)) == by_title(load_workflow(name))
 
 
 @pytest.mark.parametrize("name", MOST_IN_LONG)
-def test_pasted_nodes_with_connections_have_the_same_inputs(open_workflow, name):
+def test_pasted_subgraphs_with_connections_have_the_same_inputs(open_workflow, name):
     """What Ctrl+Shift+V does: links from nodes that were not copied stay."""
     page = open_workflow(name)
-    copies = page.call(COPY, middle(name), True)
-    graph = exported(page)
-    titles = {key: node["_meta"]["title"] for key, node in graph.items()}
-    expected = by_title(load_workflow(name))
-    assert len(copies) == len(middle(name))
-    for key in copies:
-        assert described(graph[key], titles) == expected[titles[key]]
+    last = subgraphs(page)[-1]
+    copy, = page.call(COPY, [last], True)
+    page.call(LEAD_TO_COPY, last, copy)
+    assert by_title(exported(page)) == by_title(load_workflow(name))
 
 
-def alone(*titles: str) -> Callable[[str], list[str]]:
-    return lambda name: list(titles)
-
-
-@pytest.mark.parametrize("selection", [
-    pytest.param(middle, id="middle"),
-    pytest.param(titles_of, id="all", marks=pytest.mark.long),
-    pytest.param(alone("GLM-Image Conditioning"), id="conditioning", marks=pytest.mark.long),
-    pytest.param(alone("GLM-Image Plan", "GLM-Image Reference", "GLM-Image Tokenize"), id="plan",
-                 marks=pytest.mark.long),
-])
 @pytest.mark.parametrize("name", MOST_IN_LONG)
-def test_a_subgraph_and_its_unpacking_keep_the_graph(open_workflow, name, selection):
+def test_unpacked_subgraphs_keep_the_graph(open_workflow, name):
     page, expected = open_workflow(name), by_title(load_workflow(name))
-    page.call(TO_SUBGRAPH, selection(name))
+    page.call(UNPACK)
     assert by_title(exported(page)) == expected
     page.call(RELOAD)
     assert by_title(exported(page)) == expected
-    page.call(UNPACK)
+
+
+@pytest.mark.parametrize("name", MOST_IN_LONG)
+def test_a_subgraph_of_everything_keeps_the_graph(open_workflow, name):
+    page, expected = open_workflow(name), by_title(load_workflow(name))
+    page.call(TO_SUBGRAPH, canvas(page))
     assert by_title(exported(page)) == expected
     page.call(RELOAD)
     assert by_title(exported(page)) == expected
@@ -115,7 +107,7 @@ def test_a_subgraph_and_its_unpacking_keep_the_graph(open_workflow, name, select
 def test_a_prompt_arrives_as_typed(open_workflow, text):
     """The page would cut comments and choose one of the words between braces."""
     page = open_workflow("text_to_image")
-    page.call(SET_WIDGET, "GLM-Image Plan", "prompt", text)
+    page.call(SET_WIDGET, "Text to Image (GLM-Image)", "prompt", text)
     node = next(node for node in exported(page).values() if node["class_type"] == "GLMImagePlan")
     assert node["inputs"]["prompt"] == text
 

@@ -35,11 +35,10 @@ from tests.host.graphs import (
     small_workflow,
 )
 from tests.support.command_line import generate
-from tests.support.hosts import PACK
 from tests.support.node_sources import read_nodes
-from tests.support.servers import RunFailed, load_workflow
+from tests.support.servers import RunFailed, load_workflow, workflow_names
 
-API_WORKFLOWS = sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json"))
+API_WORKFLOWS = workflow_names()
 TEXT_TO_IMAGE = ("text_to_image", "custom_sampler")  # fixtures
 INTERRUPT_SECONDS = 5
 

@@ -8,7 +8,6 @@ import re
 import urllib.request
 from collections.abc import Iterable
 from io import BytesIO
-from itertools import combinations
 
 import pytest
 from PIL import Image
@@ -16,7 +15,8 @@ from PIL import Image
 from tests.support.chinese_texts import english_words
 from tests.support.hosts import PACK
 from tests.support.node_sources import read_nodes, registered_modules
-from tests.support.servers import load_workflow
+from tests.support.page_files import running_nodes, sources
+from tests.support.servers import load_workflow, workflow_names
 
 NODES = read_nodes()
 HELP, CHINESE = "web/docs", "locales/zh/nodeDefs.json"
@@ -26,11 +26,9 @@ DRAW = "draw it with python -m tests.host.save_help_pictures"
 DOCUMENT_FOLDERS = "", "docs", HELP, "glm_core/embedded", "tests/benchmarks"
 CHINESE_HELP = sorted((PACK / HELP).glob("*/zh.md"))
 DOCUMENTS = [path for folder in DOCUMENT_FOLDERS for path in sorted((PACK / folder).glob("*.md"))] + CHINESE_HELP
-WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
+WORKFLOWS = workflow_names()
 REMAKE = "remake the workflows with python -m tests.host.save_workflows"
-TITLE_BAR = 30
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-NOTE = "MarkdownNote"  # a node of the page alone
 CONTROL, UPLOAD = "control_after_generate", "upload"  # the page's own widgets; they follow the seed or the image's name
 
 
@@ -159,47 +157,6 @@ def load_page_workflow(name: str) -> dict:
     return json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def test_every_api_workflow_has_its_page_form():
-    assert sorted(path.stem for path in (PACK / "workflows" / "api").glob("*.json")) == WORKFLOWS, REMAKE
-
-
-def test_text_to_image_stays_small():
-    assert len(load_workflow("text_to_image")) <= 11
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_nodes_do_not_overlap(name):
-    boxes = {}
-    for node in load_page_workflow(name)["nodes"]:
-        (x, y), (width, height) = node["pos"], node["size"]
-        boxes[node["id"]] = x, y - TITLE_BAR, x + width, y + height
-    for (one, (left, top, right, bottom)), (other, (left2, top2, right2, bottom2)) in combinations(boxes.items(), 2):
-        assert right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top, f"nodes {one} and {other}"
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_links_run_from_left_to_right(name):
-    graph = load_page_workflow(name)
-    nodes = {node["id"]: node for node in graph["nodes"]}
-    for _, source, _, target, *_ in graph["links"]:
-        (x, _), (width, _) = nodes[source]["pos"], nodes[source]["size"]
-        assert x + width <= nodes[target]["pos"][0], f"{nodes[source]['type']} → {nodes[target]['type']}"
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_groups_cut_no_node(name):
-    graph = load_page_workflow(name)
-    for group in graph["groups"]:
-        left, top, group_width, group_height = group["bounding"]
-        for node in graph["nodes"]:
-            (x, y), (width, height) = node["pos"], node["size"]
-            is_inside = left <= x and x + width <= left + group_width and top <= y - TITLE_BAR \
-                and y + height <= top + group_height
-            is_outside = x + width <= left or left + group_width <= x or y + height <= top \
-                or top + group_height <= y - TITLE_BAR
-            assert is_inside or is_outside, f"{group['title']}: {node['type']}"
-
-
 # From here on a running ComfyUI is asked.
 
 
@@ -234,18 +191,14 @@ def widget_values(node: dict, info: dict) -> dict:
     return dict(zip(names, values))
 
 
-def running_nodes(graph: dict) -> list[dict]:
-    """The nodes of a page's workflow without its notes."""
-    return [node for node in graph["nodes"] if node["type"] != NOTE]
-
-
 def api_form(graph: dict, node_info: dict) -> dict:
-    """The page's workflow in API form, as Export (API) of the page would write it."""
-    sources = {link: [str(source), slot] for link, source, slot, *_ in graph["links"]}
+    """The page's workflow in API form, as Export (API) of the page would write it, but with the ids of the file."""
+    origins = sources(graph)
     prompt = {}
     for node in running_nodes(graph):
         values = widget_values(node, node_info[node["type"]])
-        links = {slot["name"]: sources[slot["link"]] for slot in node["inputs"] if slot["link"] is not None}
+        links = {slot["name"]: origins[node["id"], i] for i, slot in enumerate(node["inputs"])
+                 if slot["link"] is not None}
         inputs = {name: value for name, value in (values | links).items() if name not in (CONTROL, UPLOAD)}
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
@@ -274,10 +227,9 @@ def test_comfyui_serves_the_translation(server, pack_info):
 
 
 def test_templates_have_the_pictures_that_the_page_asks_for(server):
-    """The embedded model drew them; it has not learned to edit with two reference images, and redo_wrong_once needs
-    an OCR that is not everywhere."""
+    """The embedded model drew them."""
     folder = f"{server.url}/api/workflow_templates/glm-image-native"
-    for name in set(WORKFLOWS) - {"edit_multi_image", "redo_wrong_once"}:
+    for name in WORKFLOWS:
         with urllib.request.urlopen(f"{folder}/{name}.jpg", timeout=30) as answer:
             assert Image.open(BytesIO(answer.read())).size == (256, 256)
 

@@ -30,6 +30,7 @@ from tests.support.servers import RunFailed
 
 WORKFLOW = {"nodes": [], "version": 0.4, "extra": {"名": "é"}}
 CARRIED = "prompt", "workflow", "glm_image_plan"
+ODD = "我的 plan é (1).png"  # a name with spaces, brackets and letters of several scripts
 
 
 def planned(batch: int = 2) -> dict:
@@ -106,13 +107,16 @@ def test_what_is_saved_can_be_chosen(server, emptied):
     server.run(planned() | {"saved": saving("png", "plans/made")})
     save_plan_image(Plan(torch.zeros(1, 2, 3, dtype=torch.int64)), server.inputs / "mine.PNG")
     Plan(torch.zeros(2, 2, 3, dtype=torch.int64)).save(server.inputs / "mine.safetensors")
+    save_plan_image(Plan(torch.zeros(1, 2, 3, dtype=torch.int64)), server.inputs / ODD)
     (server.inputs / "notes.txt").write_text("no plan")
     link_to_itself(server.inputs / "loop.png")
     kind, settings = server.get("/object_info/GLMImageLoadPlan")["GLMImageLoadPlan"]["input"]["required"]["file"]
     names = settings["options"] if kind == "COMBO" else kind
-    assert {"mine.PNG", "mine.safetensors", "plans/made_00001_.png [output]", "plans/made_00002_.png [output]"} \
+    assert {"mine.PNG", "mine.safetensors", ODD, "plans/made_00001_.png [output]", "plans/made_00002_.png [output]"} \
         <= set(names) and not {"notes.txt", "loop.png"} & set(names)
     assert settings["image_upload"] is True
+    server.run(loading("odd", ODD))
+    assert (server.output / "odd.safetensors").exists()
 
 
 def test_a_changed_file_is_loaded_again(server):

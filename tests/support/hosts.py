@@ -29,8 +29,9 @@ def host_version(host: Path) -> str:
 
 
 def host_python(host: Path) -> str:
-    """The interpreter of the host's own virtual environment, else the one that runs the tests."""
-    for candidate in (host / ".venv/bin/python", host / "venv/bin/python"):
-        if candidate.exists():
-            return str(candidate)
+    """The interpreter of the host's virtual environment or portable ComfyUI, else the one that runs the tests."""
+    for candidate in (".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe", "venv/Scripts/python.exe",
+                      "../python_embeded/python.exe"):
+        if (host / candidate).exists():
+            return str(host / candidate)
     return sys.executable

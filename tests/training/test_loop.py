@@ -3,8 +3,10 @@ import random
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
-from glm_core.training.loop import Muon, Stage, initialise, orthogonalise, run_stage
+from glm_core.training.loop import Muon, Optimizers, Stage, initialise, orthogonalise, resume, run_stage, save
+from tests.support.mapped import is_mapped
 from tests.training.logs import losses
 
 CPU = torch.device("cpu")
@@ -33,6 +35,17 @@ def test_an_interrupted_run_resumes_and_ends_with_the_same_weights(tmp_path):
         fit_a_line(tmp_path / "interrupted", stop_at=57)
     assert torch.equal(fit_a_line(tmp_path / "interrupted"), whole)
     assert losses(tmp_path / "whole", "line")[-1] < 0.1 * losses(tmp_path / "whole", "line")[0]
+
+
+def test_a_resumed_state_does_not_hold_its_file(tmp_path):
+    """It is replaced while the run goes on."""
+    module, path = nn.Linear(2, 3), tmp_path / "state.safetensors"
+    optimizers, averaged = Optimizers.of(module, 0.1, torch.float32), AveragedModel(module)
+    module(torch.ones(1, 2)).sum().backward()
+    optimizers.adam.step()
+    save(path, 7, averaged, optimizers)
+    assert resume(path, averaged, optimizers) == 7 and optimizers.adam.state
+    assert not is_mapped(path)
 
 
 @pytest.mark.parametrize("shape", [(12, 30), (30, 12), (1, 1)])

@@ -28,9 +28,10 @@ SELECT = """id => {
     app.graph.add(node)
     app.canvas.selectItems([node])
 }"""
-HELP_IS_SHOWN = """(() => {  // it takes a moment until the page knows what is selected
-    const page = document.querySelector("#vue-app").__vue_app__.config.globalProperties
-    page.$pinia._s.get("rightSidePanel").openPanel("info")
+HELP_IS_SHOWN = """(() => {
+    const stores = document.querySelector("#vue-app").__vue_app__.config.globalProperties.$pinia._s
+    stores.get("canvas").updateSelectedItems()  // the page knows what is selected after this
+    stores.get("rightSidePanel").openPanel("info")
     return document.querySelector(".node-help-content img")?.naturalWidth
 })()"""
 HELP = "document.querySelector('.node-help-content')"

@@ -40,10 +40,10 @@ def read_config(cls: type[Config], values: dict, source: str) -> Config:
 
 def checked(value: Any, annotation: Any, name: str) -> Any:
     """``value`` if it suits its field's ``annotation``; a list becomes a tuple. Raises GLMImageError otherwise."""
-    if get_origin(annotation) is tuple:
-        return checked_tuple(value, get_args(annotation), name)
     is_optional = NoneType in get_args(annotation)  # int | None
     expected = get_args(annotation)[0] if is_optional else annotation
+    if get_origin(expected) is tuple:
+        return checked_tuple(value, get_args(expected), name)
     check_type(value, expected, name)
     if expected is float and value <= 0:
         raise GLMImageError(f"{name} must be above 0 (got {value})")
@@ -105,8 +105,12 @@ def check_each_channel(values: tuple[float, ...], channels: int, name: str) -> N
 
 
 def check_latent_statistics(config: Any, channels: int, source: str) -> None:
-    """Raise GLMImageError unless ``latents_mean`` and ``latents_std`` have a number a channel, the second above 0."""
+    """Raise GLMImageError unless ``latents_mean`` and ``latents_std`` have a number a channel, the second above 0, and
+    ``latents_rgb``, if there is one, three a channel and three more."""
     check_each_channel(config.latents_mean, channels, f"{source}: latents_mean")
     check_each_channel(config.latents_std, channels, f"{source}: latents_std")
     if min(config.latents_std) <= 0:
         raise GLMImageError(f"{source}: latents_std must be above 0 (got {min(config.latents_std)})")
+    if config.latents_rgb is not None and len(config.latents_rgb) != 3 * (channels + 1):
+        raise GLMImageError(f"{source}: latents_rgb must be three numbers for each of {channels} channels and three "
+                            f"more (got {len(config.latents_rgb)})")

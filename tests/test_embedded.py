@@ -10,9 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from glm_core.checkpoint import EMBEDDED, VISION
+from glm_core.checkpoint import DIFFUSION, EMBEDDED, VISION, locate, read_part
+from glm_core.decoder import DiTConfig
 from glm_core.evaluation import Ablation, Task, draw_pictures
 from glm_core.evaluation.run import plan_requests, render_requests
 from glm_core.evaluation.suites.posters import measure, summary, tasks
@@ -40,6 +42,7 @@ from glm_core.posters import (
 )
 from glm_core.training.pixels import to_tensor
 from glm_core.vision import tokenize
+from tests.decoder.test_colours import preview
 from tests.support.compute import CPU
 from tests.support.hosts import PACK
 from tests.support.ocr import needs_ocr
@@ -221,6 +224,16 @@ def nearest(picture: np.ndarray) -> int:
 def test_pictures_are_the_posters_of_their_prompts(pictures):
     assert [nearest(picture) for picture in pictures] == list(range(len(POSTERS)))
     assert all(difference(picture, poster) < 12 for picture, poster in zip(pictures, POSTERS))
+
+
+def test_the_preview_of_a_finished_latent_is_close_to_the_small_picture(plans):
+    """Of every poster: at most 25 levels of 255 off in the mean."""
+    config = DiTConfig.from_json(read_part(locate(EMBEDDED, DIFFUSION), DIFFUSION).config, "test")
+    requests = plan_requests([task_of(poster) for poster in POSTERS[:3]], TEMPLATE, [()] * 3)
+    for result in render(EMBEDDED, render_requests(requests, plans(POSTERS[:3]), SETTINGS, None), CPU):
+        shown = preview(config.latents_rgb, result.latent).clamp(-1, 1) / 2 + 0.5
+        small = F.avg_pool2d(result.pictures.movedim(-1, 1), 8)
+        assert (shown - small).abs().mean() * 255 <= 25
 
 
 def test_letters_have_serifs_where_the_prompt_says_so(pictures, pictures_with_serifs):

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from .files import locate
 from .formats import LARGE_MATRICES, LayerError, choose_formats, kitchen, quantise, quantised_layout
-from .parts import PARTS, Part
+from .parts import DIFFUSION, PARTS, VAE, Part
 from .read import CONFIG_METADATA, TOKENIZER_TENSOR, Weights, read_part
 from .stream import write_stream
 from .text import text_to_tensor
@@ -23,11 +23,13 @@ class Converted:
     errors: dict[str, LayerError]
 
 
-def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> Iterator[Converted]:
+def convert_folder(folder: Path, out: Path, format_name: str | None = None,
+                   latents_rgb: tuple[float, ...] | None = None) -> Iterator[Converted]:
     """Write one file per part below ``out``, laid out like ComfyUI's models folder.
 
     Tensors keep their released names and dtypes. Only large matrices change, if ``format_name`` is one of FORMATS; one
-    at a time is in memory. Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
+    at a time is in memory. latents_rgb: see ``with_colours``.
+    Raises GLMImageError if a part is missing or incomplete, does not suit the format, or if
     comfy-kitchen is missing.
     """
     if format_name:
@@ -37,7 +39,15 @@ def convert_folder(folder: Path, out: Path, format_name: str | None = None) -> I
         part_format = format_name if part in LARGE_MATRICES else None
         target = out / (part.quantised_file(part_format) if part_format else part.file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield Converted(target, write_part_file(target, read_part(path, part), part, part_format))
+        yield Converted(target, write_part_file(target, with_colours(read_part(path, part), part, latents_rgb), part,
+                                                part_format))
+
+
+def with_colours(weights: Weights, part: Part, latents_rgb: tuple[float, ...] | None) -> Weights:
+    """The VAE and the diffusion model with the colours of latents in their config, for previews; None adds nothing."""
+    if latents_rgb is None or part not in (DIFFUSION, VAE):
+        return weights
+    return replace(weights, config=weights.config | {"latents_rgb": list(latents_rgb)})
 
 
 def write_part_file(path: Path, weights: Weights, part: Part, format_name: str | None) -> dict[str, LayerError]:

@@ -26,7 +26,7 @@ from .text import tensor_to_text
 
 TOKENIZER_TENSOR = "tokenizer_json"  # uint8, the text of tokenizer.json; ComfyUI stores its own "spiece_model" likewise
 CONFIG_METADATA = "config"
-LATENT_STATISTICS = "latents_mean", "latents_std"
+LATENT_STATISTICS = "latents_mean", "latents_std", "latents_rgb"
 ADVICE = "'python -m glm_core check DIR' says what else is wrong with the model folder"
 FINGERPRINT_NUMBERS = 8  # of each tensor
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..checkpoint import FORMATS, PARTS, Converted, LayerError, convert_folder
 from ..errors import GLMImageError
+from ..pipeline import latent_colours
 from .files import check_out_folder, same_file_key
 from .options import Subparsers, check_parts, report
 
@@ -27,7 +28,8 @@ def add_command(commands: Subparsers) -> None:
 def run(args: argparse.Namespace) -> None:
     check_out(args.folder, args.out)
     check_parts(args.folder, PARTS)
-    for converted in convert_folder(args.folder, args.out, args.quantise):
+    report("the VAE is read first, for the colours of sampling previews")
+    for converted in convert_folder(args.folder, args.out, args.quantise, latent_colours(args.folder)):
         report(f"{converted.path}: {converted.path.stat().st_size / 1e9:.2f} GB")
         if converted.errors:
             report(describe_errors(converted))

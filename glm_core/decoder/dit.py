@@ -36,7 +36,7 @@ PEAK_ACTIVATIONS = 11  # in tensors of [B, n, inner]; reached in the feed-forwar
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Values of transformer/config.json, and the latent statistics of vae/config.json."""
+    """Values of transformer/config.json, and of vae/config.json what concerns latents."""
 
     num_layers: int
     num_attention_heads: int
@@ -50,6 +50,7 @@ class DiTConfig:
     out_channels: int = 16
     latents_mean: tuple[float, ...] = LATENTS_MEAN
     latents_std: tuple[float, ...] = LATENTS_STD
+    latents_rgb: tuple[float, ...] | None = None
 
     @property
     def inner(self) -> int:

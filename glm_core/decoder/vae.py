@@ -21,7 +21,10 @@ EPS = 1e-6
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Values of vae/config.json, without scaling_factor and shift_factor, which upstream ignores too."""
+    """Values of vae/config.json, without scaling_factor and shift_factor, which upstream ignores too.
+
+    latents_rgb: our own, see ``fit_colours``; None if nobody has fitted it.
+    """
 
     block_out_channels: tuple[int, ...]
     layers_per_block: int
@@ -29,6 +32,7 @@ class VAEConfig:
     norm_num_groups: int = 32
     latents_mean: tuple[float, ...] = LATENTS_MEAN
     latents_std: tuple[float, ...] = LATENTS_STD
+    latents_rgb: tuple[float, ...] | None = None
 
     @classmethod
     def from_json(cls, config: dict, source: str) -> VAEConfig:

@@ -12,6 +12,8 @@ import comfy.quant_ops
 import torch
 from comfy.cli_args import args
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
 from torch import Tensor, nn
 
 
@@ -66,6 +68,23 @@ def release_pages(model: nn.Module, modules: Sequence[nn.Module]) -> None:
     import comfy.model_prefetch  # 0.8 has none
 
     comfy.model_prefetch.cleanup_prefetched_modules(model, modules)
+
+
+def paged_modules(model: nn.Module) -> list[nn.Module]:
+    """The layers whose weights DynamicVRAM pages: those that it gave a ``_v``, since 0.12."""
+    return [module for module in model.modules() if hasattr(module, "_v")]
+
+
+def show_progress_text(text: str) -> None:
+    """Show text on the node that runs now, in place of the last one, to the client whose prompt it is.
+
+    ComfyUI's progress bar holds numbers alone. 0.8 and 0.33 have ``send_progress_text``, which is not among what
+    ``comfy_api`` promises: a version without it shows nothing, and nor does code outside a prompt.
+    """
+    context = get_executing_context()
+    if context is not None and hasattr(PromptServer, "send_progress_text"):
+        server = PromptServer.instance
+        server.send_progress_text(text, context.node_id, server.client_id)
 
 
 def flash_decoding(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None:

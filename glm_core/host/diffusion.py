@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import comfy.conds
@@ -38,18 +40,42 @@ from .references import (
     references_shape,
     storage_device,
 )
+from .vae import colours_beside
 
 SHIFT_1024 = 3.25  # resolution_shift(1024, 1024)
 MEMORY_UNIT = 0.01 * 2**20  # elements per latent pixel that ComfyUI's memory_required counts at memory_usage_factor 1
 
 
 class GLMImageLatent(comfy.latent_formats.LatentFormat):
-    """Normalises latents with these statistics of each channel."""
+    """Normalises latents with a config's statistics, and says how ComfyUI's sampling preview colours them.
+
+    find_colours: called if the config has no colours and a preview is wanted, once; see ``colours_beside``.
+    """
 
     latent_channels = 16
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
-        self.mean, self.std = torch.tensor(mean).view(1, -1, 1, 1), torch.tensor(std).view(1, -1, 1, 1)
+    def __init__(self, config: DiTConfig, find_colours: Callable[[], tuple[float, ...] | None] = lambda: None):
+        self.config, self.find_colours = config, find_colours
+        self.mean, self.std = (torch.tensor(values).view(1, -1, 1, 1)
+                               for values in (config.latents_mean, config.latents_std))
+
+    @cached_property
+    def latents_rgb(self) -> tuple[float, ...] | None:
+        return self.config.latents_rgb or self.find_colours()
+
+    @property
+    def latent_rgb_factors(self) -> list[list[float]] | None:
+        """Red, green and blue of each channel; None if unknown: then ComfyUI shows no preview."""
+        return self.rgb_rows[:-1] or None
+
+    @property
+    def latent_rgb_factors_bias(self) -> list[float] | None:
+        return self.rgb_rows[-1] if self.rgb_rows else None
+
+    @property
+    def rgb_rows(self) -> list[list[float]]:
+        numbers = self.latents_rgb or ()
+        return [list(numbers[i : i + 3]) for i in range(0, len(numbers), 3)]
 
     def process_in(self, latent: Tensor) -> Tensor:
         """Raises GLMImageError if it is the latent of another model."""
@@ -84,15 +110,16 @@ class GLMImageConfig(comfy.supported_models_base.BASE):
     sampling_settings = {"shift": SHIFT_1024, "multiplier": 1000}
     supported_inference_dtypes = INFERENCE_DTYPES
 
-    def __init__(self, config: DiTConfig):
+    def __init__(self, config: DiTConfig, find_colours: Callable[[], tuple[float, ...] | None] = lambda: None):
         elements_per_latent_pixel = PEAK_ACTIVATIONS * config.inner / config.patch_size**2
         self.memory_usage_factor = elements_per_latent_pixel / MEMORY_UNIT
-        self.latent_format = lambda: GLMImageLatent(config.latents_mean, config.latents_std)
+        self.latents = GLMImageLatent(config, find_colours)
+        self.latent_format = lambda: self.latents
         super().__init__({"config": config})
 
     def process_unet_state_dict_for_saving(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What ModelSave and CheckpointSave write, the config included."""
-        saved = saved_config(DIFFUSION, self.unet_config["config"])
+        """What ModelSave and CheckpointSave write, the config included, with the colours of the preview."""
+        saved = saved_config(DIFFUSION, replace(self.unet_config["config"], latents_rgb=self.latents.latents_rgb))
         return super().process_unet_state_dict_for_saving({**state_dict, **saved})
 
     def get_model(self, state_dict: dict[str, Tensor], prefix: str = "", device=None) -> GLMImage:
@@ -214,7 +241,7 @@ def load_diffusion_model(path: str, model_options: dict = {},
     Raises GLMImageError if the path does not hold a GLM-Image diffusion model.
     """
     weights = read_weights(path, DIFFUSION)
-    config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.source))
+    config = GLMImageConfig(DiTConfig.from_json(weights.config, weights.source), partial(colours_beside, path))
     load_device = comfy.model_management.get_torch_device()
     precision = choose_precision(weights, load_device, model_options.get("dtype"))
     config.quant_config = precision.quantised

@@ -12,7 +12,7 @@ import comfy.ops
 import torch
 from torch import nn
 
-from .compat import can_hold_pages, is_dynamic, release_pages
+from .compat import can_hold_pages, is_dynamic, paged_modules, release_pages
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def held_in_place(patcher: comfy.model_patcher.ModelPatcher, dtype: torch.dtype)
     elif not can_hold_pages():
         yield False
     else:
-        paged = [module for module in model.modules() if hasattr(module, "_v")]
+        paged = paged_modules(model)
         try:
             held = all(page_in(module, patcher.load_device, dtype) for module in paged)
             if not held:

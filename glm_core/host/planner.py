@@ -6,7 +6,9 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import comfy.model_management
@@ -39,19 +41,41 @@ from ..planner.model import TokenAttention, has_plain_qkv
 from ..planner.session import GraphRecorder, record_cuda_graph_if_possible, session_bytes
 from ..plans import DROPPED, LARGEST_CELL, Plan, codebook_colours, draw_grid
 from ..vision import SemanticVQ, VisionConfig, tokenize
-from .compat import cuda_graphs_disabled, flash_decoding, is_dynamic
+from .compat import cuda_graphs_disabled, flash_decoding, is_dynamic, show_progress_text
 from .loading import choose_planner_precision, make_patcher, pages_weights, read_weights
 from .paging import held_in_place
 
 PREVIEW_SECONDS = 1.0  # between two previews; only the last one may come sooner
+TEXT_SECONDS = 0.5  # between two texts; only the last one may come sooner
 PREVIEW_SIDE = 512  # pixels, at most
 MAX_LOOK_AHEAD = 64
 MAX_IMAGE_TOKENS = 4096  # of a reference image: 2048 x 2048 pixels
 FLASH_HEAD_SIZE, FLASH_MOST_GROUP = 128, 64  # what comfy-kitchen's kernel is built for (flash_decode.cu)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast the tokens of a plan come. first: how many were there at ``start``, in seconds."""
+
+    first: int
+    start: float
+    total: int
+
+    def text(self, done: int, now: float) -> str:
+        """Tokens so far, tokens a second, minutes and seconds to come: "212 / 320 · 14.2 tokens/s · 0:08"."""
+        parts = [f"{done} / {self.total}"]
+        if done > self.first and now > self.start:
+            rate = (done - self.first) / (now - self.start)
+            parts.append(f"{rate:.1f} tokens/s")
+            if done < self.total:
+                minutes, seconds = divmod(ceil((self.total - done) / rate), 60)
+                parts.append(f"{minutes}:{seconds:02}")
+        return " · ".join(parts)
+
+
 class PlanProgress:
     """Called after every token: stops on cancel, moves the bar, and previews the grid every second and at the end.
+    Twice a second and at the end, a text on the node says how fast it goes and what remains.
 
     Like the sampler, it shows nothing with ComfyUI's preview method "none". A prompt's own ``preview_method`` is in
     ``args`` while the prompt runs.
@@ -60,7 +84,8 @@ class PlanProgress:
     def __init__(self, layout: PromptLayout, planner: HostPlanner):
         self.grids, self.total, self.planner = layout.grids, layout.new_tokens, planner
         self.bar = comfy.utils.ProgressBar(self.total)
-        self.last_preview = time.monotonic()
+        self.last_preview = self.last_text = time.monotonic()
+        self.pace: Pace | None = None  # starts with the first token: the prompt is read before it
         self.has_preview = args.preview_method != LatentPreviewMethod.NoPreviews
 
     def __call__(self, i: int, tokens: Tensor) -> None:
@@ -70,6 +95,13 @@ class PlanProgress:
         self.bar.update_absolute(i + 1, self.total, ("JPEG", self.draw(tokens), PREVIEW_SIDE) if is_due else None)
         if is_due:
             self.last_preview = time.monotonic()
+        self.show_pace(i + 1, time.monotonic())
+
+    def show_pace(self, done: int, now: float) -> None:
+        self.pace = self.pace or Pace(done, now, self.total)
+        if now - self.last_text >= TEXT_SECONDS or done == self.total:
+            show_progress_text(self.pace.text(done, now))
+            self.last_text = now
 
     def draw(self, tokens: Tensor) -> Image.Image:
         """The first item's grid that is being written."""

@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import comfy.model_management
 import comfy.ops
 import comfy.sd
+from torch import Tensor
 
 from ..checkpoint import VAE, fill
-from ..decoder import AutoencoderKL, VAEConfig
+from ..decoder import AutoencoderKL, VAEConfig, fit_colours
 from .checks import check_latent
 from .compat import is_dynamic
 from .loading import make_patcher, read_whole_weights, saved_config
@@ -30,6 +32,16 @@ def without_message(text: str) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(is_other)
+
+
+def as_images(pixels: Tensor) -> Tensor:
+    """[B, 3, H, W] in -1...1 → ComfyUI's images [B, H, W, 3] in 0...1."""
+    return pixels.movedim(1, -1) / 2 + 0.5
+
+
+def as_pixels(images: Tensor) -> Tensor:
+    """ComfyUI's images [B, H, W, 3] in 0...1 → [B, 3, H, W] in -1...1."""
+    return images.movedim(-1, 1) * 2 - 1
 
 
 class GLMImageVAE(comfy.sd.VAE):
@@ -53,6 +65,11 @@ class GLMImageVAE(comfy.sd.VAE):
         fill(self.first_stage_model, weights.tensors, weights.source, assign=is_dynamic(self.patcher))
         self.model_size()
 
+    def colours(self) -> tuple[float, ...]:
+        """``latents_rgb``, from the config or fitted now."""
+        return self.config.latents_rgb or fit_colours(self.config, lambda pixels: self.encode(as_images(pixels)),
+                                                      lambda latents: as_pixels(self.decode(latents)))
+
     def get_sd(self):
         """What VAESave and CheckpointSave write, the config included."""
         return {**super().get_sd(), **saved_config(VAE, self.config)}
@@ -66,3 +83,9 @@ class GLMImageVAE(comfy.sd.VAE):
         """Raises GLMImageError if the latent is another model's."""
         check_latent(samples)
         return super().decode_tiled(samples, *args, **kwargs)
+
+
+def colours_beside(diffusion_model: str) -> tuple[float, ...] | None:
+    """``latents_rgb`` of the VAE in the released folder to which this path belongs; None if there is no VAE."""
+    folder = Path(diffusion_model).parent / VAE.folder
+    return GLMImageVAE(str(folder)).colours() if Path(diffusion_model).is_dir() and folder.is_dir() else None

@@ -29,7 +29,7 @@ from ..checkpoint import (
     read_tags,
 )
 from ..config import checked
-from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
+from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig, colours_of
 from ..glyph import GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..planner.model import released_names
@@ -93,6 +93,15 @@ def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
     module = build(PLANNER, weights, compute)
     tokenizer.check_vocabulary(module.config.vocab_size, weights.source)
     return LoadedPlanner(module, tokenizer, fingerprint(weights.tensors))
+
+
+def latent_colours(model: Path) -> tuple[float, ...]:
+    """``latents_rgb`` of a folder's VAE: from its config, or fitted now on the CPU.
+
+    Raises GLMImageError if there is no VAE, or if it cannot be read.
+    """
+    vae = load(model, VAE, Compute(torch.device("cpu"), torch.float32))
+    return vae.config.latents_rgb or colours_of(vae, torch.device("cpu"))
 
 
 def default_side(model: Path) -> int:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
+from ..checkpoint.read import LATENT_STATISTICS
 from ..checkpoint.write import write_index, write_part, write_tokenizer
-from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig
+from ..decoder import AutoencoderKL, DiTConfig, GLMImageDiT, VAEConfig, colours_of
 from ..glyph import VOCABULARY, GlyphConfig, GlyphEncoder
 from ..planner import PlannerConfig, PlannerModel, PromptTokenizer
 from ..posters import CODEBOOK_SIZE, IMAGE_END, IMAGE_START, SIDE, VISUAL_IDS, make_tokenizer
@@ -195,13 +196,14 @@ class Training:
         return module
 
     def train_autoencoder(self) -> AutoencoderKL:
-        """The autoencoder, whose config gets the statistics of its latents."""
+        """The autoencoder, whose config gets the statistics of its latents and their colours."""
         module = self.build(AutoencoderKL, VAEConfig.from_json(self.recipe.vae_config(), "recipe"), 2)
         initialise_autoencoder(module)
         stage = self.recipe.autoencoder
         self.learn(stage, module, partial(autoencoder_loss, module, stage.batch, device=self.device))
         mean, std = latent_moments(module, random.Random("statistics"), STATISTICS_POSTERS, self.device)
         module.config = replace(module.config, latents_mean=tuple(mean), latents_std=tuple(std))
+        module.config = replace(module.config, latents_rgb=colours_of(module, self.device))
         return module
 
     def train_planner(self) -> PlannerModel:
@@ -259,7 +261,7 @@ class Training:
     def write(self, vision: SemanticVQ, vae: AutoencoderKL, planner: PlannerModel, renderer: Renderer,
               dtype: torch.dtype = torch.bfloat16) -> None:
         """Write the checkpoint in the released layout."""
-        statistics = {"latents_mean": list(vae.config.latents_mean), "latents_std": list(vae.config.latents_std)}
+        statistics = {name: list(getattr(vae.config, name)) for name in LATENT_STATISTICS}
         write_part(self.out, PLANNER, self.planner_config, planner.state_dict() | vision.state_dict(), dtype)
         write_part(self.out, GLYPH, self.recipe.glyph_config(), renderer.glyph.state_dict(), dtype)
         write_part(self.out, DIFFUSION, self.recipe.dit_config(), renderer.dit.state_dict(), dtype)

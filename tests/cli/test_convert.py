@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from glm_core.checkpoint import DIFFUSION, FORMATS, PLANNER
+from glm_core.checkpoint import DIFFUSION, FORMATS, PLANNER, VAE, read_part
 from tests.support.command_line import error_line, run
 from tests.support.hosts import PACK
 from tests.support.tiny import WIDE, write_checkpoint
@@ -48,6 +48,14 @@ def test_an_old_library_is_refused(model, tmp_path, capsys, monkeypatch):
     monkeypatch.delattr("comfy_kitchen.quantize_w4a8_int8_weight")
     assert run("convert", model, tmp_path / "out", "--quantise", "fp8") == 1
     assert "comfy-kitchen 0.2.31 or later" in error_line(capsys)
+
+
+def test_vae_and_diffusion_model_keep_the_colours_of_latents(model, tmp_path):
+    """Of the VAE in the folder, which has none in its config."""
+    assert run("convert", model, tmp_path) == 0
+    colours = {part: read_part(tmp_path / part.file, part).config.get("latents_rgb") for part in (VAE, DIFFUSION)}
+    assert len(colours[VAE]) == 51 and colours[DIFFUSION] == colours[VAE]
+    assert "latents_rgb" not in read_part(model / VAE.folder, VAE).config
 
 
 MEASURE = """

@@ -35,7 +35,7 @@ def of_poster(graph: dict, preview: dict) -> bool:
 
 def read(server: Server, outputs: dict, keys: Sequence[str]) -> list[Image.Image]:
     """The images that nodes show or save."""
-    folders = {"output": server.output, "temp": server.output.parent / "temp"}
+    folders = {"output": server.output, "temp": server.output.parent / "temp" / "temp"}
     return [Image.open(folders[image["type"]] / image["subfolder"] / image["filename"]).convert("RGB")
             for key in keys for image in outputs[key]["images"]]
 

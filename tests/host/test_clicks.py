@@ -94,7 +94,10 @@ def open_fresh(server: Server, page: Page, language: str) -> None:
 
 
 def pick_template(page: Page, name: str) -> None:
-    click(page, first(TEMPLATES))
+    for _ in range(5):  # a page that is still loading misses the first click
+        click(page, first(TEMPLATES))
+        if page.becomes_true(EXTENSION, seconds=8):
+            break
     click(page, EXTENSION)
     click(page, first(f'[data-testid="template-workflow-{name}"]'))
     page.wait_for("app.graph.nodes.some(node => node.subgraph)")

@@ -50,11 +50,17 @@ class Page:
 
     def wait_for(self, condition: str) -> None:
         """Wait until a JavaScript expression is true. Raises TimeoutError after PAGE_SECONDS."""
-        deadline = time.monotonic() + PAGE_SECONDS
+        if not self.becomes_true(condition, PAGE_SECONDS):
+            raise TimeoutError(f"this must become true within {PAGE_SECONDS} seconds: {condition}")
+
+    def becomes_true(self, condition: str, seconds: float) -> bool:
+        """Whether a JavaScript expression becomes true within so many seconds."""
+        deadline = time.monotonic() + seconds
         while not self.evaluate(f"Boolean({condition})"):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"this must become true within {PAGE_SECONDS} seconds: {condition}")
+                return False
             time.sleep(0.2)
+        return True
 
     def mouse(self, kind: str, x: float, y: float, held: bool = False, modifiers: int = 0) -> None:
         """A mouseMoved, mousePressed or mouseReleased at a place in the window. held: the left button is down."""

@@ -87,9 +87,8 @@ def first(selector: str) -> str:
 def open_fresh(server: Server, page: Page, language: str) -> None:
     """The page as a first visit shows it, in this language."""
     server.post("/settings", {"Comfy.Locale": language})
-    page.evaluate("window.leaving = true")
-    page.command("Page.reload")
-    page.wait_for(f"!window.leaving && {PAGE_IS_READY}")
+    page.command("Page.navigate", url=server.url)  # returns when the new document has begun
+    page.wait_for(PAGE_IS_READY)
     page.resize(*WINDOW)
 
 

@@ -5,7 +5,7 @@ import re
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 NAMES = set(WORD.findall("""
     ComfyUI GLM-Image GLM-Image-RL zai-org ByT5 LongText-Bench Python NVIDIA AMD Mac CPU CUDA DynamicVRAM API LLM OCR
-    Windows PowerShell
+    Windows PowerShell Hugging Face
     diffusers ai-toolkit musubi-tuner OneTrainer SimpleTuner LyCORIS PEFT SDNQ AutoRound bitsandbytes rapidocr
     onnxruntime LoRA LoHa LoKr DoRA PiSSA OLoRA CorDA LoftQ alpha Transformer token Token top_p top_k CFG CLIP VAE
     Latent Sigmas K Checkpoint simple bfloat16 float32 fp16 fp8 fp8_e4m3fn fp8_e4m3fn_fast fp8_e5m2 safetensors png PNG

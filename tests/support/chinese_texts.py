@@ -12,7 +12,7 @@ NAMES = set(WORD.findall("""
     plans Alt Esc Shift Tab R I O N X Y i
 """))
 LITERAL = re.compile(r"```.*?```|``.*?``|`[^`]*`|\]\([^)]*\)|\d+ ?x ?\d+|models/\w+|embedded \(demo\)"
-                     r"|[\w/.-]+\.(?:safetensors|png)( \[output\])?", re.DOTALL)
+                     r"|\(Hugging Face cache\)|[\w/.-]+\.(?:safetensors|png)( \[output\])?", re.DOTALL)
 
 
 def english_words(text: str) -> list[str]:

@@ -73,6 +73,7 @@ QUICK = ("text_to_image", "en"),
 def click(page: Page, element: str) -> None:
     """Click the middle of an element, as soon as it is shown. element: a JavaScript expression."""
     page.wait_for(f"{element} && {element}.getBoundingClientRect().width")
+    page.evaluate(f"{element}.scrollIntoView({{block: 'nearest'}})")
     x, y = page.evaluate(f"{CENTRE}({element}.getBoundingClientRect())")
     page.mouse("mouseMoved", x, y)
     page.mouse("mousePressed", x, y, held=True)

@@ -68,11 +68,16 @@ def custom_sampler(server):
     return run_and_load(server, small_workflow("text_to_image_custom_sampler"), "custom_sampler")
 
 
+def needs_browser() -> None:
+    """Skip the test if there is none."""
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+
+
 @pytest.fixture(scope="session")
 def idle_page(server, tmp_path_factory) -> Iterator[Page]:
     """ComfyUI's page in a browser; its window has 1280 x 800 pixels."""
-    if not any(map(shutil.which, BROWSERS)):
-        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+    needs_browser()
     shutil.copy(server.host / "input" / "example.png", server.inputs)
     server.post("/settings", PAGE_SETTINGS)
     with open_page(server.url, tmp_path_factory.mktemp("profile"), (1280, 800)) as opened:

@@ -10,7 +10,18 @@ import torch
 
 from tests.host.branches import Branches
 from tests.host.conftest import LORA
-from tests.host.graphs import error_message, id_of, inputs_of, is_close, make_node, small_workflow, with_model
+from tests.host.graphs import (
+    TINY_FILES,
+    error_message,
+    id_of,
+    inputs_of,
+    is_close,
+    load_saved,
+    make_node,
+    save_tensors,
+    small_workflow,
+    with_model,
+)
 from tests.support.hosts import PACK
 
 STEPS = 3
@@ -31,8 +42,6 @@ PATCHES = {  # nodes MODEL → MODEL that change the image, with their inputs
     "TemporalScoreRescaling": {"tsr_k": 0.5, "tsr_sigma": 1.0},
 }
 NO_EFFECT = {  # they look for blocks or attention patches that only a UNet has
-    "FreeU": {"b1": 1.1, "b2": 1.2, "s1": 0.9, "s2": 0.2},
-    "FreeU_V2": {"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2},
     "HyperTile": {"tile_size": 32, "swap_size": 2, "max_depth": 0, "scale_depth": False},
     "NAGuidance": {"nag_scale": 5.0, "nag_alpha": 0.5, "nag_tau": 1.5},
     "PatchModelAddDownscale": {
@@ -65,6 +74,8 @@ GUIDERS = {
                       "neg_scale": 1.0},
 }
 REFUSED = {  # they need a UNet; the message is core's own
+    "FreeU": {"b1": 1.1, "b2": 1.2, "s1": 0.9, "s2": 0.2},
+    "FreeU_V2": {"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2},
     "SelfAttentionGuidance": {"scale": 0.5, "blur_sigma": 2.0},
 }
 PAGE = PACK / "docs" / "works-with.md"
@@ -234,6 +245,51 @@ def test_an_enlarged_latent_no_longer_fits_its_plan(server):
                                 scale_by=2.0)
     sampler["latent_image"] = ["larger", 0]
     assert "plan" in error_message(server, graph)
+
+
+def test_inpaint_conditioning_keeps_what_is_outside_the_mask(server):
+    graph = small_workflow("text_to_image")
+    sampler = inputs_of(graph, "KSampler")
+    pixels = {"pixels": [id_of(graph, "VAEDecode"), 0], "vae": [id_of(graph, "GLMImageVAELoader"), 0]}
+    graph |= {
+        "left": make_node("SolidMask", value=1.0, width=48, height=64),
+        "right": make_node("SolidMask", value=0.0, width=96, height=64),
+        "mask": make_node("MaskComposite", destination=["right", 0], source=["left", 0], x=0, y=0, operation="add"),
+        "inpaint": make_node("InpaintModelConditioning", positive=sampler["positive"], negative=sampler["negative"],
+                             mask=["mask", 0], noise_mask=True, **pixels),
+    }
+    again = {"positive": ["inpaint", 0], "negative": ["inpaint", 1], "latent_image": ["inpaint", 2], "seed": 9}
+    graph["again"] = make_node("KSampler", **sampler | again)
+    server.run(graph | {"save_before": save_tensors("inpaint_before", latent=["inpaint", 2]),
+                        "save_after": save_tensors("inpaint_after", latent=["again", 0])})
+    before, after = (load_saved(server, f"inpaint_{name}")["latent"] for name in ("before", "after"))
+    change = (after - before).abs()
+    assert change[..., 8:].max() <= 1e-4 and change[..., :4].max() > 0.1
+
+
+def test_tiled_encoding_gives_a_latent_of_the_same_size(server, text_to_image):
+    graph = small_workflow("text_to_image")
+    graph["tiled"] = make_node("VAEEncodeTiled", pixels=[id_of(graph, "VAEDecode"), 0],
+                               vae=[id_of(graph, "GLMImageVAELoader"), 0], tile_size=64, overlap=32, temporal_size=64,
+                               temporal_overlap=8)
+    server.run(graph | {"save": save_tensors("tiled_latent", latent=["tiled", 0])})
+    assert load_saved(server, "tiled_latent")["latent"].shape == text_to_image["latent"].shape
+
+
+def test_a_scaled_reference_gives_its_size(server):
+    graph = {
+        "image": make_node("EmptyImage", width=500, height=300, batch_size=1, color=255),
+        "scaled": make_node("ImageScale", image=["image", 0], upscale_method="area", width=160, height=96,
+                            crop="disabled"),
+        "planner": make_node("GLMImagePlannerLoader", planner_name=TINY_FILES["planner_name"]),
+        "vae": make_node("GLMImageVAELoader", vae_name=TINY_FILES["vae_name"]),
+        "reference": make_node("GLMImageReference", planner=["planner", 0], vae=["vae", 0], image=["scaled", 0],
+                               in_negative=False),
+        "latent": make_node("EmptyGLMImageLatent", width=["reference", 1], height=["reference", 2], batch_size=1),
+        "save": save_tensors("scaled_reference", latent=["latent", 0]),
+    }
+    server.run(graph)
+    assert load_saved(server, "scaled_reference")["latent"].shape == (1, 16, 96 // 8, 160 // 8)
 
 
 def rows_of_page() -> list[list[str]]:

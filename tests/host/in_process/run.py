@@ -29,6 +29,7 @@ import lora_tests  # noqa: E402
 import paging_tests  # noqa: E402
 import planner_tests  # noqa: E402
 import torch  # noqa: E402
+import training_tests  # noqa: E402
 
 
 class Files(NamedTuple):
@@ -53,6 +54,6 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
 if __name__ == "__main__":
     files = Files(diffusion_model, planner)
     modules = (calls_tests, decoder_tests, fake_cuda_decoder_tests, fake_cuda_planner_tests, lora_tests, paging_tests,
-               planner_tests)
+               planner_tests, training_tests)
     tests = {name: value for module in modules for name, value in vars(module).items() if name.startswith("test_")}
     print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

@@ -54,7 +54,7 @@ MERGES = {
     "ModelMergeAdd": {}, "ModelMergeBlocks": {"input": 0.5, "middle": 0.5, "out": 0.5},
     "ModelMergeSimple": {"ratio": 0.5}, "ModelMergeSubtract": {"multiplier": 0.5},
 }
-AREA = {"width": 64, "height": 32, "x": 0, "y": 0, "strength": 1.0}
+AREA = {"width": 64, "height": 64, "x": 0, "y": 0, "strength": 1.0}
 CONDITIONINGS = {  # nodes that change the positive conditioning
     "ConditioningAverage": {"conditioning_to": "plan", "conditioning_from": "text", "conditioning_to_strength": 0.5},
     "ConditioningConcat": {"conditioning_to": "plan", "conditioning_from": "text"},
@@ -68,7 +68,7 @@ CONDITIONINGS = {  # nodes that change the positive conditioning
 ADDED = "ConditioningSetArea", "ConditioningSetAreaPercentage", "ConditioningSetMask", "ConditioningSetTimestepRange"
 GUIDERS = {
     "BasicGuider": {"conditioning": "plan"},
-    "DualCFGGuider": {"cond1": "plan", "cond2": "text", "negative": "negative", "cfg_conds": 1.5,
+    "DualCFGGuider": {"cond1": "plan", "cond2": "text", "negative": "negative", "cfg_conds": 3.0,
                       "cfg_cond2_negative": 1.5, "style": "regular"},
     "PerpNegGuider": {"positive": "plan", "negative": "text", "empty_conditioning": "negative", "cfg": 1.5,
                       "neg_scale": 1.0},
@@ -270,7 +270,7 @@ def test_inpaint_conditioning_keeps_what_is_outside_the_mask(server):
 def test_tiled_encoding_gives_a_latent_of_the_same_size(server, text_to_image):
     graph = small_workflow("text_to_image")
     graph["tiled"] = make_node("VAEEncodeTiled", pixels=[id_of(graph, "VAEDecode"), 0],
-                               vae=[id_of(graph, "GLMImageVAELoader"), 0], tile_size=64, overlap=32, temporal_size=64,
+                               vae=[id_of(graph, "GLMImageVAELoader"), 0], tile_size=64, overlap=16, temporal_size=64,
                                temporal_overlap=8)
     server.run(graph | {"save": save_tensors("tiled_latent", latent=["tiled", 0])})
     assert load_saved(server, "tiled_latent")["latent"].shape == text_to_image["latent"].shape

@@ -7,7 +7,18 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE, Part, find_released_folders, locate
+from ..glm_core.checkpoint import (
+    DIFFUSION,
+    EMBEDDED,
+    GLYPH,
+    PLANNER,
+    REPOSITORY,
+    VAE,
+    Part,
+    cached_snapshot,
+    find_released_folders,
+    locate,
+)
 from ..glm_core.glyph import NATURAL, QUOTE_RULES
 from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder, load_lora
 from .types import CATEGORY, Planner
@@ -21,6 +32,7 @@ WEIGHT_DTYPES = {  # the choices of ComfyUI's Load Diffusion Model
 }
 STRENGTH = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}  # as in core's LoRA loaders
 RELEASED_FOLDERS = "diffusers"  # where ComfyUI keeps models that are folders
+CACHED = f"{REPOSITORY} (Hugging Face cache)"
 DEMO = "embedded (demo)"
 DEMO_TOOLTIP = f" {DEMO}: the small model that comes with this pack; it draws simple posters of 256x256 pixels."
 
@@ -44,10 +56,14 @@ def find(kind: str, name: str, part: Part) -> str:
 
 
 def released_folders() -> dict[str, Path]:
-    """Folders in models/diffusers that contain a GLM-Image, by their relative names, and that of the embedded model."""
+    """Folders in models/diffusers that contain a GLM-Image, by their relative names, that of the Hugging Face cache if
+    there is one, and that of the embedded model."""
     found = {}
     for root in folder_paths.get_folder_paths(RELEASED_FOLDERS):
         found |= find_released_folders(Path(root))
+    snapshot = cached_snapshot()
+    if snapshot and find_released_folders(snapshot):
+        found[CACHED] = snapshot
     return found | {DEMO: EMBEDDED}
 
 
@@ -149,7 +165,8 @@ class GLMImageFolderLoader(io.ComfyNode):
             description="Loads all four parts from the released folder, exactly as downloaded.",
             inputs=[
                 io.Combo.Input("folder", options=list(released_folders()),
-                               tooltip="A folder in models/diffusers that contains zai-org/GLM-Image." + DEMO_TOOLTIP),
+                               tooltip="A folder in models/diffusers that contains zai-org/GLM-Image, or this model in "
+                                       "the Hugging Face cache of this computer." + DEMO_TOOLTIP),
                 io.Combo.Input("weight_dtype", options=list(WEIGHT_DTYPES), default="default",
                                tooltip="How the diffusion model's weights are stored. default: as in the files. fp8: "
                                        "in 8 bits, which halves the memory of 16-bit weights and costs some "

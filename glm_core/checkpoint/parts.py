@@ -38,4 +38,5 @@ DIFFUSION = Part("diffusion model", "transformer", "diffusion_models/glm_image_d
                  "prior_token_embedding.weight")
 VAE = Part("VAE", "vae", "vae/glm_image_vae.safetensors", "decoder.mid_block.resnets.0.conv1.weight")
 PARTS = (PLANNER, GLYPH, DIFFUSION, VAE)  # one file each
+PART_NAMES = {"planner": PLANNER, "glyph": GLYPH, "diffusion": DIFFUSION, "vae": VAE}  # on the command line
 EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"  # the pack's own small model, in the released layout

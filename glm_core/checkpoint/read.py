@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,9 +15,10 @@ from ..errors import GLMImageError
 from ..files import parse_json, read_json, read_text, reason
 from ..files import read_metadata as read_file_metadata
 from .files import part_files
-from .formats import add_tags, check_marks
+from .formats import Packed, add_tags, check_marks, formats_of, open_layers
+from .formats.format import WEIGHT
 from .formats.marks import METADATA as QUANTISATION_METADATA
-from .formats.marks import QUANTISATION_CONFIG
+from .formats.marks import QUANTISATION_CONFIG, stated_quantisation, without_quantisation
 from .infer_config import config_from_shapes
 from .names import released_name_of
 from .parts import DIFFUSION, PLANNER, VAE, Part
@@ -42,6 +43,7 @@ class Weights:
     source: the part and its path, for messages.
     metadata: of the safetensors files; ComfyUI keeps some quantisation settings there.
     tokenizer_json: the text of tokenizer.json for the planner, None for other parts.
+    packed: the matrices that another tool quantised, by name. Among the tensors they have no numbers (device meta).
     """
 
     tensors: dict[str, Tensor]
@@ -49,22 +51,30 @@ class Weights:
     source: str
     metadata: dict[str, str]
     tokenizer_json: str | None = None
+    packed: dict[str, Packed] = field(default_factory=dict)
+
+    def stored(self) -> dict[str, Tensor]:
+        """The tensors as they are in the files, with those that packed matrices are restored from."""
+        plain = {name: tensor for name, tensor in self.tensors.items() if name not in self.packed}
+        return plain | {name.removesuffix(WEIGHT) + key: tensor for name, packed in self.packed.items()
+                        for key, tensor in packed.stored.items()}
 
 
-def read_part(path: Path, part: Part, load: LoadFile = load_file) -> Weights:
+def read_part(path: Path, part: Part, load: LoadFile = load_file, foreign: bool = False) -> Weights:
     """Read one part from its released folder or from a single safetensors file.
 
-    load: reads the tensors of one file; a host passes its own loader. Raises GLMImageError if a file or shard is
+    load: reads the tensors of one file; a host passes its own loader. foreign: also if another tool quantised it in
+    one of the formats FOREIGN; the result is then ``packed``. Raises GLMImageError if a file or shard is
     missing or incomplete, if the file holds another part, if weights are quantised in an unknown form, if config and
     tensors contradict each other, if two tensors have one name, or if the planner comes without a tokenizer.
     """
     try:
-        return read_stored(path, part, load)
+        return read_stored(path, part, load, foreign)
     except GLMImageError as error:
         raise GLMImageError(f"{error}; {ADVICE}") from error
 
 
-def read_stored(path: Path, part: Part, load: LoadFile) -> Weights:
+def read_stored(path: Path, part: Part, load: LoadFile, foreign: bool) -> Weights:
     source = f"{part.title} {path}"
     files = part_files(path, source)
     metadata = read_metadata(files, part)
@@ -72,11 +82,16 @@ def read_stored(path: Path, part: Part, load: LoadFile) -> Weights:
     text = {name: take_text(stored, name, source) for name in (TOKENIZER_TENSOR, part.config_tensor)}
     tensors = part_tensors(stored, part, metadata, source)
     config = stored_config(path, part, metadata, text[part.config_tensor])
-    check_marks(tensors, separate_quantisation(path) | (config or {}), source)
+    stated = separate_quantisation(path) | (config or {})
+    packed: dict[str, Packed] = {}
+    if formats_of(stated_quantisation(stated)):
+        tensors, packed = open_foreign(tensors, stated_quantisation(stated), path, source, foreign)
+        config, stated = without_quantisation(config or {}), {}
+    check_marks(tensors, stated, source)
     config = config or config_from_shapes(part, tensors, source)
     check_sizes(part, config, tensors, source)
     tokenizer_json = read_tokenizer(path, text[TOKENIZER_TENSOR]) if part is PLANNER else None
-    return Weights(tensors, config, source, metadata, tokenizer_json)
+    return Weights(tensors, config, source, metadata, tokenizer_json, packed)
 
 
 def read_config_only(path: Path, part: Part) -> dict:
@@ -147,6 +162,22 @@ def stored_config(path: Path, part: Part, metadata: dict[str, str], text: str | 
         return None
     config = read_json(path / "config.json")
     return config | latent_statistics(path.parent) if part is DIFFUSION else config
+
+
+def open_foreign(tensors: dict[str, Tensor], stated: dict, path: Path, source: str,
+                 foreign: bool) -> tuple[dict[str, Tensor], dict[str, Packed]]:
+    """``open_layers``. Raises GLMImageError, with the command that converts the model, unless ``foreign``."""
+    if not foreign:
+        folder = path.parent if path.is_dir() else "FOLDER"
+        raise GLMImageError(f"{source}: its weights are in a format of {formats_of(stated)[0].tool}, in which ComfyUI "
+                            f"does not compute; convert them: python -m glm_core convert {quoted(folder)} MODELS, "
+                            "where MODELS is ComfyUI's models folder")
+    return open_layers(tensors, stated, source)
+
+
+def quoted(path: Path | str) -> str:
+    """For a command line, of PowerShell too."""
+    return f'"{path}"' if " " in str(path) else str(path)
 
 
 def separate_quantisation(path: Path) -> dict:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -15,27 +15,44 @@ NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16
          "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0"}
 ALIGNED = 8  # bytes; where the first tensor starts
 
+OnBytes = Callable[[int], object]  # called with the number of bytes just written
+
 
 def write_stream(path: Path, layout: dict[str, Tensor], tensors: Iterable[tuple[str, Tensor]],
-                 metadata: dict[str, str]) -> None:
+                 metadata: dict[str, str], on_bytes: OnBytes = lambda count: None) -> None:
     """Write ``tensors``, in any order; ``path`` appears, or is replaced, when all are written.
 
     layout: tensors of the same names, types and shapes on any device; their numbers do not matter.
     """
     header, places = make_header(layout, metadata)
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = unfinished_path(path)
     try:
         with unfinished.open("wb") as file:
-            file.write(header)
+            on_bytes(file.write(header))
             for name, tensor in tensors:
                 check_layout(name, tensor, layout)
                 file.seek(len(header) + places.pop(name))
-                file.write(bytes_of(tensor))
+                on_bytes(file.write(bytes_of(tensor)))
         if places:
             raise ValueError(f"tensors of the layout must all be written (got none of {', '.join(places)})")
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def unfinished_path(path: Path) -> Path:
+    """Where a file is written before it appears at ``path``."""
+    return path.with_name(path.name + ".part")
+
+
+def file_size(layout: dict[str, Tensor], metadata: dict[str, str]) -> int:
+    """Bytes of the file that ``write_stream`` writes."""
+    return len(make_header(layout, metadata)[0]) + sum(size_of(tensor) for tensor in layout.values())
+
+
+def size_of(tensor: Tensor) -> int:
+    """Bytes of a tensor on any device."""
+    return tensor.numel() * tensor.element_size()
 
 
 def make_header(layout: dict[str, Tensor], metadata: dict[str, str]) -> tuple[bytes, dict[str, int]]:
@@ -46,7 +63,7 @@ def make_header(layout: dict[str, Tensor], metadata: dict[str, str]) -> tuple[by
     entries, places, end = {}, {}, 0
     for name in sorted(layout, key=lambda name: (-layout[name].element_size(), name)):
         tensor, start = layout[name], end
-        end += tensor.numel() * tensor.element_size()
+        end += size_of(tensor)
         entries[name] = {"dtype": NAMES[str(tensor.dtype).removeprefix("torch.")], "shape": list(tensor.shape),
                          "data_offsets": [start, end]}
         places[name] = start

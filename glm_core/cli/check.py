@@ -8,13 +8,12 @@ import torch
 
 from ..errors import GLMImageError
 from ..pipeline.check import check_model
-from .options import Subparsers, model_folder
+from .options import MODEL_HELP, Subparsers, model_folder
 
 
 def add_command(commands: Subparsers) -> None:
     command = commands.add_parser("check", help="say whether a model folder is whole; prints a report for an issue")
-    command.add_argument("model", type=model_folder, metavar="DIR",
-                         help="released or converted folder, or 'embedded' for the small model of this pack")
+    command.add_argument("model", type=model_folder, metavar="DIR", help=MODEL_HELP)
     command.set_defaults(run=run)
 
 

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..checkpoint import EMBEDDED, Part, locate
+from ..checkpoint import EMBEDDED, REPOSITORY, Part, find_model, locate
 from ..errors import GLMImageError
 from ..glyph import DIFFUSERS, NATURAL
 from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
@@ -22,6 +22,8 @@ from ..planner import Sampling
 from ..plans import Plan
 
 EMBEDDED_NAME = "embedded"
+MODEL_HELP = (f"released or converted folder, {REPOSITORY} if it is in the Hugging Face cache, or 'embedded' for the "
+              "small model of this pack")
 CLOSED_PIPE = errno.EPIPE, errno.EINVAL  # the second on Windows
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -37,7 +39,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def model_folder(name: str) -> Path:
-    return EMBEDDED if name == EMBEDDED_NAME else Path(name)
+    return EMBEDDED if name == EMBEDDED_NAME else stored_folder(name)
+
+
+def stored_folder(name: str) -> Path:
+    """A folder, or the one that the Hugging Face cache has for a repository's name."""
+    try:
+        return find_model(name)
+    except GLMImageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def check_parts(model: Path, parts: Sequence[Part]) -> None:
@@ -47,8 +57,7 @@ def check_parts(model: Path, parts: Sequence[Part]) -> None:
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR",
-                         help="released or converted folder, or 'embedded' for the small model of this pack")
+    command.add_argument("--model", type=model_folder, default=EMBEDDED_NAME, metavar="DIR", help=MODEL_HELP)
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
@@ -110,6 +119,13 @@ def render_settings(args: argparse.Namespace) -> RenderSettings:
 def progress_bar(title: str, total: int, unit: str) -> Iterator[Callable[[], object]]:
     """A progress bar on standard error; messages are written above it."""
     with logging_redirect_tqdm(), tqdm(desc=title, total=total, unit=unit) as progress:
+        yield progress.update
+
+
+@contextmanager
+def byte_bar(title: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A progress bar of ``total`` bytes on standard error; none if that is no terminal."""
+    with tqdm(desc=title, total=total, unit="B", unit_scale=True, disable=None) as progress:
         yield progress.update
 
 

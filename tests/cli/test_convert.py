@@ -1,6 +1,7 @@
 """What ``convert --quantise`` says, needs and takes."""
 
 import json
+import ntpath
 import re
 import subprocess
 import sys
@@ -48,6 +49,27 @@ def test_an_old_library_is_refused(model, tmp_path, capsys, monkeypatch):
     monkeypatch.delattr("comfy_kitchen.quantize_w4a8_int8_weight")
     assert run("convert", model, tmp_path / "out", "--quantise", "fp8") == 1
     assert "comfy-kitchen 0.2.31 or later" in error_line(capsys)
+
+
+PORTABLE = r"C:\ComfyUI_windows_portable"
+PORTABLE_PATHS = {  # what the commands for it name, given in the folder of this pack → where that is
+    r"..\..\..\python_embeded\python.exe": r"python_embeded\python.exe",
+    r"..\..\models\diffusers\GLM-Image": r"ComfyUI\models\diffusers\GLM-Image",
+    r"..\..\models": r"ComfyUI\models",
+}
+
+
+def test_the_paths_of_the_portable_version_are_right(capsys):
+    for path, place in PORTABLE_PATHS.items():
+        joined = ntpath.join(PORTABLE, r"ComfyUI\custom_nodes\glm-image-native", path)
+        assert ntpath.normpath(joined) == ntpath.join(PORTABLE, place)
+    with pytest.raises(SystemExit):
+        run("convert", "--help")
+    for text in (capsys.readouterr().out, (PACK / "README.md").read_text(encoding="utf-8")):
+        lines = [line for line in text.splitlines() if "hf download" in line or "glm_core convert" in line]
+        commands = [line.split() for line in lines if "python_embeded\\" in line]
+        assert len(commands) == 2
+        assert {word for command in commands for word in command if word.startswith("..")} == PORTABLE_PATHS.keys()
 
 
 def test_vae_and_diffusion_model_keep_the_colours_of_latents(model, tmp_path):

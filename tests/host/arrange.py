@@ -30,16 +30,16 @@ class Order:
     offsets: dict[int, int]
 
 
-def arrange(graph: Graph) -> dict[int, Box]:
+def arrange(graph: Graph, tries: int = TRIES) -> dict[int, Box]:
     """A box for each node, found by simulated annealing. The same graph always gets the same boxes."""
     rng = random.Random(0)
     order = Order(columns_of(graph), dict.fromkeys(graph.sizes, 0))
     cost, boxes = assess(graph, order)
     best_cost, best = cost, boxes
-    for step in range(TRIES):
+    for step in range(tries):
         tried = moved(rng, graph, order)
         tried_cost, tried_boxes = assess(graph, tried)
-        if tried_cost <= cost or rng.random() < math.exp((cost - tried_cost) / (WARMTH * (1 - step / TRIES) ** 2)):
+        if tried_cost <= cost or rng.random() < math.exp((cost - tried_cost) / (WARMTH * (1 - step / tries) ** 2)):
             order, cost = tried, tried_cost
         if tried_cost < best_cost:
             best_cost, best = tried_cost, tried_boxes

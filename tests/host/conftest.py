@@ -15,6 +15,7 @@ from tests.host.loras import write_loras
 from tests.host.page_actions import SET_TITLES
 from tests.support.browser import BROWSERS, Page, open_page
 from tests.support.hosts import PACK, find_hosts, host_version, opens
+from tests.support.hub import write_hub
 from tests.support.servers import load_workflow, serve
 from tests.support.tiny import Tiny, small_vocabulary, write_checkpoint
 
@@ -28,10 +29,11 @@ PAGE_IS_READY = "window.app?.vueAppReady && window.LiteGraph?.registered_node_ty
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """folder: of models, the released layout under diffusers/, the converted files where ComfyUI looks for them.
-    released: the checkpoint in the released layout."""
+    """folder: of models, the released layout under diffusers/ and in the Hugging Face cache hub/, the converted files
+    where ComfyUI looks for them. released: the checkpoint in the released layout."""
     folder = tmp_path_factory.mktemp("models")
     released = write_checkpoint(folder / "diffusers" / "GLM-Image", TINY)
+    write_hub(folder / "hub", released)
     for quantised in (None, "fp8", "int8", "nvfp4"):
         list(convert_folder(released, folder, quantised))
     (folder / "loras").mkdir()

@@ -73,7 +73,8 @@ def test_an_sdnq_folder_is_refused(server, models):
              "4": save_tensors("sdnq", image=["3", 0])}
     message = error_message(server, graph)
     shutil.rmtree(folder)
-    assert "got quantization_config with quant_method 'sdnq'" in message
+    assert "format of SDNQ" in message and "convert them: python -m glm_core convert " in message
+    assert f"{folder.name} MODELS" in message
 
 
 @pytest.mark.parametrize("write", [

@@ -125,7 +125,8 @@ def test_given_noise_gives_the_command_lines_latent(server, models, text_to_imag
     assert largest_difference(result["latent"], text_to_image["latent"]) > 0.1
 
 
-def test_the_folder_loader_gives_what_the_single_files_give(server, text_to_image):
+@pytest.mark.parametrize("folder", ["GLM-Image", "zai-org/GLM-Image (Hugging Face cache)"])
+def test_the_folder_loader_gives_what_the_single_files_give(folder, server, text_to_image):
     slots = {"GLMImageDiffusionModelLoader": 0, "GLMImagePlannerLoader": 1, "GLMImageGlyphEncoderLoader": 2,
              "GLMImageVAELoader": 3}
     graph = small_workflow("text_to_image")
@@ -135,8 +136,8 @@ def test_the_folder_loader_gives_what_the_single_files_give(server, text_to_imag
             if isinstance(value, list) and value[0] in loaders:
                 node["inputs"][name] = ["folder", loaders[value[0]]]
     others = {key: node for key, node in graph.items() if key not in loaders}
-    folder = make_node("GLMImageFolderLoader", folder="GLM-Image", weight_dtype="default", quotes="natural")
-    result = run_and_load(server, others | {"folder": folder}, "folder")
+    loader = make_node("GLMImageFolderLoader", folder=folder, weight_dtype="default", quotes="natural")
+    result = run_and_load(server, others | {"folder": loader}, "folder")
     assert is_close(result["latent"], text_to_image["latent"])
 
 

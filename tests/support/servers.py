@@ -147,7 +147,8 @@ def serve(host: Path, folder: Path, models: Path) -> Iterator[Server]:
         path.mkdir()
     port, log = free_port(), folder / "server.log"
     command = server_command(host, port, write_paths(folder, models), folders)
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": "1",
+                   "HF_HUB_CACHE": str(models / "hub")}
     environment.pop("PYTHONPATH", None)
     with log.open("w") as sink:
         process = subprocess.Popen(command, cwd=host, stdout=sink, stderr=subprocess.STDOUT, env=environment)

@@ -23,6 +23,7 @@ SCALES: dict[str, Callable[[Tensor], tuple[int, ...]]] = {  # format → how man
     "int8_tensorwise": lambda weight: (1, len(weight)),
 }
 QUANTISATION_CONFIG = "quantization_config"  # of diffusers and transformers
+TEXT = "text_config"  # in the planner's config
 # tensors of a quantised layer in the formats of ComfyUI, bitsandbytes, GPTQ, AutoRound, SDNQ, compressed-tensors
 COMPANIONS = {
     TAG, SCALE, "weight_scale_2", "weight_scale_inv", "weight_s_rel", "weight_s_channel", "weight_codebook",
@@ -32,7 +33,8 @@ COMPANIONS = {
     "bitsandbytes__fp4",
 }
 ACCEPTED = ("it must have weights of 16 or 32 bits, fp8 without scales, or layers marked for ComfyUI "
-            "(comfy_quant, _quantization_metadata, scaled_fp8)")
+            "(comfy_quant, _quantization_metadata, scaled_fp8); whole folders of SDNQ, AutoRound or bitsandbytes are "
+            "converted by 'python -m glm_core convert FOLDER MODELS'")
 
 
 def add_tags(tensors: dict[str, Tensor], metadata: dict[str, str], released_name: Callable[[str], str | None],
@@ -100,12 +102,24 @@ def check_marks(tensors: dict[str, Tensor], config: dict | None, source: str) ->
 
 def stated_scheme(config: dict | None) -> str | None:
     """What a config says of quantised weights; None if it says nothing."""
-    for values in (config or {}, (config or {}).get("text_config")):
+    stated = stated_quantisation(config)
+    method = stated.get("quant_method") if isinstance(stated, dict) else None
+    return QUANTISATION_CONFIG + (f" with quant_method {quote(method)}" if method else "") if stated else None
+
+
+def stated_quantisation(config: dict | None) -> Any:
+    """The quantization_config in a part's config; None if it says nothing."""
+    for values in (config or {}, (config or {}).get(TEXT)):
         stated = values.get(QUANTISATION_CONFIG) if isinstance(values, dict) else None
         if stated:
-            method = stated.get("quant_method") if isinstance(stated, dict) else None
-            return QUANTISATION_CONFIG + (f" with quant_method {quote(method)}" if method else "")
+            return stated
     return None
+
+
+def without_quantisation(config: dict) -> dict:
+    """A part's config as it is of weights that are not quantised."""
+    text = {TEXT: without_quantisation(config[TEXT])} if isinstance(config.get(TEXT), dict) else {}
+    return {key: value for key, value in config.items() if key != QUANTISATION_CONFIG} | text
 
 
 def unmarked_scheme(tensors: dict[str, Tensor], tags: dict[str, dict]) -> str | None:

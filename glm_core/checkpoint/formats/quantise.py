@@ -1,8 +1,9 @@
 """A part's large matrices → layers in a format, one at a time."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from ...errors import GLMImageError
 from ..parts import Part
 from ..text import text_to_tensor
+from .foreign import Packed
 from .format import WEIGHT, Format, Tensors
 from .marks import TAG, read_tags
 from .table import FORMATS, LARGE_MATRICES
@@ -63,23 +65,34 @@ def suitable(chosen: Format, key: str, matrix: Tensor, source: str) -> Format:
 
 def quantised_layout(tensors: dict[str, Tensor], formats: dict[str, Format]) -> dict[str, Tensor]:
     """What ``quantise`` will give, by name: new tensors have types and shapes but no numbers (device meta)."""
-    layout = {}
+    layout, layer_layouts = {}, {}
     for key, tensor in tensors.items():
-        layout |= layer_layout(key, tensor, formats[key]) if key in formats else {key: tensor}
+        if key not in formats:
+            layout[key] = tensor
+            continue
+        kind = formats[key], tensor.shape
+        if kind not in layer_layouts:  # few; the device meta is slow
+            layer_layouts[kind] = layer_layout(*kind)
+        layout |= named(key, layer_layouts[kind])
     return layout
 
 
-def layer_layout(key: str, matrix: Tensor, chosen: Format) -> Tensors:
-    """A layer's tensors, computed on the device meta."""
-    shared = {name: tensor.to("meta") for name, tensor in chosen.shared(torch.zeros(1, matrix.shape[1])).items()}
-    rows = chosen.write(torch.empty(matrix.shape, device="meta"), shared)
-    return named(key, {**rows, **shared, TAG: tag(chosen, matrix.shape[1])})
+def layer_layout(chosen: Format, shape: torch.Size) -> Tensors:
+    """The tensors of a layer with a matrix of this shape, computed on the device meta."""
+    shared = {name: tensor.to("meta") for name, tensor in chosen.shared(torch.zeros(1, shape[1])).items()}
+    rows = chosen.write(torch.empty(shape, device="meta"), shared)
+    return {**rows, **shared, TAG: tag(chosen, shape[1])}
 
 
-def quantise(tensors: dict[str, Tensor], formats: dict[str, Format],
-             errors: dict[str, LayerError]) -> Iterator[tuple[str, Tensor]]:
-    """A part's tensors by name, large matrices in their ``formats``; ``errors`` is filled with those of each matrix."""
+def quantise(tensors: dict[str, Tensor], formats: dict[str, Format], errors: dict[str, LayerError],
+             packed: Mapping[str, Packed] = MappingProxyType({})) -> Iterator[tuple[str, Tensor]]:
+    """A part's tensors by name, large matrices in their ``formats``; ``errors`` is filled with those of each matrix.
+
+    packed: matrices that are restored in place of tensors of their names, one at a time.
+    """
     for key, tensor in tensors.items():
+        if key in packed:
+            tensor = packed[key].restore()
         if key not in formats:
             yield key, tensor
             continue

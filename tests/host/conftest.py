@@ -14,7 +14,7 @@ from tests.host.graphs import run_and_load, small_workflow
 from tests.host.loras import write_loras
 from tests.host.page_actions import SET_TITLES
 from tests.support.browser import BROWSERS, Page, open_page
-from tests.support.hosts import PACK, find_hosts, host_version, opens
+from tests.support.hosts import PACK, find_hosts, host_version
 from tests.support.hub import write_hub
 from tests.support.servers import load_workflow, serve
 from tests.support.tiny import Tiny, small_vocabulary, write_checkpoint
@@ -56,15 +56,6 @@ def server(request, models, tmp_path_factory):
         yield running
 
 
-@pytest.fixture(autouse=True)
-def skip_workflows_of_newer_comfyui(request):
-    """For tests of each workflow in each ComfyUI."""
-    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
-    name = parameters.get("name")
-    if "server" in parameters and isinstance(name, str) and not opens(parameters["server"], name):
-        pytest.skip(f"{name} needs a newer ComfyUI")
-
-
 @pytest.fixture(scope="session")
 def text_to_image(server):
     """The shipped workflow, run once: its plan, latent and image."""
@@ -77,11 +68,16 @@ def custom_sampler(server):
     return run_and_load(server, small_workflow("text_to_image_custom_sampler"), "custom_sampler")
 
 
+def needs_browser() -> None:
+    """Skip the test if there is none."""
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+
+
 @pytest.fixture(scope="session")
 def idle_page(server, tmp_path_factory) -> Iterator[Page]:
     """ComfyUI's page in a browser; its window has 1280 x 800 pixels."""
-    if not any(map(shutil.which, BROWSERS)):
-        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+    needs_browser()
     shutil.copy(server.host / "input" / "example.png", server.inputs)
     server.post("/settings", PAGE_SETTINGS)
     with open_page(server.url, tmp_path_factory.mktemp("profile"), (1280, 800)) as opened:

@@ -6,7 +6,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import choose, decoder, loaders, plan_files, planner, plans, prompts, redraw, references
 
-MODULES = loaders, prompts, planner, plans, plan_files, redraw, choose, decoder, references
+# menus list categories, and the nodes in each, in this order
+MODULES = loaders, planner, redraw, plans, plan_files, references, decoder, prompts, choose
 
 
 def node_classes(module: ModuleType) -> list[type[io.ComfyNode]]:

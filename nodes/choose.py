@@ -6,6 +6,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..glm_core.errors import GLMImageError
 from ..glm_core.geometry import check_range
 from ..glm_core.glyph import quoted_texts_of_all
+from ..glm_core.host.compat import search_aliases
 from ..glm_core.host.reading import read_images, to_images
 from ..glm_core.host.text import show_text
 from ..glm_core.images import replace_images
@@ -22,7 +23,7 @@ from ..glm_core.plans import (
     to_indices,
 )
 from .planner import references_input
-from .types import CATEGORY, Plan, Planner
+from .types import PLANS, TEXT, Plan, Planner
 
 
 def ranking_output() -> io.String.Output:
@@ -35,7 +36,9 @@ class GLMImageBestPlans(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageBestPlans",
             display_name="GLM-Image Best Plans",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("best of n", "rank", "score", "likelihood", "log probability", "pick best", "择优",
+                             "打分", "排序"),
             description="Keeps the plans that the planner itself considers most likely. This costs nothing, since a "
                         "plan stores the probability of every token. Background does not count.",
             inputs=[
@@ -73,7 +76,9 @@ class GLMImageReadText(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageReadText",
             display_name="GLM-Image Read Text",
-            category=CATEGORY,
+            category=TEXT,
+            **search_aliases("ocr", "recognise text", "recognize text", "spell check", "text accuracy", "文字识别",
+                             "错字"),
             description="Reads the text in images by OCR and compares it with the text that the prompt quotes. Needs "
                         "the Python packages rapidocr and onnxruntime.",
             inputs=[
@@ -110,7 +115,8 @@ class GLMImageBestImages(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageBestImages",
             display_name="GLM-Image Best Images",
-            category=CATEGORY,
+            category=TEXT,
+            **search_aliases("best of n", "ocr", "rank", "pick best", "文字识别", "择优", "挑选"),
             description="Keeps the images with the most quoted words right, as read by OCR. On a tie, the closer "
                         "spelling wins, then the plan that the planner considers more likely. Needs the Python "
                         "packages rapidocr and onnxruntime.",
@@ -148,7 +154,8 @@ class GLMImageReplaceImages(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageReplaceImages",
             display_name="GLM-Image Replace Images",
-            category=CATEGORY,
+            category=TEXT,
+            **search_aliases("batch", "swap", "insert", "redo", "批次", "替换"),
             description="Replaces some images of a batch. If none are to be replaced, the nodes that make the new "
                         "images do not run.",
             inputs=[

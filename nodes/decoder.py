@@ -7,11 +7,12 @@ from comfy_api.latest import io
 from ..glm_core.decoder import last_sigmas, resolution_shift
 from ..glm_core.geometry import LATENT_PIXELS, check_batch_size, check_size, latent_shape
 from ..glm_core.host.checks import check_picture_latent
+from ..glm_core.host.compat import search_aliases
 from ..glm_core.host.conditioning import apply_plan, encode_prompt, warn_of_missing_references, zero_conditioning
 from ..glm_core.host.diffusion import patch_sampling
 from ..glm_core.plans import common_prompt
 from .planner import size_inputs
-from .types import CATEGORY, Plan, References
+from .types import CONDITIONING, SAMPLING, Plan, References
 
 
 def references_input():
@@ -29,7 +30,9 @@ class GLMImageConditioning(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageConditioning",
             display_name="GLM-Image Conditioning",
-            category=CATEGORY,
+            category=CONDITIONING,
+            **search_aliases("text encode", "clip text encode", "glyph", "positive", "negative", "prompt", "文本编码",
+                             "正面", "负面", "提示词"),
             description="Encodes the quoted text of the plan's own prompt and attaches the plan and the reference "
                         "images. The negative conditioning is an empty prompt without a plan, matching how the model "
                         "was trained.",
@@ -60,7 +63,8 @@ class GLMImageApplyPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageApplyPlan",
             display_name="GLM-Image Apply Plan",
-            category=CATEGORY,
+            category=CONDITIONING,
+            **search_aliases("attach plan", "conditioning set plan", "prior", "附加规划"),
             description="Attaches a plan, and reference images, to a conditioning of your own. GLM-Image Conditioning "
                         "does so with the plan's own prompt.",
             inputs=[
@@ -86,7 +90,8 @@ class EmptyGLMImageLatent(io.ComfyNode):
         return io.Schema(
             node_id="EmptyGLMImageLatent",
             display_name="Empty GLM-Image Latent",
-            category=CATEGORY,
+            category=SAMPLING,
+            **search_aliases("empty latent", "new latent", "size", "resolution", "尺寸", "分辨率", "潜空间", "空白"),
             description="Creates an empty latent for the sampler. A connected plan sets its size and batch size.",
             inputs=[
                 *size_inputs(),
@@ -111,7 +116,8 @@ class ModelSamplingGLMImage(io.ComfyNode):
         return io.Schema(
             node_id="ModelSamplingGLMImage",
             display_name="ModelSamplingGLMImage",
-            category=CATEGORY,
+            category=SAMPLING,
+            **search_aliases("model sampling", "shift", "flow shift", "timestep shift", "偏移", "噪声"),
             description="Shifts the model's noise levels to suit the size of the latent. For KSampler: with the "
                         "scheduler 'simple' this is the official schedule. Not needed with GLM-Image Scheduler.",
             inputs=[
@@ -133,7 +139,8 @@ class GLMImageScheduler(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageScheduler",
             display_name="GLM-Image Scheduler",
-            category=CATEGORY,
+            category=SAMPLING,
+            **search_aliases("sigmas", "noise schedule", "steps", "basic scheduler", "噪声计划", "步数"),
             description="The official noise schedule, for SamplerCustomAdvanced and other samplers that take SIGMAS.",
             inputs=[
                 io.Latent.Input("latent", tooltip="The latent to be sampled; only its size is used."),

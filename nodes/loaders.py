@@ -21,9 +21,9 @@ from ..glm_core.checkpoint import (
 )
 from ..glm_core.glyph import NATURAL, QUOTE_RULES
 from ..glm_core.host import GLMImageVAE, HostPlanner, load_diffusion_model, load_glyph_encoder, load_lora
-from .types import CATEGORY, Planner
+from ..glm_core.host.compat import search_aliases
+from .types import LOADERS, Planner
 
-LOADERS = f"{CATEGORY}/loaders"
 WEIGHT_DTYPES = {  # the choices of ComfyUI's Load Diffusion Model
     "default": {},
     "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
@@ -74,6 +74,7 @@ class GLMImageDiffusionModelLoader(io.ComfyNode):
             node_id="GLMImageDiffusionModelLoader",
             display_name="Load GLM-Image Diffusion Model",
             category=LOADERS,
+            **search_aliases("unet loader", "diffusion model", "dit", "checkpoint", "加载模型", "扩散模型"),
             description="Loads the decoder (a diffusion transformer) as a MODEL that samplers, LoRA loaders and model "
                         "patches accept.",
             inputs=[
@@ -99,6 +100,8 @@ class GLMImagePlannerLoader(io.ComfyNode):
             node_id="GLMImagePlannerLoader",
             display_name="Load GLM-Image Planner",
             category=LOADERS,
+            **search_aliases("autoregressive model", "language model", "ar model", "checkpoint", "自回归模型",
+                             "加载模型"),
             description="Loads the planner, the autoregressive model that writes an image's plan. ComfyUI unloads it "
                         "when the decoder needs the memory.",
             inputs=[
@@ -120,6 +123,7 @@ class GLMImageGlyphEncoderLoader(io.ComfyNode):
             node_id="GLMImageGlyphEncoderLoader",
             display_name="Load GLM-Image Glyph Encoder",
             category=LOADERS,
+            **search_aliases("clip loader", "text encoder", "byt5", "t5", "文本编码器", "字形"),
             description="Loads the glyph encoder, which encodes the quoted text of a prompt letter by letter. Use it "
                         "with GLM-Image Conditioning or CLIP Text Encode.",
             inputs=[
@@ -142,6 +146,7 @@ class GLMImageVAELoader(io.ComfyNode):
             node_id="GLMImageVAELoader",
             display_name="Load GLM-Image VAE",
             category=LOADERS,
+            **search_aliases("vae loader", "autoencoder", "变分自编码器"),
             description="Loads the VAE, for VAE Decode, VAE Encode and their tiled and inpainting variants.",
             inputs=[
                 io.Combo.Input("vae_name", options=file_names("vae"),
@@ -162,6 +167,7 @@ class GLMImageFolderLoader(io.ComfyNode):
             node_id="GLMImageFolderLoader",
             display_name="Load GLM-Image Folder",
             category=LOADERS,
+            **search_aliases("checkpoint", "diffusers", "all in one", "load model", "加载模型", "整合加载"),
             description="Loads all four parts from the released folder, exactly as downloaded.",
             inputs=[
                 io.Combo.Input("folder", options=list(released_folders()),
@@ -194,6 +200,7 @@ class GLMImageLoraLoader(io.ComfyNode):
             node_id="GLMImageLoraLoader",
             display_name="Load GLM-Image LoRA",
             category=LOADERS,
+            **search_aliases("lora loader", "lycoris", "peft", "adapter", "微调", "适配器"),
             description="Applies a LoRA to the diffusion model, to the planner or to both. Chain several of these "
                         "nodes to use several LoRAs.",
             inputs=[

@@ -12,8 +12,9 @@ from comfy_api.latest import io, ui
 
 from ..glm_core.errors import GLMImageError
 from ..glm_core.files import quote
+from ..glm_core.host.compat import search_aliases
 from ..glm_core.plans import Look, draw_plan, load_plan, save_plan_image, select
-from .types import CATEGORY, Plan, Planner
+from .types import PLANS, Plan, Planner
 
 PNG, SAFETENSORS = FORMATS = "png", "safetensors"
 SAVED = "plans"  # folder in ComfyUI's output folder where plans are saved unless told otherwise, and looked for
@@ -72,7 +73,8 @@ class GLMImageSavePlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageSavePlan",
             display_name="GLM-Image Save Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("export plan", "write plan", "store tokens", "导出", "存储"),
             description="Saves plans to ComfyUI's output folder: as PNG pictures that show the plan and also contain "
                         "it, together with the workflow, or as a safetensors file.",
             inputs=[
@@ -113,7 +115,8 @@ class GLMImageLoadPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageLoadPlan",
             display_name="GLM-Image Load Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("import plan", "open plan", "read tokens", "导入", "打开"),
             description="Loads a plan that GLM-Image Save Plan or the command line saved. It is loaded again if the "
                         "file changes.",
             inputs=[

@@ -4,8 +4,9 @@ from dataclasses import Field, fields
 
 from comfy_api.latest import io
 
+from ..glm_core.host.compat import search_aliases
 from ..glm_core.planner import Sampling
-from .types import CATEGORY, Plan, Planner, References
+from .types import PLANS, Plan, Planner, References
 
 REQUIRED_SETTINGS = "temperature", "top_p", "top_k"  # later ones are optional, see ``sampling_inputs``
 
@@ -50,7 +51,9 @@ class GLMImagePlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImagePlan",
             display_name="GLM-Image Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("t2i", "text to image", "prompt", "generate", "semantic tokens", "autoregressive",
+                             "layout", "文生图", "提示词", "布局", "自回归"),
             description="Plans an image as a grid of tokens: first a small preview grid that fixes the layout, then "
                         "one token for every 32x32 pixels. Each image of a batch gets its own plan.",
             inputs=[

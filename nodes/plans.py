@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..glm_core.host.compat import search_aliases
 from ..glm_core.plans import (
     GRIDS,
     MARKS,
@@ -22,7 +23,7 @@ from ..glm_core.plans import (
     uncertain_region,
 )
 from .plan_files import write_temporary_json
-from .types import CATEGORY, Plan, Planner
+from .types import PLANS, Plan, Planner
 
 SELECTION_WIDGET = "GLM_IMAGE_SELECTION"  # made by web/js/plan_preview.js
 
@@ -33,7 +34,9 @@ class GLMImagePlanPreview(io.ComfyNode):
         return io.Schema(
             node_id="GLMImagePlanPreview",
             display_name="GLM-Image Plan Preview",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("view plan", "show tokens", "confidence", "heatmap", "layout", "select region", "可视化",
+                             "查看", "置信度"),
             description="Draws the tokens of a plan as coloured squares, or how certain the planner was of each. The "
                         "same token always has the same colour; with a planner connected, tokens that are alike have "
                         "similar colours. Point at a token in the drawing to see its id and probability; drag "
@@ -81,7 +84,8 @@ class GLMImageSelectPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageSelectPlan",
             display_name="GLM-Image Select Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("pick", "index", "batch", "plan from batch", "挑选", "批次"),
             description="Picks plans from a batch, as Latent From Batch does with latents.",
             inputs=[
                 Plan.Input("plan", tooltip="A batch of plans."),
@@ -109,7 +113,8 @@ class GLMImageJoinPlans(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageJoinPlans",
             display_name="GLM-Image Join Plans",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("batch plans", "concatenate", "merge batches", "合批", "批次"),
             description="Joins two batches of plans of the same size into one. Chain these nodes to join more.",
             inputs=[
                 Plan.Input("plan1", tooltip="The plans that come first."),
@@ -129,7 +134,8 @@ class GLMImageCropPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageCropPlan",
             display_name="GLM-Image Crop Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("cut", "slice", "region", "裁切", "截取"),
             description="Cuts a rectangle out of a plan.",
             inputs=[
                 Plan.Input("plan", tooltip="The plan to cut from."),
@@ -156,7 +162,8 @@ class GLMImageComposePlans(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageComposePlans",
             display_name="GLM-Image Compose Plans",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("composite", "paste", "merge", "combine", "collage", "拼接", "粘贴", "组合"),
             description="Pastes the tokens of one plan, or of a region of it, into another plan.",
             inputs=[
                 Plan.Input("base", tooltip="The plan to paste into. The result has its size."),
@@ -186,7 +193,8 @@ class GLMImagePadPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImagePadPlan",
             display_name="GLM-Image Pad Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("outpaint", "extend", "expand", "uncrop", "canvas", "扩图", "外扩", "扩展画布"),
             description="Adds room around a plan, for outpainting. The new cells have no tokens until GLM-Image Replan "
                         "fills them.",
             inputs=[
@@ -215,7 +223,8 @@ class GLMImageUncertainRegion(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageUncertainRegion",
             display_name="GLM-Image Uncertain Region",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("confidence", "entropy", "auto mask", "weak spots", "置信度", "自动遮罩"),
             description="Marks the part of a plan that the planner was least certain of, for GLM-Image Replan.",
             inputs=[
                 Plan.Input("plan", tooltip="A plan as the planner made it, not cropped, composed or padded since: such "

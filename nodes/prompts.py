@@ -3,8 +3,9 @@
 from comfy_api.latest import io, ui
 
 from ..glm_core.glyph import check_prompt, rewrite_instructions
+from ..glm_core.host.compat import search_aliases
 from .loaders import quotes_input
-from .types import CATEGORY
+from .types import TEXT
 
 
 class GLMImagePromptCheck(io.ComfyNode):
@@ -13,7 +14,9 @@ class GLMImagePromptCheck(io.ComfyNode):
         return io.Schema(
             node_id="GLMImagePromptCheck",
             display_name="GLM-Image Prompt Check",
-            category=CATEGORY,
+            category=TEXT,
+            **search_aliases("quotes", "quotation marks", "lint", "enhance prompt", "rewrite prompt", "llm", "引号",
+                             "提示词优化", "改写"),
             description="Shows which texts of a prompt will be written in the image, and warns of what may go wrong: "
                         "text requested without quotation marks, unpaired quotation marks, texts that are too long or "
                         "too many.",

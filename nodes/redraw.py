@@ -4,11 +4,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..glm_core.geometry import check_batch_size
+from ..glm_core.host.compat import search_aliases
 from ..glm_core.planner import MARGIN, Sampling, draft_plans, finish_plans, repair, replan
 from ..glm_core.plans import Plan as PlanValue
 from ..glm_core.plans import pixel_mask, token_region
 from .planner import references_input, sampling_inputs, side_inputs
-from .types import CATEGORY, Plan, Planner
+from .types import PLANS, Plan, Planner
 
 PROMPT_HELP = "Put text that should appear in the image in quotation marks."
 
@@ -38,7 +39,8 @@ class GLMImageDraftPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageDraftPlan",
             display_name="GLM-Image Draft Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("sketch", "layout", "composition", "low resolution", "variants", "草图", "布局", "构图"),
             description="Generates only preview grids, the small grids that fix the layout, several at once. GLM-Image "
                         "Finish Plan continues those you choose. A draft is itself a plan, of about half the size "
                         "(512x512 for 1024x1024), and can be rendered like any plan.",
@@ -65,7 +67,8 @@ class GLMImageFinishPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageFinishPlan",
             display_name="GLM-Image Finish Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("complete draft", "continue", "refine", "upscale draft", "完善", "细化"),
             description="Completes drafts into whole plans, each with its draft's prompt, size and seed. With the same "
                         "settings, drafting and finishing give the same plan as GLM-Image Plan.",
             inputs=[
@@ -89,7 +92,9 @@ class GLMImageReplan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageReplan",
             display_name="GLM-Image Replan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("inpaint", "outpaint", "regenerate", "redraw", "edit region", "局部重绘", "扩图", "外扩",
+                             "修改区域"),
             description="Plans the masked part of an image again and keeps the rest. Also fills the room that "
                         "GLM-Image Pad Plan added.",
             inputs=[
@@ -128,7 +133,8 @@ class GLMImageRepairPlan(io.ComfyNode):
         return io.Schema(
             node_id="GLMImageRepairPlan",
             display_name="GLM-Image Repair Plan",
-            category=CATEGORY,
+            category=PLANS,
+            **search_aliases("fix text", "fix letters", "correct", "typo", "错字", "修正"),
             description="Samples again only those tokens that the planner itself finds unlikely. Fixes many wrong "
                         "letters in plans made at a high temperature.",
             inputs=[

@@ -1,4 +1,5 @@
 import { app } from "../../scripts/app.js"
+import { texts } from "./js/texts.js"
 
 const STYLE = {
     whiteSpace: "pre-wrap", overflowWrap: "anywhere", overflowY: "auto", padding: "4px", fontSize: "12px",
@@ -16,6 +17,7 @@ app.registerExtension({
         const widget = node.addDOMWidget("report", "GLM_IMAGE_REPORT", element, {
             serialize: false, hideOnZoom: false, getMinHeight: () => LEAST_HEIGHT,
         })
+        widget.label = texts().report
         widget.serialize = false // saved workflows hold the values of the node's own widgets by position
         const onExecuted = node.onExecuted
         node.onExecuted = function (output) {

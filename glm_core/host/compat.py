@@ -1,5 +1,6 @@
 """Differences between versions of ComfyUI, from 0.8 on: one function for each."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ import comfy.ops
 import comfy.quant_ops
 import torch
 from comfy.cli_args import args
+from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor, nn
@@ -90,6 +92,12 @@ def flash_decoding(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Te
     kitchen = vars(comfy.quant_ops).get("ck")  # absent where it cannot be imported
     is_available = getattr(kitchen, "flash_attention_decode_is_available", None)
     return kitchen.flash_attention_decode if is_available and is_available(device) else None
+
+
+def search_aliases(*words: str) -> dict[str, list[str]]:
+    """What io.Schema takes so that a search for these words finds the node; nothing before 0.11."""
+    is_known = "search_aliases" in {field.name for field in dataclasses.fields(io.Schema)}
+    return {"search_aliases": list(words)} if is_known else {}
 
 
 ROTATION = "apply_rope_split_half1"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import make_dataclass
 from types import ModuleType, SimpleNamespace
 from unittest.mock import Mock, patch
 
@@ -11,7 +12,7 @@ import torch
 from tests.support.hosts import PACK
 
 MODULES = ("comfy", "comfy.lora", "comfy.model_management", "comfy.model_patcher", "comfy.ops", "comfy.quant_ops",
-           "comfy.cli_args", "comfy_execution", "comfy_execution.utils", "server")
+           "comfy.cli_args", "comfy_api", "comfy_api.latest", "comfy_execution", "comfy_execution.utils", "server")
 CPU = torch.device("cpu")
 KITCHEN = "comfy.quant_ops.ck"
 
@@ -28,6 +29,7 @@ EVERY_VERSION = {
     "comfy.model_patcher.ModelPatcher": Patcher, "comfy.model_management.get_free_memory": lambda device: 7,
     "comfy.cli_args.args": SimpleNamespace(), "comfy_execution.utils.get_executing_context": lambda: None,
     "comfy.lora.model_lora_keys_unet": model_lora_keys_unet, "server.PromptServer": SimpleNamespace(),
+    "comfy_api.latest.io": SimpleNamespace(Schema=make_dataclass("Schema", ["node_id"])),
 }
 
 
@@ -145,3 +147,9 @@ def test_names_of_loras_are_added_once_and_for_our_model_alone():
     assert keys(Ours(), {}) == {"tool.a": "diffusion_model.a.weight"}
     assert keys(SimpleNamespace(), {}) == {}
     assert keys.__wrapped__ is model_lora_keys_unet
+
+
+def test_nodes_have_search_aliases_where_their_schema_does():
+    newer = SimpleNamespace(Schema=make_dataclass("Schema", ["node_id", "search_aliases"]))
+    assert load_compat(comfy_api__latest__io=newer).search_aliases("a", "b") == {"search_aliases": ["a", "b"]}
+    assert load_compat().search_aliases("a", "b") == {}

@@ -12,6 +12,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from tests.support.chinese_texts import english_words
 from tests.support.hosts import PACK
 from tests.support.node_sources import read_nodes, registered_modules
 from tests.support.page_files import running_nodes, sources
@@ -19,11 +20,16 @@ from tests.support.servers import load_workflow, workflow_names
 
 NODES = read_nodes()
 HELP, CHINESE = "web/docs", "locales/zh/nodeDefs.json"
+PICTURES = "pictures"  # folder in HELP; links in all help pages start from HELP, in ComfyUI's page
+LARGEST_PICTURE, LARGEST_PICTURES = 16_000, 800_000  # bytes, of one and of all
+DRAW = "draw it with python -m tests.host.save_help_pictures"
 DOCUMENT_FOLDERS = "", "docs", HELP, "glm_core/embedded", "tests/benchmarks"
-DOCUMENTS = [path for folder in DOCUMENT_FOLDERS for path in sorted((PACK / folder).glob("*.md"))]
+CHINESE_HELP = sorted((PACK / HELP).glob("*/zh.md"))
+DOCUMENTS = [path for folder in DOCUMENT_FOLDERS for path in sorted((PACK / folder).glob("*.md"))] + CHINESE_HELP
 WORKFLOWS = workflow_names()
 REMAKE = "remake the workflows with python -m tests.host.save_workflows"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+TEXT_PREVIEW = "PreviewAny"  # its widgets are the page's own
 CONTROL, UPLOAD = "control_after_generate", "upload"  # the page's own widgets; they follow the seed or the image's name
 
 
@@ -40,8 +46,22 @@ def differences(found: set[str], expected: set[str], missing: str, stray: str) -
             + [stray.format(name) for name in sorted(found - expected)])
 
 
-def read_help(node_id: str) -> str:
-    return (PACK / HELP / f"{node_id}.md").read_text(encoding="utf-8")
+def help_files(node_id: str) -> dict[str, str]:
+    """Language → help page, below HELP, where ComfyUI's page looks for it."""
+    return {"English": f"{node_id}.md", "Chinese": f"{node_id}/zh.md"}
+
+
+def picture_files(node_id: str) -> dict[str, str]:
+    return {"English": f"{PICTURES}/{node_id}.png", "Chinese": f"{PICTURES}/zh/{node_id}.png"}
+
+
+def files_of_help(node_id: str) -> list[str]:
+    """Below HELP."""
+    return [*help_files(node_id).values(), *picture_files(node_id).values()]
+
+
+def read_help(file: str) -> str:
+    return (PACK / HELP / file).read_text(encoding="utf-8")
 
 
 def read_chinese() -> dict:
@@ -53,19 +73,47 @@ def test_every_module_of_nodes_is_registered():
     fail_on(f"nodes/{name}.py is not registered: add {name} to MODULES in nodes/__init__.py" for name in unregistered)
 
 
+@pytest.mark.parametrize("language", ["English", "Chinese"])
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.node_id)
-def test_node_has_a_help_page_that_names_its_inputs(node):
-    page = f"{HELP}/{node.node_id}.md"
-    if not (PACK / page).exists():
-        fail_on([f"{node.node_id} has no help page: write {page}"])
-    text = read_help(node.node_id)
-    fail_on(f"{page} does not describe {name}: add a line that begins with - **{name}**"
-            for name in node.inputs if f"**{name}**" not in text)
+def test_node_has_a_help_page_that_names_its_inputs(node, language):
+    page = help_files(node.node_id)[language]
+    if not (PACK / HELP / page).exists():
+        fail_on([f"{node.node_id} has no help page in {language}: write {HELP}/{page}"])
+    text, chinese = read_help(page), read_chinese().get(node.node_id, {"inputs": {}})["inputs"]
+    names = node.inputs if language == "English" else [chinese.get(name, {}).get("name", name) for name in node.inputs]
+    fail_on(f"{HELP}/{page} does not describe {name}: add a line that begins with - **{name}**"
+            for name in names if f"**{name}**" not in text)
 
 
-def test_help_pages_belong_to_nodes():
-    stray = {path.stem for path in (PACK / HELP).iterdir()} - {node.node_id for node in NODES}
-    fail_on(f"{HELP}/{name}.md belongs to no node: delete or rename it" for name in sorted(stray))
+@pytest.mark.parametrize("language", ["English", "Chinese"])
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.node_id)
+def test_help_page_shows_a_picture_of_the_node(node, language):
+    page, picture = help_files(node.node_id)[language], picture_files(node.node_id)[language]
+    if not (PACK / HELP / picture).exists():
+        fail_on([f"{HELP}/{picture} is missing: {DRAW}"])
+    assert f"]({picture})" in read_help(page), f"{HELP}/{page} must show {picture}"
+    assert (PACK / HELP / picture).stat().st_size <= LARGEST_PICTURE
+
+
+def test_help_pages_and_pictures_belong_to_nodes():
+    expected = {file for node in NODES for file in files_of_help(node.node_id)}
+    found = [path for path in (PACK / HELP).rglob("*") if path.is_file()]
+    stray = {path.relative_to(PACK / HELP).as_posix() for path in found} - expected
+    fail_on(f"{HELP}/{name} belongs to no node: delete or rename it" for name in sorted(stray))
+    assert sum(path.stat().st_size for path in found if path.suffix == ".png") <= LARGEST_PICTURES
+
+
+def texts_in(value: dict | str) -> list[str]:
+    return [value] if isinstance(value, str) else [text for inner in value.values() for text in texts_in(inner)]
+
+
+@pytest.mark.parametrize("file", [*CHINESE_HELP, *sorted((PACK / "locales" / "zh").glob("*.json"))],
+                         ids=lambda path: path.relative_to(PACK).as_posix())
+def test_chinese_texts_have_no_english_but_names(file):
+    text = file.read_text(encoding="utf-8")
+    texts = texts_in(json.loads(text)) if file.suffix == ".json" else [text]
+    fail_on(f"{file.relative_to(PACK)} has {word} in it: translate it, or add it to tests/support/chinese_texts.py"
+            for text in texts for word in english_words(text))
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.node_id)
@@ -101,8 +149,9 @@ def test_readme_lists_every_node():
 def test_links_lead_to_files(document):
     links = re.findall(r"\]\(([^)\s#]+)", document.read_text(encoding="utf-8"))
     files = [link for link in links if not link.startswith(("http://", "https://"))]
+    start = PACK / HELP if document in CHINESE_HELP else document.parent
     fail_on(f"{document.relative_to(PACK)} links to {link}, which does not exist: correct the link"
-            for link in files if not (document.parent / link).exists())
+            for link in files if not (start / link).exists())
 
 
 def load_page_workflow(name: str) -> dict:
@@ -138,6 +187,8 @@ def widget_names(info: dict) -> list[str]:
 
 def widget_values(node: dict, info: dict) -> dict:
     names, values = widget_names(info), node.get("widgets_values", [])
+    if node["type"] == TEXT_PREVIEW:
+        return {}
     if len(names) != len(values):
         pytest.fail(f"{node['type']} has the widgets {names}, but the workflow holds {values}: {REMAKE}", pytrace=False)
     return dict(zip(names, values))
@@ -163,9 +214,9 @@ def test_sources_say_what_comfyui_registers(pack_info):
 
 
 def test_comfyui_serves_the_help_pages(server, pack_info):
-    for node in pack_info:
-        with urllib.request.urlopen(f"{server.url}/extensions/glm-image-native/docs/{node}.md") as answer:
-            assert answer.read().decode() == read_help(node)
+    for file in (file for node in pack_info for file in files_of_help(node)):
+        with urllib.request.urlopen(f"{server.url}/extensions/glm-image-native/docs/{file}") as answer:
+            assert answer.read() == (PACK / HELP / file).read_bytes()
 
 
 def test_comfyui_serves_the_translation(server, pack_info):
@@ -173,7 +224,9 @@ def test_comfyui_serves_the_translation(server, pack_info):
     for node, info in pack_info.items():
         entry = read_chinese()[node]
         assert set(entry["inputs"]) == (set(input_specs(info)) | set(widget_names(info))) - {UPLOAD}, node
-        assert list(entry["outputs"]) == [str(i) for i in range(len(info["output"]))], node
+        tooltips = info.get("output_tooltips") or [None] * len(info["output"])
+        described = {str(i): bool(tooltip) for i, tooltip in enumerate(tooltips)}
+        assert {key: "tooltip" in output for key, output in entry["outputs"].items()} == described, node
 
 
 def test_templates_have_the_pictures_that_the_page_asks_for(server):

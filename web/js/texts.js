@@ -22,12 +22,13 @@ const TEXTS = {
         clear: "Clear the selection",
         back: "Previous plan",
         next: "Next plan",
+        report: "report",
     },
     zh: {
         label: "规划。方向键移到其他 token。回车键开始和结束矩形，按住 Shift 为添加，按住 Alt 为去除。Esc 键清除。",
         run: "运行后显示规划。",
         hint: "拖动以选择。Shift 添加，Alt 去除。",
-        otherGrid: "要选择，请将网格设为 target 或 both。",
+        otherGrid: "要选择，请将网格设为“目标”或“两者”。",
         otherSize: (columns, rows) => `选区属于 ${columns} x ${rows} 个 token 的规划，此处不使用。`,
         bad: "无法读取选区。",
         count: (count, all) => `已选 ${count} / ${all} 个 token`,
@@ -36,6 +37,7 @@ const TEXTS = {
         clear: "清除选区",
         back: "上一个规划",
         next: "下一个规划",
+        report: "报告",
     },
 }
 

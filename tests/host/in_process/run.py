@@ -21,6 +21,8 @@ from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
 
+# as main.py does: later, ComfyUI's folder comfy is in front of the path, and its utils is another module
+import utils.install_util  # noqa: E402, F401, I001
 import calls_tests  # noqa: E402
 import decoder_tests  # noqa: E402
 import fake_cuda_decoder_tests  # noqa: E402

@@ -150,9 +150,8 @@ def test_a_template_runs_by_click_and_draws_what_it_says(server, page, name, lan
     open_fresh(server, page, language)
     known, started = set(server.get("/history")), time.monotonic()
     pick_template(page, name)
-    if name.endswith(".app"):
-        if page.becomes_true(TOUR, seconds=5):
-            page.key("Escape")
+    if name.endswith(".app") and page.becomes_true(TOUR, seconds=5):
+        page.key("Escape")
     click(page, first(RUN_APP if name.endswith(".app") else RUN))
     run = finished_run(server, known)
     seconds = time.monotonic() - started

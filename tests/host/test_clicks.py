@@ -23,7 +23,7 @@ from tests.support.servers import Server, workflow_names
 
 KEPT = PACK / "out" / "clicks"
 TEMPLATES, RUN = ".templates-tab-button", '[data-testid="queue-button"], .comfyui-queue-button button'
-RUN_APP = '[data-testid="linear-run-button"]'
+RUN_APP = '[data-testid="linear-run-button-icon"]'
 TOUR = "document.querySelector('[role=dialog]')"  # which the page offers before the first app
 EXTENSION = "Array.from(document.querySelectorAll('[role=button], a, li')).find(one => " \
             "one.textContent.trim() === 'glm-image-native')"

@@ -105,7 +105,7 @@ def find_colours(folder: Path, targets: Sequence[Target]) -> tuple[float, ...] |
 
 def report_converted(converted: Converted) -> None:
     kept = ", kept: it was finished" if converted.kept else ""
-    report(f"{converted.path}: {converted.path.stat().st_size / 1e9:.2f} GB{kept}")
+    report(f"{converted.path}: {gigabytes(converted.path.stat().st_size)}{kept}")
     if converted.errors:
         report(describe_errors(converted))
 

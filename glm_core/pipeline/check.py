@@ -14,7 +14,20 @@ from safetensors import safe_open
 from torch import Tensor
 
 from .. import ops
-from ..checkpoint import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, VISION, Part, Weights, dequantise, locate, read_part
+from ..checkpoint import (
+    DIFFUSION,
+    GLYPH,
+    PARTS,
+    PLANNER,
+    VAE,
+    VISION,
+    Part,
+    Weights,
+    dequantise,
+    gigabytes,
+    locate,
+    read_part,
+)
 from ..checkpoint.formats import TAG
 from ..checkpoint.read import ADVICE, TOKENIZER_TENSOR
 from ..errors import GLMImageError
@@ -109,7 +122,7 @@ class Checker:
     def check_drawing(self) -> None:
         """Draw a tiny picture on the CPU, if the largest part takes no more than MOST_MEMORY in float32."""
         needed = 2 * self.numbers * torch.float32.itemsize  # as read, and as it is computed with
-        self.report.lines.append(f"memory: {self.numbers * 2 / 1e9:.2f} GB in bfloat16 for the largest part")
+        self.report.lines.append(f"memory: {gigabytes(self.numbers * 2)} in bfloat16 for the largest part")
         if needed > MOST_MEMORY * physical_memory():
             self.report.lines.append(f"drawing: not tried; it needs {needed / 1e9:.0f} GB in float32")
             return
@@ -177,7 +190,7 @@ def describe(weights: Weights) -> str:
     """Number of tensors, size and dtypes of a part."""
     size = sum(tensor.nbytes for tensor in weights.tensors.values())
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.tensors.values()})
-    return f"{len(weights.tensors)} tensors, {size / 1e9:.2f} GB, {', '.join(dtypes)}"
+    return f"{len(weights.tensors)} tensors, {gigabytes(size)}, {', '.join(dtypes)}"
 
 
 def tokenizer_faults(tokenizer: PromptTokenizer, config: PlannerConfig) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glm_core.checkpoint import DIFFUSION, PART_NAMES, PARTS, PLANNER, REPOSITORY, VAE, convert
+from glm_core.checkpoint import DIFFUSION, PART_NAMES, PARTS, PLANNER, REPOSITORY, VAE, convert, read_part
 from glm_core.checkpoint.version import pack_version
 from glm_core.cli import options
 from tests.support.command_line import error_line, generate, run
@@ -47,6 +47,23 @@ def test_a_part_alone_needs_no_other(model, tmp_path):
     shutil.copytree(model / VAE.folder, tmp_path / "model" / VAE.folder)
     assert run("convert", tmp_path / "model", tmp_path / "out", "--part", "vae") == 0
     assert run("convert", tmp_path / "model", tmp_path / "out") == 1
+
+
+def test_the_diffusion_model_alone_is_converted_without_colours(model, tmp_path, capsys):
+    shutil.copytree(model / DIFFUSION.folder, tmp_path / "model" / DIFFUSION.folder)
+    assert run("convert", tmp_path / "model", tmp_path / "out", "--part", "diffusion") == 0
+    assert "without these colours, ComfyUI shows no picture while sampling" in capsys.readouterr().out
+    assert "latents_rgb" not in read_part(tmp_path / "out" / DIFFUSION.file, DIFFUSION).config
+
+
+@pytest.mark.parametrize("shape, found", [(None, "missing tensors: decoder.conv_out.bias"),
+                                          ((5,), r"decoder.conv_out.bias must have the shape \[3\].*\(got \[5\]\)")])
+def test_a_part_that_nobody_could_load_is_not_converted(shape, found, model, tmp_path, capsys):
+    copy = shutil.copytree(model, tmp_path / "model")
+    change(copy, "vae/diffusion_pytorch_model.safetensors", lambda tensors: tensors.pop("decoder.conv_out.bias")
+           if shape is None else tensors.update({"decoder.conv_out.bias": torch.ones(shape)}))
+    assert run("convert", copy, tmp_path / "out") == 1
+    assert re.search(found, error_line(capsys)) and not (tmp_path / "out").exists()
 
 
 def test_the_library_is_not_needed_where_nothing_is_quantised(model, tmp_path, monkeypatch):

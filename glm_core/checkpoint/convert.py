@@ -22,6 +22,7 @@ from .version import pack_version
 
 CONVERSION_METADATA = "glm_image_conversion"  # tells which weights and options made a file
 VERSION_METADATA = "glm_image_native"  # the version of this pack that made it
+RESTORED_METADATA = "glm_image_restored_from"  # the tool that had quantised the source
 COLOURS = "latents_rgb"  # in a config; computed from the VAE
 
 
@@ -152,6 +153,8 @@ def file_contents(weights: Weights, part: Part, format_name: str | None) -> Cont
     tensors = file_tensors(weights)
     formats = choose_formats(tensors, part, format_name, weights.source) if format_name else {}
     metadata = {**weights.metadata, CONFIG_METADATA: json.dumps(weights.config), VERSION_METADATA: pack_version()}
+    if weights.tool:
+        metadata[RESTORED_METADATA] = weights.tool
     metadata[CONVERSION_METADATA] = conversion_of(weights, metadata, format_name)
     return Contents(tensors, formats, quantised_layout(tensors, formats), metadata)
 

@@ -13,6 +13,7 @@ from glm_core.checkpoint import DIFFUSION, PART_NAMES, PARTS, PLANNER, REPOSITOR
 from glm_core.checkpoint.version import pack_version
 from glm_core.cli import options
 from tests.support.command_line import error_line, generate, run
+from tests.support.foreign import write_foreign
 from tests.support.hub import write_hub
 from tests.support.tiny import WIDE, small_checkpoint, write_checkpoint
 
@@ -280,6 +281,19 @@ def test_an_unquantised_folder_is_not_called_quantised(model, tmp_path):
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "base_model_relation" not in card and "--quantise" not in card
     assert "MIT License" in (tmp_path / "LICENSE").read_text()
+
+
+def test_the_card_says_what_was_restored(wide, tmp_path):
+    """Such weights are not as released."""
+    write_foreign(wide, tmp_path / "foreign", "bitsandbytes nf4")
+    for added in ([], ["--quantise", "int8", "--part", "diffusion"]):
+        assert run("convert", tmp_path / "foreign", "--publish", tmp_path / "upload", *added) == 0
+    card = (tmp_path / "upload" / "README.md").read_text(encoding="utf-8")
+    rows = {row[0]: row[2] for row in table(card)}
+    restored = "restored to 16 bits from weights that bitsandbytes quantised"
+    assert rows[PLANNER.file] == rows[DIFFUSION.file] == restored and rows[VAE.file] == "as released"
+    assert rows[DIFFUSION.quantised_file("int8")].endswith(f", {restored}")
+    assert f"were not made from {REPOSITORY} itself" in card
 
 
 def test_a_dry_run_of_publishing_writes_nothing(model, tmp_path, capsys):

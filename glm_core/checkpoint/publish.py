@@ -133,9 +133,9 @@ def making(files: Sequence[PublishedFile]) -> list[str]:
                for name in formats]
     return ["", "## How they were made", "", f"With GLM-Image Native {versions}, in the folder of that pack:", "",
             "```sh", f"hf download {REPOSITORY} --local-dir GLM-Image", *convert, "```", "",
-            "Tensors keep their released names. Only the large matrices of planner and diffusion model are quantised, "
-            "in files whose format is not \"as released\"; all other numbers are unchanged, those of the vision tower "
-            "too. Config and tokenizer are inside the files.", *restored_note(files)]
+            "Tensors keep their released names. In files whose format is not \"as released\", the large matrices of "
+            "the planner or the diffusion model are quantised; everything else, including the vision tower, is "
+            "unchanged. Config and tokenizer are inside the files.", *restored_note(files)]
 
 
 def restored_note(files: Sequence[PublishedFile]) -> list[str]:

@@ -12,7 +12,7 @@ from .options import MODEL_HELP, Subparsers, model_folder
 
 
 def add_command(commands: Subparsers) -> None:
-    command = commands.add_parser("check", help="say whether a model folder is whole; prints a report for an issue")
+    command = commands.add_parser("check", help="say whether a model folder is complete; prints a report for an issue")
     command.add_argument("model", type=model_folder, metavar="DIR", help=MODEL_HELP)
     command.set_defaults(run=run)
 

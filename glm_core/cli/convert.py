@@ -44,8 +44,9 @@ in ComfyUI's portable version for Windows, PowerShell or cmd:
 ..\\..\\models\\diffusers\\GLM-Image
   ..\\..\\..\\python_embeded\\python.exe -s glm_core convert ..\\..\\models\\diffusers\\GLM-Image ..\\..\\models
 
-After an interruption, give the same command again: finished files of the same weights and options are kept, the file
-that was being written is started anew, and any other file of the same name is replaced once the new one is complete."""
+After an interruption, give the same command again: finished files of the same weights and options are kept, the
+file that was being written is started again, and any other file of the same name is replaced once the new one is
+complete."""
 
 
 def add_command(commands: Subparsers) -> None:
@@ -62,10 +63,10 @@ def add_command(commands: Subparsers) -> None:
     add("--part", choices=PART_NAMES, action="append",
         help="convert only this part; may be repeated (default: all four)")
     add("--dry-run", action="store_true",
-        help="write nothing; list the files with their sizes, the room on the disk, and what fits on which card")
+        help="write nothing; list the files with their sizes, the free space on the disk, and what fits on which card")
     add("--publish", type=Path, metavar="DIR",
         help="instead of OUT: a folder to upload to Hugging Face, with the files, a model card (README.md), SHA256SUMS "
-             "and licences. A second run with another format adds its files; card and sums are written anew each time")
+             "and licences. Another run with another format adds files; card and sums are rewritten each time")
     command.set_defaults(run=run)
 
 
@@ -124,7 +125,7 @@ def target_lines(targets: Sequence[Target], out: Path) -> list[str]:
         lines.append(f"{left}: {gigabytes(left.stat().st_size)}, left by an interrupted run; it is removed first")
     for room in find_room(sizes):
         enough = "enough" if room.needed <= room.free else "too little"
-        lines.append(f"room on the disk of {room.folder}: {gigabytes(room.free)} free, {gigabytes(room.needed)} needed "
+        lines.append(f"disk of {room.folder}: {gigabytes(room.free)} free, {gigabytes(room.needed)} needed "
                      f"({enough})")
     return lines if sizes else [*lines, f"nothing to write: all files are in {out}"]
 
@@ -137,12 +138,12 @@ def describe_state(target: Target) -> str:
 
 def publication_lines(args: argparse.Namespace) -> list[str]:
     names = publication_files(args.folder) if args.publish else []
-    return [f"{args.publish / name}: {'is written anew' if (args.publish / name).exists() else 'new'}"
+    return [f"{args.publish / name}: {'is rewritten' if (args.publish / name).exists() else 'new'}"
             for name in names]
 
 
 def card_report(targets: Sequence[Target]) -> list[str]:
-    title = "what fits on a card, by size alone (weights, and 2.5 GB for all else; not measured):"
+    title = "what fits on a card, estimated from sizes alone (the weights, and 2.5 GB for everything else):"
     return [title, *(f"  {line}" for line in card_lines({target.part: target.on_card for target in targets}))]
 
 

@@ -95,11 +95,11 @@ def windows_fault(name: str) -> str | None:
     Namespaces.
     """
     if bad := sorted(set(name) & FORBIDDEN):
-        return f"its name must be without {' '.join(bad)} on Windows"
+        return f"its name must not contain {' '.join(bad)} on Windows"
     if name.endswith((".", " ")):
         return "its name must not end with a dot or a space on Windows"
     if (stem := name.split(".")[0].rstrip().upper()) in DEVICES:
-        return f"its name must not be that of the device {stem} on Windows"
+        return f"its name must not be {stem}, a device on Windows"
     return None
 
 

@@ -11,7 +11,7 @@ from tests.checkpoint.test_foreign import ERRORS
 from tests.support import foreign
 from tests.support.hosts import PACK
 
-COLUMNS = ["format", "who makes it", "how it gets in", "error", "planner", "diffusion model", "card"]
+COLUMNS = ["format", "written by", "how to load it", "error", "planner", "diffusion model", "card"]
 MATRIX = torch.randn(128, 4096, generator=torch.Generator().manual_seed(0))
 WRITERS = {"SDNQ uint4": foreign.sdnq_uint4, "SDNQ int5": foreign.sdnq_int5, "SDNQ int8": foreign.sdnq_int8,
            "bitsandbytes nf4": foreign.bnb_nf4, "bitsandbytes int8": foreign.bnb_int8}
@@ -45,11 +45,11 @@ def test_every_format_has_its_row():
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_says_how_the_format_gets_in(name):
-    way = ROWS[name]["how it gets in"]
-    assert way.startswith("loads as is" if name in LOADED else "convert" if name in CONVERTED else "not read")
+def test_a_row_says_how_to_load_the_format(name):
+    way = ROWS[name]["how to load it"]
+    assert way.startswith("directly" if name in LOADED else "convert" if name in CONVERTED else "not read")
     if name.startswith("`"):
-        assert f"`convert --quantise {name.strip('`')}`" in ROWS[name]["who makes it"]
+        assert f"`convert --quantise {name.strip('`')}`" in ROWS[name]["written by"]
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name in CONVERTED or name.startswith("`")])

@@ -82,7 +82,7 @@ def test_a_dry_run_tells_everything_and_writes_nothing(wide, tmp_path, capsys):
     assert run("convert", wide, out, "--quantise", "nvfp4") == 0
     assert sorted(told) == sorted(str(out / name) for name in files(out))
     assert all(told[str(path)] == f"{path.stat().st_size / 1e6:.1f} MB, new" for path in out.rglob("*.safetensors"))
-    assert re.fullmatch(rf"room on the disk of {tmp_path}: [\d.]+ [GM]B free, [\d.]+ MB needed \(enough\)", lines[4])
+    assert re.fullmatch(rf"disk of {tmp_path}: [\d.]+ [GM]B free, [\d.]+ MB needed \(enough\)", lines[4])
     assert lines[5].startswith("what fits on a card") and len(lines) == 12
     assert all(re.fullmatch(r" +\d+ GB: all stay on the card", line) for line in lines[6:])
 

@@ -1,9 +1,9 @@
 """Remake what shows the embedded model at work: ``make figures``, or ``python -m tests.figures``, which leaves out the
 demo. Run it after a change of the checkpoint, or of what a seed draws.
 
-Evaluates the held-out files, with and without single components, writes the figures into the model card and README.md,
-and draws the thumbnails of the workflows and the pack's icon and banner. Paragraphs that someone counted by hand stay
-as they are: read them again.
+Evaluates the held-out files, with and without single components, writes the figures into the model card, README.md
+and docs/README.zh.md, and draws the thumbnails of the workflows and the pack's icon and banner. Paragraphs that
+someone counted by hand stay as they are: read them again.
 
 Needs what the tests need, for the thumbnails also a ComfyUI where the host tests look for one.
 """

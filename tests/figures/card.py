@@ -1,4 +1,4 @@
-"""The evaluations' figures as parts of the model card and of README.md.
+"""The evaluations' figures as parts of the model card and of README.md, in English and Chinese.
 
 A part stands between ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``.
 """
@@ -110,12 +110,25 @@ def sizes_sentence(results: Results) -> str:
             "ones come out right.")
 
 
-def readme_sentence(results: Results) -> str:
-    share = {name: f"{100 * triple(results[name]['pictures'])[0]:.1f} %" for name in HELD_OUT}
+def word_shares(results: Results) -> dict[str, str]:
+    """Right words in percent, by the name of the evaluation, and ``large`` for the large words of free posters."""
     large = sized_words(results, "large")
+    return {name: f"{100 * triple(results[name]['pictures'])[0]:.1f} %" for name in HELD_OUT} | {
+        "large": f"{100 * right(large) / len(large):.0f} %"}
+
+
+def readme_sentence(results: Results) -> str:
+    share = word_shares(results)
     return (f"{share['held_out_grid']} of words come out as asked, {share['held_out_free']} with *small* and *large* "
-            f"in the prompt ({100 * right(large) / len(large):.0f} % of large ones), {share['held_out_chinese']} of "
-            f"Chinese ones, {share['held_out_serif']} with serifs, and {share['held_out_edits']} after an edit.")
+            f"in the prompt ({share['large']} of large ones), {share['held_out_chinese']} of Chinese ones, "
+            f"{share['held_out_serif']} with serifs, and {share['held_out_edits']} after an edit.")
+
+
+def chinese_readme_sentence(results: Results) -> str:
+    share = word_shares(results)
+    return (f"{share['held_out_grid']} 的词与要求一致；提示词中有 *small* 和 *large* 时为 {share['held_out_free']}"
+            f"（其中 large 的词为 {share['large']}），中文词为 {share['held_out_chinese']}，带衬线的词为 "
+            f"{share['held_out_serif']}，编辑之后为 {share['held_out_edits']}。")
 
 
 PARTS: dict[Path, dict[str, Callable[[Results], str]]] = {
@@ -123,6 +136,7 @@ PARTS: dict[Path, dict[str, Callable[[Results], str]]] = {
         "held-out files": held_out_table, "edits": edits_sentence, "components": ablation_table,
         "what components do": ablation_sentence, "sizes": sizes_sentence},
     PACK / "README.md": {"words": readme_sentence},
+    PACK / "docs" / "README.zh.md": {"words": chinese_readme_sentence},
 }
 
 
@@ -136,7 +150,7 @@ def replace_part(text: str, name: str, part: str) -> str:
 
 
 def write(results: Results) -> None:
-    """Write all figures into the card and README.md."""
+    """Write all figures into the card and both README files."""
     for path, parts in PARTS.items():
         text = path.read_text(encoding="utf-8")
         for name, part in parts.items():

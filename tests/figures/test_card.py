@@ -52,6 +52,7 @@ def test_the_sentences_hold_the_figures(results):
     assert "of the 2 free words, 1 come out right with it and 1 without" in card.ablation_sentence(results)
     assert "without glyphs, 50 % of the words" in card.ablation_sentence(results)
     assert card.readme_sentence(results).startswith("50.0 % of words come out as asked, 50.0 % with")
+    assert card.chinese_readme_sentence(results).startswith("50.0 % 的词与要求一致；")
 
 
 @pytest.mark.parametrize("path, name", [(path, name) for path, parts in card.PARTS.items() for name in parts],

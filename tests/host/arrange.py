@@ -8,7 +8,7 @@ from tests.support.wires import FIRST, ROW, Box, Wire, covered, crossings
 
 COLUMN_GAP, ROW_GAP = 100, 60  # pixels between nodes; the second has room for a title bar
 STEP, MOST_STEPS = 60, 5  # by which a node may stand off the height of its wires
-SWEEPS, TRIES = 4, 6000
+SWEEPS, TRIES = 4, 3000
 CROSSING, BEHIND, WARMTH = 1e5, 2e4, 5e4  # costs, in pixels, and how much dearer a tried order may be at first
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from tests.host.branches import Branches
 from tests.host.graphs import (
     error_message,
     id_of,
@@ -16,7 +17,6 @@ from tests.host.graphs import (
     run_again,
     run_and_load,
     save_plan,
-    save_tensors,
     small_workflow,
 )
 from tests.host.in_process.lora_files import STYLES
@@ -24,43 +24,11 @@ from tests.host.loras import FOREIGN_LORA, METADATA_ALPHA, PLANNER_LORA, style_f
 from tests.support.servers import RunFailed
 
 CLOSE = 1e-5
-STEPS = 1
 BYPASS = "LoraLoaderBypassModelOnly"  # not in ComfyUI 0.8
 
 
 def own_loader(file: str, **inputs) -> dict:
     return make_node("GLMImageLoraLoader", lora_name=file, **{"strength_model": 1.0, "strength_planner": 1.0} | inputs)
-
-
-class Branches:
-    """A graph with one sampler for each LoRA, and the latents of all of them after one run."""
-
-    def __init__(self):
-        self.graph = small_workflow("text_to_image")
-        self.loader = [id_of(self.graph, "GLMImageDiffusionModelLoader"), 0]
-        self.sampler = {**inputs_of(self.graph, "KSampler"), "steps": STEPS}
-        self.shift = inputs_of(self.graph, "ModelSamplingGLMImage")
-
-    def add(self, name: str, model: list, **conditioning) -> None:
-        """A sampler with this MODEL, whose latent is saved as ``name``."""
-        self.graph |= {
-            f"{name}.shift": make_node("ModelSamplingGLMImage", **self.shift | {"model": model}),
-            f"{name}.sampler": make_node("KSampler", **self.sampler | {"model": [f"{name}.shift", 0]} | conditioning),
-            f"{name}.save": save_tensors(name, latent=[f"{name}.sampler", 0]),
-        }
-
-    def add_loader(self, name: str, node: dict) -> None:
-        node["inputs"]["model"] = self.loader
-        self.graph[f"{name}.lora"] = node
-        self.add(name, [f"{name}.lora", 0])
-
-    def add_hook(self, name: str, file: str) -> None:
-        self.graph[f"{name}.hook"] = make_node("CreateHookLora", lora_name=file, strength_model=1.0, strength_clip=0.0)
-        for side in ("positive", "negative"):
-            self.graph[f"{name}.{side}"] = make_node(
-                "ConditioningSetProperties", cond_NEW=self.sampler[side], strength=1.0, set_cond_area="default",
-                hooks=[f"{name}.hook", 0])
-        self.add(name, self.loader, positive=[f"{name}.positive", 0], negative=[f"{name}.negative", 0])
 
 
 def core_loader(class_type: str, file: str) -> dict:
@@ -80,9 +48,7 @@ def latents(server):
     branches.add_loader("lora.own.zero", own_loader(style_file("transformer"), strength_model=0.0))
     if BYPASS in server.get("/object_info"):
         branches.add_loader("lora.bypass", core_loader(BYPASS, style_file("transformer")))
-    server.run(branches.graph)
-    names = [key.removesuffix(".save") for key in branches.graph if key.endswith(".save")]
-    return {name: load_saved(server, name)["latent"] for name in names}
+    return branches.latents(server)
 
 
 @pytest.mark.parametrize("way", ["core", "hook", "own"])

@@ -43,7 +43,7 @@ APPS = {
 }
 BLUEPRINTS = (
     Blueprint("text_to_image", "Text to Image (GLM-Image)", "Image generation and editing/Text to image",
-              "Draws an image of a prompt. Texts in quotation marks are written in it."),
+              "Draws an image from a prompt. Texts in quotation marks are written in it."),
     Blueprint("edit_image", "Image Edit (GLM-Image)", "Image generation and editing/Edit image",
               "Edits an image as a prompt asks."),
     Blueprint("draft_choose_finish", "Draft, Choose, Finish (GLM-Image)",

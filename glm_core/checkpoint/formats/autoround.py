@@ -23,7 +23,7 @@ def open_autoround(layer: Tensors, name: str, config: Config) -> Packed:
           "qweight and qzeros must be int32 matrices")
     columns, rows = words.shape[0] * PER_WORD, words.shape[1]
     check(tuple(scales.shape) == (columns // GROUP, rows) and columns % GROUP == 0 and scales.is_floating_point(),
-          f"it must have a scale for each {GROUP} numbers of 4 bits")
+          f"it must have a scale for each {GROUP} numbers")
     check(bool((zeros == ZEROS).all()), f"its zero points must all be {ZERO}")
 
     def restore() -> Tensor:

@@ -27,9 +27,10 @@ def open_nf4(layer: Tensors, name: str, config: Config) -> Packed:
     check(state.keys() <= STATE_FIELDS and state["quant_type"] == "nf4", f"its state must be that of nf4, not {state}")
     rows, columns = state["shape"]
     packed, block = layer[WEIGHT], state["blocksize"]
-    check(packed.dtype == torch.uint8 and packed.numel() * 2 == rows * columns, "the weight must be of 4-bit numbers")
+    check(packed.dtype == torch.uint8 and packed.numel() * 2 == rows * columns, "it must have 4 bits for each number")
     check(layer[ABSMAX].shape == (-(-rows * columns // block),), f"it must have a scale for each {block} numbers")
-    check((NESTED_ABSMAX in layer) == (layer[ABSMAX].dtype == torch.uint8), "scales in bytes must have scales, too")
+    check((NESTED_ABSMAX in layer) == (layer[ABSMAX].dtype == torch.uint8),
+          "8-bit scales, and no others, must come with nested_absmax")
     for name, numbers in ((CODE, 16), (NESTED_CODE, 256)):
         check(name not in layer or layer[name].shape == (numbers,) and layer[name].is_floating_point(),
               f"{name} must have {numbers} floating-point numbers")

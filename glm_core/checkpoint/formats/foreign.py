@@ -13,7 +13,7 @@ from ...files import quote
 from .format import Tensors
 
 Config = dict[str, Any]  # a quantization_config
-UNSET = None, False, "none", [], {}  # values of a field that says nothing
+UNSET = None, False, "none", [], {}  # values that mean the field is not used
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Foreign:
                 raise GLMImageError(f"{source}: {field} of {self.tool} must be {allowed} to be converted "
                                     f"(got {quote(value)})")
             if field not in self.fixed and field not in self.free and value not in UNSET:
-                raise GLMImageError(f"{source}: {self.tool} must be without further settings to be converted "
-                                    f"(got {field} {quote(value)})")
+                raise GLMImageError(f"{source}: a config of {self.tool} must have no {quote(field)} to be converted "
+                                    f"(got {quote(value)})")
 
 
 def check(suits: bool, wanted: str) -> None:

@@ -74,7 +74,7 @@ def open_layer(entry: Foreign, layer: str, found: Tensors, stated: Config, sourc
         except (GLMImageError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError,
                 AttributeError) as error:
             shapes = ", ".join(f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in found.items())
-            raise GLMImageError(f"{source}: {full} is not in a form of {entry.tool} that can be converted: "
+            raise GLMImageError(f"{source}: {full} cannot be converted from {entry.tool}: "
                                 f"{reason(error)} (got {quote(shapes)})") from error
 
     packed = named(lambda: with_sides(entry.open(found, full, stated)))

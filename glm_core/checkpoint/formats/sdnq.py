@@ -24,8 +24,8 @@ def open_sdnq(layer: Tensors, name: str, config: Config) -> Packed:
     bits, signed = DTYPES[dtype]
     weight, scale, zero = layer[WEIGHT], layer["scale"], layer.get("zero_point")
     check((zero is None) == signed, f"{dtype} must come {'without' if signed else 'with'} zero_point")
-    check(weight.dtype == (torch.int8 if dtype == "int8" else torch.uint8), f"the weight must be of bytes for {dtype}")
-    check(scale.ndim == 2 or scale.ndim == 3 and scale.shape[2] == 1, "scales must be those of a matrix")
+    check(weight.dtype == (torch.int8 if dtype == "int8" else torch.uint8), f"{dtype} must be stored in bytes")
+    check(scale.ndim == 2 or scale.ndim == 3 and scale.shape[2] == 1, "scales must be for a matrix")
     check(scale.is_floating_point() and (zero is None or (zero.dtype, zero.shape) == (scale.dtype, scale.shape)),
           "scale and zero_point must be numbers of one type, as many of the one as of the other")
     transposed = bits == 8 and weight.ndim == 2 and scale.shape == (1, weight.shape[1])  # for use_quantized_matmul
@@ -34,7 +34,7 @@ def open_sdnq(layer: Tensors, name: str, config: Config) -> Packed:
           f"the weight must have the shape of packed {dtype}")
     columns = weight.numel() * 8 // bits // rows
     check(rows * columns * bits == weight.numel() * 8 and columns % scale[0].numel() == 0 or transposed,
-          "its rows must be of whole groups")
+          "each row must have a whole number of groups")
     low_rank = low_rank_part(layer, rows, columns)
 
     def restore() -> Tensor:
@@ -72,7 +72,8 @@ def low_rank_part(layer: Tensors, rows: int, columns: int) -> tuple[Tensor, Tens
     up, down = layer["svd_up"], layer["svd_down"]
     if (up.shape[0], down.shape[-1]) != (rows, columns):
         up, down = up.T, down.T
-    check((up.shape[0], down.shape[-1], up.shape[-1]) == (rows, columns, down.shape[0]), "svd_up and svd_down must fit")
+    check((up.shape[0], down.shape[-1], up.shape[-1]) == (rows, columns, down.shape[0]),
+          "svd_up and svd_down must fit it")
     return up, down
 
 

@@ -213,3 +213,12 @@ def test_simple_is_the_official_schedule_at_any_number_of_steps(files):
 def test_the_network_tells_its_channels(files):
     network = load_diffusion_model(files.diffusion_model).model.diffusion_model
     assert network.in_channels == network.out_channels == 16
+
+
+def test_what_a_controlnet_adds_changes_nothing(files):
+    model = load_diffusion_model(files.diffusion_model).model
+    x, timestep, context, prior, size, options = inputs(model.diffusion_model)
+    given = {"c_crossattn": context, "transformer_options": options, "prior": prior, "target_size": size, "shift": 1.0}
+    control = {part: [torch.randn(1, 24, 32)] for part in ("input", "middle", "output")}
+    sigma = torch.tensor([0.5])
+    assert torch.equal(model.apply_model(x, sigma, **given, control=control), model.apply_model(x, sigma, **given))

@@ -21,6 +21,8 @@ from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
 
+# as main.py does: later, ComfyUI's folder comfy is in front of the path, and its utils is another module
+import utils.install_util  # noqa: E402, F401, I001
 import calls_tests  # noqa: E402
 import decoder_tests  # noqa: E402
 import fake_cuda_decoder_tests  # noqa: E402
@@ -29,6 +31,7 @@ import lora_tests  # noqa: E402
 import paging_tests  # noqa: E402
 import planner_tests  # noqa: E402
 import torch  # noqa: E402
+import training_tests  # noqa: E402
 
 
 class Files(NamedTuple):
@@ -53,6 +56,6 @@ def run_test(test: Callable[[Files], None], files: Files) -> str:
 if __name__ == "__main__":
     files = Files(diffusion_model, planner)
     modules = (calls_tests, decoder_tests, fake_cuda_decoder_tests, fake_cuda_planner_tests, lora_tests, paging_tests,
-               planner_tests)
+               planner_tests, training_tests)
     tests = {name: value for module in modules for name, value in vars(module).items() if name.startswith("test_")}
     print(json.dumps({name: run_test(test, files) for name, test in tests.items()}))

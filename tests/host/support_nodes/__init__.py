@@ -101,12 +101,13 @@ class SaveTensors(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(node_id="TestSaveTensors", category="test", is_output_node=True, inputs=[
             io.String.Input("name"), io.Latent.Input("latent", optional=True), io.Image.Input("image", optional=True),
-            io.Sigmas.Input("sigmas", optional=True), io.Conditioning.Input("conditioning", optional=True)])
+            io.Sigmas.Input("sigmas", optional=True), io.Conditioning.Input("conditioning", optional=True),
+            io.Custom("LOSS_MAP").Input("loss", optional=True)])
 
     @classmethod
-    def execute(cls, name, latent=None, image=None, sigmas=None, conditioning=None):
+    def execute(cls, name, latent=None, image=None, sigmas=None, conditioning=None, loss=None):
         tensors = {"latent": latent and latent["samples"], "image": image, "sigmas": sigmas,
-                   "conditioning": conditioning and conditioning[0][0]}
+                   "conditioning": conditioning and conditioning[0][0], "loss": loss and torch.tensor(loss["loss"])}
         save_file({key: value.contiguous() for key, value in tensors.items() if value is not None}, output_file(name))
         return io.NodeOutput()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from .version import pack_version
 
 CONVERSION_METADATA = "glm_image_conversion"  # tells which weights and options made a file
 VERSION_METADATA = "glm_image_native"  # the version of this pack that made it
+RESTORED_METADATA = "glm_image_restored_from"  # the tool that had quantised the source
 COLOURS = "latents_rgb"  # in a config; computed from the VAE
 
 
@@ -79,23 +80,26 @@ def convert_folder(folder: Path, out: Path, format_name: str | None = None,
         yield convert_part(target, latents_rgb=latents_rgb)
 
 
-def find_targets(folder: Path, out: Path, format_name: str | None = None,
-                 parts: Sequence[Part] = PARTS) -> list[Target]:
+def find_targets(folder: Path, out: Path, format_name: str | None = None, parts: Sequence[Part] = PARTS,
+                 check: Callable[[Part, Weights], object] = lambda part, weights: None) -> list[Target]:
     """The files of these parts; nothing is written.
 
-    Raises GLMImageError if a part is missing or incomplete, does not suit the format, if a folder has a file's name,
-    or if comfy-kitchen is needed and missing.
+    check: called with each part, to raise an error too. Raises GLMImageError if a part is missing or incomplete, does
+    not suit the format, if a folder has a file's name, or if comfy-kitchen is needed and missing.
     """
     formats = {part: format_name if part in LARGE_MATRICES else None for part in parts}
     if any(formats.values()):
         kitchen()
     sources = [(part, locate(folder, part)) for part in parts]
-    return [find_target(part, source, out, formats[part]) for part, source in sources]
+    return [find_target(part, source, out, formats[part], check) for part, source in sources]
 
 
-def find_target(part: Part, source: Path, out: Path, format_name: str | None) -> Target:
+def find_target(part: Part, source: Path, out: Path, format_name: str | None,
+                check: Callable[[Part, Weights], object]) -> Target:
     path = out / (part.quantised_file(format_name) if format_name else part.file)
-    contents = file_contents(read_part(source, part, foreign=True), part, format_name)
+    weights = read_part(source, part, foreign=True)
+    check(part, weights)
+    contents = file_contents(weights, part, format_name)
     return Target(part, source, path, format_name, file_size(contents.layout, contents.metadata),
                   size_on_card(contents.layout), is_finished(path, contents.metadata[CONVERSION_METADATA]))
 
@@ -149,6 +153,8 @@ def file_contents(weights: Weights, part: Part, format_name: str | None) -> Cont
     tensors = file_tensors(weights)
     formats = choose_formats(tensors, part, format_name, weights.source) if format_name else {}
     metadata = {**weights.metadata, CONFIG_METADATA: json.dumps(weights.config), VERSION_METADATA: pack_version()}
+    if weights.tool:
+        metadata[RESTORED_METADATA] = weights.tool
     metadata[CONVERSION_METADATA] = conversion_of(weights, metadata, format_name)
     return Contents(tensors, formats, quantised_layout(tensors, formats), metadata)
 

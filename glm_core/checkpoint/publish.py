@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files import read_metadata
 from .cache import REPOSITORY
-from .convert import VERSION_METADATA
+from .convert import RESTORED_METADATA, VERSION_METADATA
 from .formats import FORMATS
 from .parts import PARTS, Part
 from .room import gigabytes
@@ -23,7 +23,10 @@ BLOCK = 2**24  # bytes that are hashed at once
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A part's file in the folder. format_name: None as released. version: of the pack that wrote it."""
+    """A part's file in the folder.
+
+    format_name: None if it is not quantised. version: of the pack that wrote it. tool: which had quantised the source.
+    """
 
     part: Part
     format_name: str | None
@@ -31,6 +34,7 @@ class PublishedFile:
     size: int
     version: str
     sha256: str
+    tool: str | None
 
 
 def publication_files(source: Path) -> list[str]:
@@ -78,8 +82,10 @@ def published_size(folder: Path) -> int:
 
 def describe_file(folder: Path, part: Part, format_name: str | None, name: str, on_bytes: OnBytes) -> PublishedFile:
     path = folder / name
-    version = read_metadata(path, str(path)).get(VERSION_METADATA, "an earlier version")
-    return PublishedFile(part, format_name, name, path.stat().st_size, version, sha256(path, on_bytes))
+    metadata = read_metadata(path, str(path))
+    return PublishedFile(part, format_name, name, path.stat().st_size,
+                         metadata.get(VERSION_METADATA, "an earlier version"), sha256(path, on_bytes),
+                         metadata.get(RESTORED_METADATA))
 
 
 def sha256(path: Path, on_bytes: OnBytes = lambda count: None) -> str:
@@ -105,14 +111,18 @@ def front_matter(files: Sequence[PublishedFile]) -> list[str]:
 
 
 def file_table(files: Sequence[PublishedFile]) -> list[str]:
-    rows = [f"| `{file.name}` | {file.part.title} | {format_text(file.format_name)} | {gigabytes(file.size)} "
+    rows = [f"| `{file.name}` | {file.part.title} | {format_text(file)} | {gigabytes(file.size)} "
             f"| `{file.sha256}` |" for file in files]
     return ["", "## Files", "", "| file | part | format | size | SHA-256 |", "|---|---|---|---|---|", *rows, "",
             f"`sha256sum -c {SUMS}` checks all of them after a download."]
 
 
-def format_text(format_name: str | None) -> str:
-    return "as released" if format_name is None else f"`{format_name}`: {FORMATS[format_name].summary}"
+def format_text(file: PublishedFile) -> str:
+    stored = f"`{file.format_name}`: {FORMATS[file.format_name].summary}" if file.format_name else "as released"
+    if file.tool is None:
+        return stored
+    restored = f"restored to 16 bits from weights that {file.tool} quantised"
+    return f"{stored}, {restored}" if file.format_name else restored
 
 
 def making(files: Sequence[PublishedFile]) -> list[str]:
@@ -125,7 +135,13 @@ def making(files: Sequence[PublishedFile]) -> list[str]:
             "```sh", f"hf download {REPOSITORY} --local-dir GLM-Image", *convert, "```", "",
             "Tensors keep their released names. In files whose format is not \"as released\", the large matrices of "
             "the planner or the diffusion model are quantised; everything else, including the vision tower, is "
-            "unchanged. Config and tokenizer are inside the files."]
+            "unchanged. Config and tokenizer are inside the files.", *restored_note(files)]
+
+
+def restored_note(files: Sequence[PublishedFile]) -> list[str]:
+    tools = dict.fromkeys(file.tool for file in files if file.tool)
+    return ["", f"Files restored from weights that {' or '.join(tools)} had quantised were not made from "
+            f"{REPOSITORY} itself, but from a folder in that format: give it instead of `GLM-Image`."] if tools else []
 
 
 TITLE = f"""

@@ -44,6 +44,7 @@ class Weights:
     metadata: of the safetensors files; ComfyUI keeps some quantisation settings there.
     tokenizer_json: the text of tokenizer.json for the planner, None for other parts.
     packed: the matrices that another tool quantised, by name. Among the tensors they have no numbers (device meta).
+    tool: that tool, None if there is none.
     """
 
     tensors: dict[str, Tensor]
@@ -52,6 +53,7 @@ class Weights:
     metadata: dict[str, str]
     tokenizer_json: str | None = None
     packed: dict[str, Packed] = field(default_factory=dict)
+    tool: str | None = None
 
     def stored(self) -> dict[str, Tensor]:
         """The tensors as they are in the files, with those that packed matrices are restored from."""
@@ -84,14 +86,15 @@ def read_stored(path: Path, part: Part, load: LoadFile, foreign: bool) -> Weight
     config = stored_config(path, part, metadata, text[part.config_tensor])
     stated = separate_quantisation(path) | (config or {})
     packed: dict[str, Packed] = {}
-    if formats_of(stated_quantisation(stated)):
+    tools = [entry.tool for entry in formats_of(stated_quantisation(stated))]
+    if tools:
         tensors, packed = open_foreign(tensors, stated_quantisation(stated), path, source, foreign)
         config, stated = without_quantisation(config or {}), {}
     check_marks(tensors, stated, source)
     config = config or config_from_shapes(part, tensors, source)
     check_sizes(part, config, tensors, source)
     tokenizer_json = read_tokenizer(path, text[TOKENIZER_TENSOR]) if part is PLANNER else None
-    return Weights(tensors, config, source, metadata, tokenizer_json, packed)
+    return Weights(tensors, config, source, metadata, tokenizer_json, packed, tools[0] if tools else None)
 
 
 def read_config_only(path: Path, part: Part) -> dict:

@@ -39,7 +39,7 @@ def find_room(sizes: Mapping[Path, int]) -> list[Room]:
 
 def existing_folder(path: Path) -> Path:
     """The nearest folder above ``path`` that is there."""
-    return next(folder for folder in path.absolute().parents if folder.is_dir())
+    return next(folder for folder in (path.parent.resolve() / path.name).parents if folder.is_dir())
 
 
 def most_needed(sizes: Mapping[Path, int]) -> int:

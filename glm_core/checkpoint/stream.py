@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..errors import GLMImageError
 from ..files import LENGTH_BYTES
 
 NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
@@ -22,12 +23,16 @@ def write_stream(path: Path, layout: dict[str, Tensor], tensors: Iterable[tuple[
                  metadata: dict[str, str], on_bytes: OnBytes = lambda count: None) -> None:
     """Write ``tensors``, in any order; ``path`` appears, or is replaced, when all are written.
 
-    layout: tensors of the same names, types and shapes on any device; their numbers do not matter.
+    layout: tensors of the same names, types and shapes on any device; their numbers do not matter. Raises GLMImageError
+    if another run began to write the same file meanwhile.
     """
     header, places = make_header(layout, metadata)
     unfinished = unfinished_path(path)
+    unfinished.unlink(missing_ok=True)
+    file = unfinished.open("xb")
+    own = os.fstat(file.fileno())
     try:
-        with unfinished.open("wb") as file:
+        with file:
             on_bytes(file.write(header))
             for name, tensor in tensors:
                 check_layout(name, tensor, layout)
@@ -35,9 +40,18 @@ def write_stream(path: Path, layout: dict[str, Tensor], tensors: Iterable[tuple[
                 on_bytes(file.write(bytes_of(tensor)))
         if places:
             raise ValueError(f"tensors of the layout must all be written (got none of {', '.join(places)})")
+        if not is_file_of(unfinished, own):
+            raise GLMImageError(f"{path}: two runs must not write it at the same time (got another that began later)")
         os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    except BaseException:
+        if is_file_of(unfinished, own):
+            unfinished.unlink()
+        raise
+
+
+def is_file_of(path: Path, status: os.stat_result) -> bool:
+    """Whether the very file of this status is at ``path``."""
+    return path.exists() and os.path.samestat(path.stat(), status)
 
 
 def unfinished_path(path: Path) -> Path:

@@ -28,6 +28,7 @@ from ..checkpoint import (
 )
 from ..errors import GLMImageError
 from ..pipeline import latent_colours
+from ..pipeline.check import check_tensors
 from .files import check_out_folder, same_file_key
 from .options import Subparsers, byte_bar, check_parts, report, stored_folder
 
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     out, parts = choose_out(args), [PART_NAMES[name] for name in dict.fromkeys(args.part or PART_NAMES)]
     check_out(args.folder, out, "--publish" if args.publish else "OUT", parts)
     check_parts(args.folder, parts)
-    targets = find_targets(args.folder, out, args.quantise, parts)
+    targets = find_targets(args.folder, out, args.quantise, parts, check_tensors)
     if args.dry_run:
         report("\n".join([*target_lines(targets, out), *publication_lines(args), *card_report(targets)]))
         return
@@ -100,12 +101,18 @@ def find_colours(folder: Path, targets: Sequence[Target]) -> tuple[float, ...] |
     if all(target.finished or target.part not in (DIFFUSION, VAE) for target in targets):
         return None
     report("the VAE is read first, for the colours of sampling previews")
-    return latent_colours(folder)
+    try:
+        return latent_colours(folder)
+    except GLMImageError as error:
+        if any(target.part is VAE for target in targets):
+            raise
+        report(f"without these colours, ComfyUI shows no picture while sampling: {error}")
+        return None
 
 
 def report_converted(converted: Converted) -> None:
     kept = ", kept: it was finished" if converted.kept else ""
-    report(f"{converted.path}: {converted.path.stat().st_size / 1e9:.2f} GB{kept}")
+    report(f"{converted.path}: {gigabytes(converted.path.stat().st_size)}{kept}")
     if converted.errors:
         report(describe_errors(converted))
 

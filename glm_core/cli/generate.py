@@ -72,8 +72,8 @@ def add_command(commands: Subparsers) -> None:
         help="read every image with OCR and print which quoted words are wrong in it; needs the Python packages "
              "rapidocr and onnxruntime")
     add("--plan-in", type=Path, metavar="FILE",
-        help="render this saved plan, with its own size and batch, and skip the planner; a safetensors file or the "
-             "picture of a plan")
+        help="render this saved plan of one --prompt, with its own size and batch, and skip the planner; a safetensors "
+             "file or the picture of a plan")
     add("--plan-out", type=Path, metavar="FILE",
         help="save the plan: as F.png, a picture of each plan that shows and carries it; with another suffix, a "
              "safetensors file of 'ids' and 'preview', int64 [B, h, w]")

@@ -14,7 +14,21 @@ from safetensors import safe_open
 from torch import Tensor
 
 from .. import ops
-from ..checkpoint import DIFFUSION, GLYPH, PARTS, PLANNER, VAE, VISION, Part, Weights, dequantise, locate, read_part
+from ..checkpoint import (
+    DIFFUSION,
+    GLYPH,
+    PARTS,
+    PLANNER,
+    VAE,
+    VISION,
+    Part,
+    Weights,
+    dequantise,
+    gigabytes,
+    locate,
+    read_part,
+    read_tags,
+)
 from ..checkpoint.formats import TAG
 from ..checkpoint.read import ADVICE, TOKENIZER_TENSOR
 from ..errors import GLMImageError
@@ -79,20 +93,11 @@ class Checker:
 
     def check_tensors(self, part: Part, weights: Weights) -> None:
         """Names and shapes against the config."""
-        module_class, config_class, _ = MODULES[part]
-        self.configs[part] = config_class.from_json(weights.config, weights.source)
-        with torch.device("meta"):
-            expected = module_class(self.configs[part], operations=ops).state_dict()
+        self.configs[part] = MODULES[part][1].from_json(weights.config, weights.source)
+        expected = expected_tensors(part, self.configs[part])
         self.numbers = max(self.numbers, sum(tensor.numel() for tensor in expected.values()))
-        missing = [name for name in expected if name not in weights.tensors]
-        if missing:
-            self.fault(f"{part.title}: missing tensors: {missing[0]}{and_more(missing)}")
-        found = {name: dequantise(weights.tensors, name, weights.source).shape for name in expected
-                 if name not in missing}
-        wrong = [name for name, shape in found.items() if shape != expected[name].shape]
-        if wrong:
-            self.fault(f"{part.title}: {wrong[0]}{and_more(wrong)} must have the shape "
-                       f"{list(expected[wrong[0]].shape)}, as the config says (got {list(found[wrong[0]])})")
+        for message in tensor_faults(weights, expected):
+            self.fault(f"{part.title}: {message}")
 
     def check_agreement(self) -> None:
         """Values on which the configs of two parts must agree."""
@@ -109,7 +114,7 @@ class Checker:
     def check_drawing(self) -> None:
         """Draw a tiny picture on the CPU, if the largest part takes no more than MOST_MEMORY in float32."""
         needed = 2 * self.numbers * torch.float32.itemsize  # as read, and as it is computed with
-        self.report.lines.append(f"memory: {self.numbers * 2 / 1e9:.2f} GB in bfloat16 for the largest part")
+        self.report.lines.append(f"memory: {gigabytes(self.numbers * 2)} in bfloat16 for the largest part")
         if needed > MOST_MEMORY * physical_memory():
             self.report.lines.append(f"drawing: not tried; it needs {needed / 1e9:.0f} GB in float32")
             return
@@ -137,6 +142,37 @@ def check_model(model: Path) -> CheckReport:
         except GLMImageError as error:
             checker.fault(str(error))
     return checker.report
+
+
+def check_tensors(part: Part, weights: Weights) -> None:
+    """Raise GLMImageError if a tensor is missing, or has another shape than the config says. Computes nothing.
+
+    Layers in a format of ComfyUI are left to those who load them.
+    """
+    config = MODULES[part][1].from_json(weights.config, weights.source)
+    layers = read_tags(weights.tensors, weights.source)
+    expected = {name: tensor for name, tensor in expected_tensors(part, config).items()
+                if name.removesuffix("weight") not in layers}
+    if faults := tensor_faults(weights, expected):
+        raise GLMImageError(f"{weights.source}: {faults[0]}")
+    if part is PLANNER and VISION.signature in weights.tensors:
+        check_tensors(VISION, weights)
+
+
+def expected_tensors(part: Part, config: Any) -> dict[str, Tensor]:
+    """What a model of this config has, by name, on the device meta."""
+    with torch.device("meta"):
+        return MODULES[part][0](config, operations=ops).state_dict()
+
+
+def tensor_faults(weights: Weights, expected: dict[str, Tensor]) -> list[str]:
+    """Missing tensors, and those of another shape than ``expected``, a line each kind."""
+    missing = [name for name in expected if name not in weights.tensors]
+    found = {name: dequantise(weights.tensors, name, weights.source).shape for name in expected if name not in missing}
+    wrong = [name for name, shape in found.items() if shape != expected[name].shape]
+    return [*(f"missing tensors: {name}{and_more(missing)}" for name in missing[:1]),
+            *(f"{name}{and_more(wrong)} must have the shape {list(expected[name].shape)}, as the config says "
+              f"(got {list(found[name])})" for name in wrong[:1])]
 
 
 def and_more(names: list[str]) -> str:
@@ -177,7 +213,7 @@ def describe(weights: Weights) -> str:
     """Number of tensors, size and dtypes of a part."""
     size = sum(tensor.nbytes for tensor in weights.tensors.values())
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.tensors.values()})
-    return f"{len(weights.tensors)} tensors, {size / 1e9:.2f} GB, {', '.join(dtypes)}"
+    return f"{len(weights.tensors)} tensors, {gigabytes(size)}, {', '.join(dtypes)}"
 
 
 def tokenizer_faults(tokenizer: PromptTokenizer, config: PlannerConfig) -> list[str]:

@@ -97,5 +97,5 @@ def warn_of_untrained_size(config: PlannerConfig, width: int, height: int) -> No
     """Log a message if a side, in pixels, is not one that the model was trained for."""
     smallest, largest = config.trained_sides
     if min(width, height) < smallest or max(width, height) > largest:
-        logging.info("the model was trained for sides of %d to %d pixels; %dx%d may look worse", smallest, largest,
-                     width, height)
+        sides = f"{smallest} to {largest}" if smallest < largest else smallest
+        logging.info("the model was trained for sides of %s pixels; %dx%d may look worse", sides, width, height)

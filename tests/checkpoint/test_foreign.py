@@ -1,6 +1,7 @@
 """Formats of other tools: read as the tools read them, or refused by name."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from glm_core.checkpoint import DIFFUSION, FOREIGN, PARTS, PLANNER, convert_folder, locate, read_part
 from glm_core.checkpoint.formats import open_layers
@@ -101,11 +102,24 @@ def as_json(state: dict) -> torch.Tensor:
     return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
 
 
+def nf4_state(**change) -> torch.Tensor:
+    return as_json({"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [32, 256]} | change)
+
+
 @pytest.mark.parametrize("fixture, change, found", [
     ("sdnq_int5", {"scale_2": torch.ones(1)}, "a layer of SDNQ must have only .*got blocks.0.to_q.scale_2"),
     ("sdnq_int5", {"scale": torch.ones(32, 1, 3, 3)}, "scales must be for a matrix"),
     ("sdnq_int5", {"scale": torch.ones(33, 1)}, "each row must have a whole number of groups"),
     ("sdnq_uint4_svd", {"svd_up": torch.ones(3, 3)}, "svd_up and svd_down must fit it"),
+    ("sdnq_uint4_svd", {"svd_up": None}, "'svd_up'"),
+    ("sdnq_uint4", {"zero_point": torch.tensor(1.0)}, "scale and zero_point must be numbers of one type, as many"),
+    ("sdnq_uint4", {"scale": torch.ones(32, 4, 1, dtype=torch.int32)}, "scale and zero_point must be numbers of one"),
+    ("sdnq_uint4", {"scale": torch.full((32, 4, 1), torch.nan)}, "every number must be finite"),
+    ("sdnq_int5", {"weight": torch.ones(5, 1024).byte()}, "the weight must have the shape of packed int5"),
+    ("sdnq_int8", {"weight": torch.ones(256, 32).char()}, "the weight must have the shape of packed int8"),
+    ("sdnq_int8", {"weight": torch.ones(0, 256).char()}, "the weight must have the shape of packed int8"),
+    ("sdnq_uint6", {"weight": torch.ones(0, 3).byte()}, r"its shape must not be \[32, 0\]"),
+    ("autoround_int4", {"scales": torch.ones(2, 32, dtype=torch.int32)}, "must have a scale for each 128 numbers"),
     ("autoround_int4", {"qzeros": torch.full((2, 4), -0x77777778, dtype=torch.int32)}, "zero points must all be 8"),
     ("autoround_int4", {"scales": torch.ones(4, 32)}, "must have a scale for each 128 numbers"),
     ("autoround_int4", {"g_idx": torch.zeros(256, dtype=torch.int32)}, "only qweight, qzeros, scales and a bias"),
@@ -114,15 +128,24 @@ def as_json(state: dict) -> torch.Tensor:
     ("bnb_nf4", {STATE: torch.ones(3)}, "must be text"),
     ("bnb_nf4", {STATE: as_json({"quant_type": "nf4", "blocksize": 64, "shape": [32, 256], "dtype": "int4"})}, "int4"),
     ("bnb_nf4", {STATE: as_json({"quant_type": "nf4", "blocksize": 0, "shape": [32, 256]})}, "zero"),
-    ("bnb_nf4", {"weight.quant_map": torch.ones(3)}, "cannot be converted from bitsandbytes"),
+    ("bnb_nf4", {STATE: nf4_state(shape=[-32, -256])}, r"its shape must not be \[-32, -256\]"),
+    ("bnb_nf4", {STATE: nf4_state(shape=[32.0, 256.0])}, r"its shape must not be \[32.0, 256.0\]"),
+    ("bnb_nf4", {"weight.quant_map": torch.ones(3)}, "weight.quant_map must have 16 floating-point numbers"),
+    ("bnb_nf4", {"weight.quant_map": torch.ones(17)}, "weight.quant_map must have 16 floating-point numbers"),
+    ("bnb_nf4", {"weight.absmax": torch.ones(128, 1)}, "it must have a scale for each 64 numbers"),
+    ("bnb_nf4", {"weight.absmax": torch.ones(128).int()}, "scales must be floating-point"),
+    ("bnb_nf4_double", {"weight.nested_absmax": torch.ones(2)}, "it must have a scale for each 256 scales"),
+    ("bnb_int8", {"SCB": torch.ones(32).int()}, "its scales must be floating-point"),
+    ("bnb_int8", {"SCB": torch.full((32,), torch.inf)}, "every number must be finite"),
     ("bnb_nf4", {"weight.absmax": torch.ones(7)}, "it must have a scale for each 64 numbers"),
     ("bnb_nf4_double", {"weight.absmax": torch.ones(128)}, "8-bit scales, and no others"),
     ("bnb_int8", {"weight_format": torch.tensor(1, dtype=torch.uint8)}, "its weight_format must be 0"),
     ("bnb_int8", {"SCB": torch.ones(31)}, "a matrix in int8 and a scale for each row")])
 def test_layers_that_are_not_known_are_named(fixture, change, found):
     tensors, _, config = read_fixture(fixture)
+    changed = tensors | {LAYER + name: tensor for name, tensor in change.items()}
     with pytest.raises(GLMImageError, match=f"^test: .*{found}") as caught:
-        restore(tensors | {LAYER + name: tensor for name, tensor in change.items()}, config)
+        restore({name: tensor for name, tensor in changed.items() if tensor is not None}, config)
     assert "\n" not in str(caught.value)
 
 
@@ -183,6 +206,20 @@ def test_loading_names_the_command_that_converts(foreign, part):
                 rf"does not compute; convert them: python -m glm_core convert {folder} MODELS, ")
     with pytest.raises(GLMImageError, match=expected):
         read_part(locate(folder, part), part)
+
+
+def test_a_matrix_of_another_shape_than_the_config_says_is_refused(released, tmp_path, capsys):
+    """Though it suits its own layer."""
+    write_foreign(released, tmp_path / "foreign", "bitsandbytes nf4")
+    path = tmp_path / "foreign" / DIFFUSION.folder / "model.safetensors"
+    tensors, layer = load_file(path), "transformer_blocks.1.attn1.to_k."
+    state = json.loads(bytes(tensors[layer + STATE].tolist()))
+    rows, columns = state["shape"]
+    tensors[layer + STATE] = as_json(state | {"shape": [2 * rows, columns // 2]})
+    save_file(tensors, path)
+    assert run("convert", tmp_path / "foreign", tmp_path / "out") == 1
+    expected = rf"{layer}weight must have the shape \[{rows}, {columns}\], as the config says \(got \[{2 * rows}, "
+    assert re.search(expected, error_line(capsys)) and not (tmp_path / "out").exists()
 
 
 def test_drawing_names_the_command_that_converts(foreign, tmp_path, capsys):

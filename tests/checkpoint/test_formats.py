@@ -21,7 +21,7 @@ from glm_core.checkpoint import (
     read_tags,
 )
 from glm_core.checkpoint.formats import choose_formats, kitchen
-from glm_core.checkpoint.formats.quantise import layer_layout, quantised_layer
+from glm_core.checkpoint.formats.quantise import quantised_layer, quantised_layout
 from glm_core.checkpoint.formats.tiles import from_tiles
 from glm_core.checkpoint.text import text_to_tensor
 from glm_core.errors import GLMImageError
@@ -131,7 +131,8 @@ def restored_by_library(name: str, layer: dict[str, Tensor]) -> Tensor:
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_layout_is_known_before_the_numbers(name):
     matrix = gaussian(600, 256).bfloat16()
-    planned, (layer, _) = (make("weight", matrix, FORMATS[name]) for make in (layer_layout, quantised_layer))
+    planned = quantised_layout({"weight": matrix}, {"weight": FORMATS[name]})
+    layer, _ = quantised_layer("weight", matrix, FORMATS[name])
     assert {key: (tensor.dtype, tensor.shape) for key, tensor in planned.items()} == {
         key: (tensor.dtype, tensor.shape) for key, tensor in layer.items()}
 

@@ -51,6 +51,12 @@ def test_the_disk_is_that_of_the_nearest_folder(tmp_path):
     assert found.folder == tmp_path and found.free > 0
 
 
+def test_the_folder_is_told_without_steps_back(tmp_path):
+    (tmp_path / "pack").mkdir()
+    (found,) = find_room({tmp_path / "pack" / ".." / "models" / "a": 1})
+    assert found.folder == tmp_path
+
+
 def test_each_disk_counts_its_own_files(tmp_path, monkeypatch):
     """Folders of ComfyUI's models are often links to other disks."""
     other = tmp_path / "other"

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from glm_core.checkpoint.stream import NAMES, make_header, write_stream
+from glm_core.errors import GLMImageError
 from glm_core.files import DTYPES, read_tensors
 
 TENSORS = {
@@ -42,6 +43,20 @@ def test_the_layout_may_be_without_numbers(tmp_path):
     layout = {name: tensor.to("meta") for name, tensor in TENSORS.items()}
     first, second = write(tmp_path / "a.safetensors"), write(tmp_path / "b.safetensors", layout=layout)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_of_two_runs_that_write_one_file_the_later_one_does(tmp_path):
+    """The earlier one would put the other's unfinished file in place."""
+    path, part = tmp_path / "a.safetensors", tmp_path / "a.safetensors.part"
+
+    def tensors():
+        part.unlink()
+        part.write_bytes(b"the other's beginning")
+        yield from TENSORS.items()
+
+    with pytest.raises(GLMImageError, match="two runs must not write it at the same time"):
+        write_stream(path, TENSORS, tensors(), METADATA)
+    assert not path.exists() and part.read_bytes() == b"the other's beginning"
 
 
 class Cut(Exception):

@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glm_core.checkpoint import DIFFUSION, PART_NAMES, PARTS, PLANNER, REPOSITORY, VAE, convert
+from glm_core.checkpoint import DIFFUSION, PART_NAMES, PARTS, PLANNER, REPOSITORY, VAE, convert, read_part
 from glm_core.checkpoint.version import pack_version
 from glm_core.cli import options
 from tests.support.command_line import error_line, generate, run
+from tests.support.foreign import write_foreign
 from tests.support.hub import write_hub
 from tests.support.tiny import WIDE, small_checkpoint, write_checkpoint
 
@@ -47,6 +48,23 @@ def test_a_part_alone_needs_no_other(model, tmp_path):
     shutil.copytree(model / VAE.folder, tmp_path / "model" / VAE.folder)
     assert run("convert", tmp_path / "model", tmp_path / "out", "--part", "vae") == 0
     assert run("convert", tmp_path / "model", tmp_path / "out") == 1
+
+
+def test_the_diffusion_model_alone_is_converted_without_colours(model, tmp_path, capsys):
+    shutil.copytree(model / DIFFUSION.folder, tmp_path / "model" / DIFFUSION.folder)
+    assert run("convert", tmp_path / "model", tmp_path / "out", "--part", "diffusion") == 0
+    assert "without these colours, ComfyUI shows no picture while sampling" in capsys.readouterr().out
+    assert "latents_rgb" not in read_part(tmp_path / "out" / DIFFUSION.file, DIFFUSION).config
+
+
+@pytest.mark.parametrize("shape, found", [(None, "missing tensors: decoder.conv_out.bias"),
+                                          ((5,), r"decoder.conv_out.bias must have the shape \[3\].*\(got \[5\]\)")])
+def test_a_part_that_nobody_could_load_is_not_converted(shape, found, model, tmp_path, capsys):
+    copy = shutil.copytree(model, tmp_path / "model")
+    change(copy, "vae/diffusion_pytorch_model.safetensors", lambda tensors: tensors.pop("decoder.conv_out.bias")
+           if shape is None else tensors.update({"decoder.conv_out.bias": torch.ones(shape)}))
+    assert run("convert", copy, tmp_path / "out") == 1
+    assert re.search(found, error_line(capsys)) and not (tmp_path / "out").exists()
 
 
 def test_the_library_is_not_needed_where_nothing_is_quantised(model, tmp_path, monkeypatch):
@@ -263,6 +281,19 @@ def test_an_unquantised_folder_is_not_called_quantised(model, tmp_path):
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "base_model_relation" not in card and "--quantise" not in card
     assert "MIT License" in (tmp_path / "LICENSE").read_text()
+
+
+def test_the_card_says_what_was_restored(wide, tmp_path):
+    """Such weights are not as released."""
+    write_foreign(wide, tmp_path / "foreign", "bitsandbytes nf4")
+    for added in ([], ["--quantise", "int8", "--part", "diffusion"]):
+        assert run("convert", tmp_path / "foreign", "--publish", tmp_path / "upload", *added) == 0
+    card = (tmp_path / "upload" / "README.md").read_text(encoding="utf-8")
+    rows = {row[0]: row[2] for row in table(card)}
+    restored = "restored to 16 bits from weights that bitsandbytes quantised"
+    assert rows[PLANNER.file] == rows[DIFFUSION.file] == restored and rows[VAE.file] == "as released"
+    assert rows[DIFFUSION.quantised_file("int8")].endswith(f", {restored}")
+    assert f"were not made from {REPOSITORY} itself" in card
 
 
 def test_a_dry_run_of_publishing_writes_nothing(model, tmp_path, capsys):

@@ -1,4 +1,5 @@
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -57,3 +58,10 @@ def test_a_size_that_the_model_was_not_trained_for_is_logged(planner, caplog):
     assert not caplog.messages
     warn_of_untrained_size(planner.config, 32, planner.config.trained_sides[1])
     assert f"32x{planner.config.trained_sides[1]} may look worse" in caplog.text
+
+
+@pytest.mark.parametrize("sides, told", [((256, 256), "sides of 256 pixels"), ((64, 256), "sides of 64 to 256 pixels")])
+def test_the_trained_sides_are_told_as_one_or_as_a_range(sides, told, caplog):
+    caplog.set_level(logging.INFO)
+    warn_of_untrained_size(SimpleNamespace(trained_sides=sides), 32, 32)
+    assert told in caplog.text

@@ -22,7 +22,7 @@ def open_autoround(layer: Tensors, name: str, config: Config) -> Packed:
     check(words.dtype == zeros.dtype == torch.int32 and words.ndim == scales.ndim == zeros.ndim == 2,
           "qweight and qzeros must be int32 matrices")
     columns, rows = words.shape[0] * PER_WORD, words.shape[1]
-    check(tuple(scales.shape) == (columns // GROUP, rows) and columns % GROUP == 0,
+    check(tuple(scales.shape) == (columns // GROUP, rows) and columns % GROUP == 0 and scales.is_floating_point(),
           f"it must have a scale for each {GROUP} numbers")
     check(bool((zeros == ZEROS).all()), f"its zero points must all be {ZERO}")
 

@@ -28,9 +28,17 @@ def open_nf4(layer: Tensors, name: str, config: Config) -> Packed:
     rows, columns = state["shape"]
     packed, block = layer[WEIGHT], state["blocksize"]
     check(packed.dtype == torch.uint8 and packed.numel() * 2 == rows * columns, "it must have 4 bits for each number")
-    check(layer[ABSMAX].numel() == -(-rows * columns // block), f"it must have a scale for each {block} numbers")
+    check(layer[ABSMAX].shape == (-(-rows * columns // block),), f"it must have a scale for each {block} numbers")
     check((NESTED_ABSMAX in layer) == (layer[ABSMAX].dtype == torch.uint8),
           "8-bit scales, and no others, must come with nested_absmax")
+    for name, numbers in ((CODE, 16), (NESTED_CODE, 256)):
+        check(name not in layer or layer[name].shape == (numbers,) and layer[name].is_floating_point(),
+              f"{name} must have {numbers} floating-point numbers")
+    check(layer.get(NESTED_ABSMAX, layer[ABSMAX]).is_floating_point(), "scales must be floating-point")
+    if NESTED_ABSMAX in layer:
+        nested = state["nested_blocksize"]
+        check(layer[NESTED_ABSMAX].shape == (-(-layer[ABSMAX].numel() // nested),),
+              f"it must have a scale for each {nested} scales")
 
     def restore() -> Tensor:
         bits = torch.stack((packed.flatten() >> 4, packed.flatten() & 15), 1).flatten()
@@ -53,6 +61,7 @@ def open_int8(layer: Tensors, name: str, config: Config) -> Packed:
     numbers, scales = layer[WEIGHT], layer[SCB]
     check(numbers.dtype == torch.int8 and numbers.ndim == 2 and scales.shape == numbers.shape[:1],
           "it must have a matrix in int8 and a scale for each row")
+    check(scales.is_floating_point(), "its scales must be floating-point")
     check("weight_format" not in layer or layer["weight_format"].item() == ROW_BY_ROW,
           f"its weight_format must be {ROW_BY_ROW}, row by row")
     rows, columns = numbers.shape

@@ -11,7 +11,7 @@ from ...errors import GLMImageError
 from ...files import quote, reason
 from .autoround import AUTOROUND
 from .bitsandbytes import BNB_INT8, NF4
-from .foreign import Config, Foreign, Packed
+from .foreign import Config, Foreign, Packed, check
 from .format import WEIGHT, Tensors
 from .sdnq import SDNQ
 
@@ -77,5 +77,15 @@ def open_layer(entry: Foreign, layer: str, found: Tensors, stated: Config, sourc
             raise GLMImageError(f"{source}: {full} cannot be converted from {entry.tool}: "
                                 f"{reason(error)} (got {quote(shapes)})") from error
 
-    packed = named(lambda: entry.open(found, full, stated))
-    return replace(packed, restore=lambda: named(packed.restore))
+    packed = named(lambda: with_sides(entry.open(found, full, stated)))
+    return replace(packed, restore=lambda: named(lambda: finite(packed.restore())))
+
+
+def with_sides(packed: Packed) -> Packed:
+    check(all(type(side) is int and side > 0 for side in packed.shape), f"its shape must not be {list(packed.shape)}")
+    return packed
+
+
+def finite(matrix: Tensor) -> Tensor:
+    check(bool(matrix.isfinite().all()), "every number must be finite")
+    return matrix

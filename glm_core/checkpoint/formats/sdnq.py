@@ -15,6 +15,7 @@ from .format import WEIGHT, Tensors
 
 DTYPES = {f"{sign}int{bits}": (bits, sign == "") for bits in range(4, 9) for sign in ("", "u")}  # → bits, signed
 PACKED_BYTES = {4: 1, 5: 5, 6: 3, 7: 7}  # bits of a number → bytes that are packed together
+PACKED_SHAPES = {bits: (count,) if count > 1 else () for bits, count in PACKED_BYTES.items()}  # but for the first side
 
 
 def open_sdnq(layer: Tensors, name: str, config: Config) -> Packed:
@@ -25,8 +26,12 @@ def open_sdnq(layer: Tensors, name: str, config: Config) -> Packed:
     check((zero is None) == signed, f"{dtype} must come {'without' if signed else 'with'} zero_point")
     check(weight.dtype == (torch.int8 if dtype == "int8" else torch.uint8), f"{dtype} must be stored in bytes")
     check(scale.ndim == 2 or scale.ndim == 3 and scale.shape[2] == 1, "scales must be for a matrix")
+    check(scale.is_floating_point() and (zero is None or (zero.dtype, zero.shape) == (scale.dtype, scale.shape)),
+          "scale and zero_point must be numbers of one type, as many of the one as of the other")
     transposed = bits == 8 and weight.ndim == 2 and scale.shape == (1, weight.shape[1])  # for use_quantized_matmul
     rows = scale.shape[1] if transposed else scale.shape[0]
+    check(transposed or weight.shape[:1] == (rows,) if bits == 8 else weight.shape[1:] == PACKED_SHAPES[bits],
+          f"the weight must have the shape of packed {dtype}")
     columns = weight.numel() * 8 // bits // rows
     check(rows * columns * bits == weight.numel() * 8 and columns % scale[0].numel() == 0 or transposed,
           "each row must have a whole number of groups")
@@ -62,7 +67,7 @@ def means(pattern: str, name: str) -> bool:
 
 def low_rank_part(layer: Tensors, rows: int, columns: int) -> tuple[Tensor, Tensor] | None:
     """[rows, rank] and [rank, columns], which are stored transposed for use_quantized_matmul; None if there is none."""
-    if "svd_up" not in layer:
+    if "svd_up" not in layer and "svd_down" not in layer:
         return None
     up, down = layer["svd_up"], layer["svd_down"]
     if (up.shape[0], down.shape[-1]) != (rows, columns):

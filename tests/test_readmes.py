@@ -85,6 +85,14 @@ def test_the_figures_are_the_same():
     assert chinese == english
 
 
+def test_the_links_are_the_same():
+    """To the Chinese help pages in the Chinese text; between the two apart."""
+    chinese, english = ({(folder / link).resolve() for link in re.findall(r"\]\(([^)#]+)", text) if ":" not in link}
+                        for text, folder in ((CHINESE, PACK / "docs"), (ENGLISH, PACK)))
+    pages = {path.parent.with_suffix(".md") if path.name == "zh.md" else path for path in chinese}
+    assert pages - {PACK / "README.md"} == english - {PACK / "docs" / "README.zh.md"}
+
+
 @BOTH
 def test_links_lead_to_sections(text):
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= {anchor(heading) for heading in headings(text)}

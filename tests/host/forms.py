@@ -166,8 +166,8 @@ TRAIN = Subgraph("Train and Draw (GLM-Image)", lambda title: not LEARN_FROM.hold
     ("Train LoRA", 0): "LoRA", ("Train LoRA", 2): "trained steps", ("VAE Decode (without)", 0): "image without",
     ("VAE Decode", 0): "image",
 }, (("Train LoRA", "steps", "training steps"), ("Train LoRA", "learning_rate", "learning rate"),
-    ("Train LoRA", "rank", "rank"), ("Load LoRA Model", "strength_model", "strength"), PROMPT, *seeds(), *steps()),
-    TO_LEARN)
+    ("Train LoRA", "rank", "rank"), ("Load LoRA Model", "strength_model", "strength"), PROMPT, *seeds(),
+    ("KSampler", "steps", "drawing steps"), ("KSampler", "cfg", "cfg")), TO_LEARN)
 
 
 def with_poster(subgraph: Subgraph, poster: Subgraph = POSTER, original: str = "Original") -> Form:

@@ -53,10 +53,11 @@ def tiled(pictures: list[Image.Image]) -> Image.Image:
 def with_insets(picture: Image.Image, posters: list[Image.Image]) -> Image.Image:
     """The picture with small posters, framed in grey, one beside the other in the lower right corner."""
     framed = picture.copy()
+    inset = min(INSET, SIDE // max(len(posters), 1) - 2 * FRAME)
     for i, poster in enumerate(reversed(posters)):
-        small = poster.resize((INSET, INSET), Image.Resampling.LANCZOS)
-        left, top = SIDE - (i + 1) * (INSET + FRAME), SIDE - INSET - FRAME
-        framed.paste("grey", (left - FRAME, top - FRAME, left + INSET + FRAME, SIDE))
+        small = poster.resize((inset, inset), Image.Resampling.LANCZOS)
+        left, top = SIDE - (i + 1) * (inset + FRAME), SIDE - inset - FRAME
+        framed.paste("grey", (left - FRAME, top - FRAME, left + inset + FRAME, SIDE))
         framed.paste(small, (left, top))
     return framed
 

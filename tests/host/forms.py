@@ -150,6 +150,24 @@ TWO_PLANS = Subgraph("Write Two Plans (GLM-Image)", lambda title: title in WRITE
 DRAW_PLAN = Subgraph("Draw a Plan (GLM-Image)", outside(
     *WRITERS, "GLM-Image Plan Preview (plan 2)", "GLM-Image Compose Plans", "Save Image",
 ), IMAGE, (("KSampler", "seed", "noise seed"), *steps(), *DECODER_FILES), {("GLM-Image Compose Plans", 0): "plan"})
+LOADERS = tuple(title for title, _, _ in FILES)
+TO_LEARN = {
+    ("Large pixels (poster)", 0): "images",
+    **{(f"GLM-Image Conditioning (poster {i})", 0): f"texts {i}" for i in (1, 2, 3)},
+    ("Load GLM-Image Planner", 0): "planner", ("Load GLM-Image Glyph Encoder", 0): "glyph encoder",
+    ("ModelSamplingGLMImage (poster)", 0): "model", ("Load GLM-Image VAE", 0): "VAE",
+}
+LEARN_FROM = Subgraph("Draw Images to Learn From (GLM-Image)", lambda title: of_poster(title) or title in LOADERS,
+                      TO_LEARN, (*((f"GLM-Image Plan (poster {i})", "prompt", f"prompt {i}") for i in (1, 2, 3)),
+                                 *FILES))
+LEARNT = "Images to learn from", "Save LoRA", "Without the LoRA"
+TRAIN = Subgraph("Train and Draw (GLM-Image)", lambda title: not LEARN_FROM.holds(title)
+                 and title not in (*LEARNT, "Save Image"), {
+    ("Train LoRA", 0): "LoRA", ("Train LoRA", 2): "trained steps", ("VAE Decode (without)", 0): "image without",
+    ("VAE Decode", 0): "image",
+}, (("Train LoRA", "steps", "training steps"), ("Train LoRA", "learning_rate", "learning rate"),
+    ("Train LoRA", "rank", "rank"), ("Load LoRA Model", "strength_model", "strength"), PROMPT, *seeds(),
+    ("KSampler", "steps", "drawing steps"), ("KSampler", "cfg", "cfg")), TO_LEARN)
 
 
 def with_poster(subgraph: Subgraph, poster: Subgraph = POSTER, original: str = "Original") -> Form:
@@ -199,4 +217,7 @@ FORMS = {
     "image_variation": Form((POSTER, VARIATION), {
         "Draw a Poster": (460, 0, 340, 280), "Original": (980, -380, 300, 320), VARIATION.name: (980, 100, 400, 500),
         SHOWN: (1560, 0, 420, 480), "Save Image": (1560, 590, 420, 480)}, (460, 480, 340, 330)),
+    "train_decoder_lora": Form((LEARN_FROM, TRAIN), {
+        LEARN_FROM.name: (460, 0, 400, 560), LEARNT[0]: (1000, -420, 420, 300), TRAIN.name: (1000, 0, 420, 560),
+        "Save LoRA": (1560, -330, 340, 130), LEARNT[2]: (1560, -80, 420, 480), "Save Image": (1560, 510, 420, 480)}),
 }

@@ -12,6 +12,7 @@ import argparse
 import shutil
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +24,7 @@ from tests.host.page_actions import exported
 from tests.host.subgraphs import Flat, fold
 from tests.host.variants import APPS, BLUEPRINTS, as_app, as_blueprint, to_json
 from tests.support.browser import Page, open_page
-from tests.support.hosts import PACK, find_hosts, host_version
+from tests.support.hosts import PACK, find_hosts, opens, version_numbers
 from tests.support.servers import load_workflow, serve
 from tests.support.tiny import write_checkpoint
 
@@ -89,9 +90,8 @@ SHOW = """async (scale, x, y) => {
 
 
 @contextmanager
-def open_comfyui(folder: Path):
-    """A page of the oldest ComfyUI here (newer ones read what it saves), with tiny models under the usual names."""
-    host = min(find_hosts(), key=lambda path: [int(number) for number in host_version(path).split(".")])
+def open_comfyui(folder: Path, host: Path):
+    """A page of this ComfyUI, with tiny models under the usual names."""
     models, files = folder / "models", folder / "comfyui"
     list(convert_folder(write_checkpoint(models / "diffusers" / "GLM-Image"), models))
     files.mkdir()
@@ -171,14 +171,24 @@ def photograph(page: Page, graph: dict) -> bytes:
     return small.getvalue()
 
 
+def oldest_host(name: str) -> Path:
+    """The oldest ComfyUI here that opens the workflow; newer ones read what it saves."""
+    return min((host for host in find_hosts() if opens(host, name)), key=version_numbers)
+
+
 def save(names: list[str], screenshots: Path | None) -> None:
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_comfyui(Path(folder)) as page:
-        for name in names:
-            graph = lay_out(page, name)
-            write_files(name, graph)
-            if screenshots:
-                screenshots.mkdir(parents=True, exist_ok=True)
-                (screenshots / f"{name}.png").write_bytes(photograph(page, graph))
+    for host, group in groupby(sorted(names, key=oldest_host), oldest_host):
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_comfyui(Path(folder), host) as page:
+            for name in group:
+                save_one(page, name, screenshots)
+
+
+def save_one(page: Page, name: str, screenshots: Path | None) -> None:
+    graph = lay_out(page, name)
+    write_files(name, graph)
+    if screenshots:
+        screenshots.mkdir(parents=True, exist_ok=True)
+        (screenshots / f"{name}.png").write_bytes(photograph(page, graph))
 
 
 def write_files(name: str, graph: dict) -> None:

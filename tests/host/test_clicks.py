@@ -65,6 +65,7 @@ PICTURES = {
     "text_to_image": Shown("yellow", ("COFFEE",), (RED_CIRCLE, shape("purple", "diamond", "bottom", "right"))),
     "text_to_image_custom_sampler": Shown("blue", ("MUSEUM",), (shape("yellow", "triangle", "top", "left"),
                                                                 shape("orange", "square", "bottom", "centre"))),
+    "train_decoder_lora": Shown("green", ()),  # OCR does not read letters of large pixels
     "upscale": Shown("white", ("MUSIC",), (shape("red", "circle", "centre", "centre"),
                                            shape("green", "cross", "bottom", "right"))),
 }

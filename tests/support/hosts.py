@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 PACK = Path(__file__).resolve().parents[2]
+NEEDS = {"train_decoder_lora": (0, 33)}  # workflows of which ComfyUI 0.8 has other widgets and outputs
 
 
 def find_hosts() -> list[Path]:
@@ -26,6 +27,15 @@ def is_host(folder: Path) -> bool:
 
 def host_version(host: Path) -> str:
     return (host / "comfyui_version.py").read_text().split('"')[-2]
+
+
+def version_numbers(host: Path) -> tuple[int, ...]:
+    return tuple(map(int, host_version(host).split(".")))
+
+
+def opens(host: Path, workflow: str) -> bool:
+    """Whether this ComfyUI opens a shipped workflow as it was saved."""
+    return version_numbers(host) >= NEEDS.get(workflow.removesuffix(".app"), ())
 
 
 def host_python(host: Path) -> str:

@@ -41,6 +41,7 @@ MARGIN, TITLE_BAR, SCALE = 40, 30, 0.7  # of the view that a workflow is saved w
 VIEW_OFFSET = MARGIN, MARGIN + TITLE_BAR
 GROUP_PADDING, GROUP_BAR = 20, 60  # around a node in a group, and for the titles of both
 NOTE = 0, 0, 400, 620  # place of the note: x, y, width, height
+ORIGINALS = "Original", "Image to ", "Small image"  # titles of nodes that show what a workflow changes
 WIDTHS = {"GLMImagePlan": 380, "GLMImageDraftPlan": 380, "GLMImageReplan": 380, "PrimitiveStringMultiline": 340}
 MENU_BUTTON = 80  # pixels at the page's right edge
 
@@ -127,13 +128,14 @@ def note_of(name: str, form: Form) -> str:
     widgets = {subgraph.name: subgraph.widgets for subgraph in form.subgraphs}
     with_files = [f"*{name}*" for name, shown in widgets.items() if set(shown) & set(FILES)]
     takes_image = [f"*{subgraph.name}*" for subgraph in form.subgraphs if "image" in subgraph.inputs.values()]
+    original = next((title for title in form.places if title.startswith(ORIGINALS)), "")
     has_size = any(label == "width" for shown in widgets.values() for _, _, label in shown)
     parts = []
     for ending, conjunction, size in ((".md", " and ", ", and 1024 for width and height"),
                                       (".zh.md", " 和 ", "，宽和高设为 1024")):
         parts.append(read_note(name + ending))
         if form.own_image and takes_image:
-            parts.append(read_note("own_image" + ending).format(subgraph=takes_image[0]))
+            parts.append(read_note("own_image" + ending).format(subgraph=takes_image[0], original=original))
         parts.append(read_note("released" + ending).format(subgraphs=conjunction.join(with_files),
                                                            size=size if has_size else ""))
     return "\n\n".join([*parts[:len(parts) // 2], "---", *parts[len(parts) // 2:]])

@@ -11,6 +11,8 @@ from tests.support.wires import FIRST, ROW, Wire
 INPUT, OUTPUT = -10, -20  # ids of the two ends of a subgraph
 END_WIDTH, END_MARGIN = 160, 40  # pixels of these
 WIDGETS_BELOW = 2  # rows between the last slot and the first widget that has one
+LIVE_PICTURE = "$$canvas-image-preview"  # the page's name for what a node shows while it runs
+SAMPLERS = "KSampler", "SamplerCustomAdvanced"
 Link = tuple[int, int, int, int, str]  # origin, its slot, target, its slot, type
 
 
@@ -93,6 +95,8 @@ class Fold:
     def node(self) -> dict:
         """The node on the canvas, without links."""
         widgets = [[str(self.flat.id_of(title)), name] for title, name, _ in self.subgraph.widgets]
+        widgets += [[str(key), LIVE_PICTURE] for key in sorted(self.inner)
+                    if self.flat.nodes[key]["type"] in SAMPLERS]
         return {"id": self.node_id, "type": self.name, "pos": [0, 0], "size": [0, 0], "flags": {}, "order": 0,
                 "mode": 0, "inputs": self.slots(self.inputs, self.subgraph.inputs),
                 "outputs": self.slots(self.outputs, self.subgraph.outputs),

@@ -164,10 +164,11 @@ def load(page: Page, name: str) -> None:
 
 def photograph(page: Page, graph: dict) -> bytes:
     """A small PNG of the whole graph that is in the page."""
+    left, top = (min(node["pos"][i] for node in graph["nodes"]) for i in (0, 1))
     right, bottom = (max(node["pos"][i] + node["size"][i] for node in graph["nodes"]) for i in (0, 1))
-    width, height = round(SCALE * (right + 2 * MARGIN)), round(SCALE * (bottom + 2 * MARGIN + TITLE_BAR))
+    width, height = round(SCALE * (right - left + 2 * MARGIN)), round(SCALE * (bottom - top + 2 * MARGIN + TITLE_BAR))
     page.resize(width + MENU_BUTTON, height)
-    page.call(SHOW, SCALE, *VIEW_OFFSET)
+    page.call(SHOW, SCALE, MARGIN - left, MARGIN + TITLE_BAR - top)
     picture, small = Image.open(BytesIO(page.screenshot(width, height))).convert("RGB"), BytesIO()
     picture.quantize(dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()

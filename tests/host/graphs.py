@@ -33,6 +33,25 @@ def small_workflow(name: str, **plan) -> dict:
     return graph
 
 
+def with_own_images(graph: dict, *names: str) -> dict:
+    """An edit workflow as people change it for images of their own: Load Image nodes in place of the posters.
+
+    A mask comes from the first image.
+    """
+    posters = {key for key, node in graph.items() if "(poster" in node["_meta"]["title"]}
+    drawn = [key for key in graph if key in posters and graph[key]["class_type"] == "VAEDecode"]
+    shown = {key for key, node in graph.items() if node["class_type"] in ("PreviewImage", "GLMImagePlanPreview")
+             and {link[0] for link in node["inputs"].values() if isinstance(link, list)} & posters}
+    own = {f"own_{i}": make_node("LoadImage", image=name) for i, name in enumerate(names)}
+    links = {(key, 0): [loader, 0] for key, loader in zip(drawn, own, strict=True)}
+    links |= {(key, 1): ["own_0", 1] for key in shown}
+    kept = {key: copy.deepcopy(node) for key, node in graph.items() if key not in posters | shown}
+    for node in kept.values():
+        node["inputs"] = {name: links.get(tuple(value), value) if isinstance(value, list) else value
+                          for name, value in node["inputs"].items()}
+    return own | kept
+
+
 def set_steps(graph: dict, steps: int) -> None:
     """Of all samplers."""
     for node in graph.values():

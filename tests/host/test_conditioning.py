@@ -17,6 +17,7 @@ from tests.host.graphs import (
     save_plan,
     small_workflow,
     with_apply_plan,
+    with_own_images,
 )
 
 BATCH = 4
@@ -54,8 +55,7 @@ def test_a_draft_is_not_taken_for_an_edit(server):
 
 
 def test_a_plan_without_a_prompt_of_its_own_is_named(server):
-    graph = small_workflow("image_variation")
-    inputs_of(graph, "LoadImage")["image"] = "example.png"
+    graph = with_own_images(small_workflow("image_variation"), "example.png")
     del inputs_of(graph, "GLMImageConditioning")["prompt"]
     graph[id_of(graph, "LoadImage")] = make_node("EmptyImage", width=512, height=512, batch_size=1, color=0)
     message = error_message(server, graph)

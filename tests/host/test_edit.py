@@ -18,7 +18,6 @@ from tests.host.graphs import (
     largest_difference,
     load_saved,
     make_node,
-    nodes_of,
     normalised,
     run_again,
     run_and_load,
@@ -29,6 +28,7 @@ from tests.host.graphs import (
     with_apply_plan,
     with_lora,
     with_model,
+    with_own_images,
 )
 from tests.support.command_line import generate
 from tests.support.pictures import blobs
@@ -58,9 +58,7 @@ def put_masked_picture(server, name: str, width: int, height: int, seed: int) ->
 
 def edit(name: str, *pictures: str, **plan) -> dict:
     """A shipped edit workflow with these pictures and few steps; a small target unless it keeps the picture's size."""
-    graph = small_workflow(name, **plan)
-    for node, picture in zip(nodes_of(graph, "LoadImage"), pictures, strict=True):
-        node["inputs"]["image"] = picture
+    graph = with_own_images(small_workflow(name, **plan), *pictures)
     set_steps(graph, STEPS)
     return graph
 

@@ -201,7 +201,7 @@ def api_form(graph: dict, node_info: dict) -> dict:
     for node in running_nodes(graph):
         values = widget_values(node, node_info[node["type"]])
         links = {slot["name"]: origins[node["id"], i] for i, slot in enumerate(node["inputs"])
-                 if slot["link"] is not None}
+                 if (node["id"], i) in origins}
         inputs = {name: value for name, value in (values | links).items() if name not in (CONTROL, UPLOAD)}
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt

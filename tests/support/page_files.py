@@ -36,14 +36,17 @@ def running_nodes(graph: dict) -> Iterator[dict]:
 
 
 def sources(graph: dict) -> dict[tuple[int, int], list]:
-    """Where the inputs of the running nodes come from: (node, slot) → [id of the node as text, slot]."""
+    """Where the inputs of the running nodes come from: (node, slot) → [id of the node as text, slot].
+
+    Pages since 1.40 wire the widgets that a subgraph shows to its inputs; these are left out.
+    """
     definitions = {subgraph["id"]: subgraph for subgraph in subgraphs_of(graph)}
     folded = {node["id"]: definitions[node["type"]] for node in graph["nodes"] if node["type"] in definitions}
     outer = {(target, slot): (origin, origin_slot) for origin, origin_slot, target, slot, _ in outer_links(graph)}
     results = {(target, slot): origin for (target, slot), origin in outer.items() if target not in folded}
     for node, subgraph in folded.items():
         for origin, origin_slot, target, slot, _ in inner_links(subgraph):
-            if target != OUTPUT:
+            if target != OUTPUT and (origin != INPUT or (node, origin_slot) in outer):
                 results[target, slot] = outer[node, origin_slot] if origin == INPUT else (origin, origin_slot)
 
     def inside(origin: int, slot: int) -> list:

@@ -29,6 +29,7 @@ DOCUMENTS = [path for folder in DOCUMENT_FOLDERS for path in sorted((PACK / fold
 WORKFLOWS = workflow_names()
 REMAKE = "remake the workflows with python -m tests.host.save_workflows"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+SEEDS = "seed", "noise_seed"  # these get the control of seeds in any case
 TEXT_PREVIEW = "PreviewAny"  # its widgets are the page's own
 CONTROL, UPLOAD = "control_after_generate", "upload"  # the page's own widgets; they follow the seed or the image's name
 
@@ -181,7 +182,8 @@ def widget_names(info: dict) -> list[str]:
     for name, (kind, *options) in input_specs(info).items():
         settings = options[0] if options else {}
         if (isinstance(kind, list) or kind in WIDGETS) and not settings.get("forceInput"):
-            names += [name] + [CONTROL] * bool(settings.get(CONTROL)) + [UPLOAD] * bool(settings.get("image_upload"))
+            has_control = settings.get(CONTROL) or name in SEEDS
+            names += [name] + [CONTROL] * bool(has_control) + [UPLOAD] * bool(settings.get("image_upload"))
     return names
 
 

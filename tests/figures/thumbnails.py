@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image, ImageOps
 
+from tests.host.forms import SMALL_POSTER
 from tests.host.variants import APPS
 from tests.support.hosts import PACK, find_hosts
 from tests.support.servers import Server, load_workflow, serve, workflow_names
@@ -29,8 +30,7 @@ def run_workflow(server: Server, name: str) -> tuple[list[Image.Image], list[Ima
 
 def of_poster(graph: dict, preview: dict) -> bool:
     """True if the node shows a poster that the workflow draws first."""
-    source = graph[preview["inputs"]["images"][0]]["_meta"]["title"]
-    return "(poster" in source or source == "Make it small"
+    return SMALL_POSTER.holds(graph[preview["inputs"]["images"][0]]["_meta"]["title"])
 
 
 def read(server: Server, outputs: dict, keys: Sequence[str]) -> list[Image.Image]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from tests.host.arrange import Graph, arrange
 from tests.host.forms import Slot, Subgraph
+from tests.support.page_files import INPUT, OUTPUT
 from tests.support.wires import FIRST, ROW, Wire
 
-INPUT, OUTPUT = -10, -20  # ids of the two ends of a subgraph
 END_WIDTH, END_MARGIN = 160, 40  # pixels of these
 WIDGETS_BELOW = 2  # rows between the last slot and the first widget that has one
 LIVE_PICTURE = "$$canvas-image-preview"  # the page's name for what a node shows while it runs

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.host.page_actions import exported
+from tests.host.save_workflows import titles_of
 from tests.host.variants import APPS, BLUEPRINTS, as_app, as_blueprint
 from tests.support.hosts import PACK
 from tests.support.servers import load_workflow
@@ -24,8 +25,7 @@ def test_blueprints_are_made_of_the_workflows(blueprint):
 
 @pytest.mark.parametrize("name", APPS)
 def test_apps_are_made_of_the_workflows(name):
-    titles = {int(key): node["_meta"]["title"] for key, node in load_workflow(name).items()}
-    assert as_app(name, read(f"workflows/{name}.json"), titles) == read(f"workflows/{name}.app.json")
+    assert as_app(name, read(f"workflows/{name}.json"), titles_of(name)) == read(f"workflows/{name}.app.json")
 
 
 def test_comfyui_lists_the_blueprints(server):

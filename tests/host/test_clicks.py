@@ -28,7 +28,6 @@ TOUR = "document.querySelector('[role=dialog]')"  # which the page offers before
 EXTENSION = "Array.from(document.querySelectorAll('[role=button], a, li')).find(one => " \
             "one.textContent.trim() === 'glm-image-native')"
 CENTRE = """(({x, y, width, height}) => width && [x + width / 2, y + height / 2])"""
-LEAVE = "addEventListener('beforeunload', event => event.stopImmediatePropagation(), true)"  # without a question
 RUN_SECONDS = 1200  # busy machines draw hundreds of steps on the CPU
 FIRST_PICTURE_SECONDS = 60
 WINDOW = 1500, 950
@@ -92,7 +91,6 @@ def first(selector: str) -> str:
 def open_fresh(server: Server, page: Page, language: str) -> None:
     """The page as a first visit shows it, in this language."""
     server.post("/settings", {"Comfy.Locale": language})
-    page.evaluate(LEAVE)
     page.command("Page.navigate", url=server.url)  # returns when the new document has begun
     page.wait_for(PAGE_IS_READY)
     page.resize(*WINDOW)

@@ -27,15 +27,23 @@ class Page:
     def __init__(self, address: str):
         self.connection = websocket.create_connection(address, timeout=PAGE_SECONDS, suppress_origin=True)
         self.commands = 0
+        self.command("Page.enable")  # then it reports questions
 
     def command(self, method: str, **parameters: Any) -> dict:
-        """The result of a DevTools method."""
-        self.commands += 1
-        self.connection.send(json.dumps({"id": self.commands, "method": method, "params": parameters}))
+        """The result of a DevTools method. A question that the page asks meanwhile is answered with yes."""
+        number = self.send(method, **parameters)
         while True:
             answer = json.loads(self.connection.recv())
-            if answer.get("id") == self.commands:
+            if answer.get("method") == "Page.javascriptDialogOpening":  # such as whether to leave a changed workflow
+                self.send("Page.handleJavaScriptDialog", accept=True)
+            if answer.get("id") == number:
                 return answer["result"]
+
+    def send(self, method: str, **parameters: Any) -> int:
+        """The number of the command, which its answer bears."""
+        self.commands += 1
+        self.connection.send(json.dumps({"id": self.commands, "method": method, "params": parameters}))
+        return self.commands
 
     def evaluate(self, expression: str) -> Any:
         """The JSON value of a JavaScript expression; a promise is awaited. Raises RuntimeError if it throws."""

@@ -31,9 +31,9 @@ def open_nf4(layer: Tensors, name: str, config: Config) -> Packed:
     check(layer[ABSMAX].shape == (-(-rows * columns // block),), f"it must have a scale for each {block} numbers")
     check((NESTED_ABSMAX in layer) == (layer[ABSMAX].dtype == torch.uint8),
           "8-bit scales, and no others, must come with nested_absmax")
-    for name, numbers in ((CODE, 16), (NESTED_CODE, 256)):
-        check(name not in layer or layer[name].shape == (numbers,) and layer[name].is_floating_point(),
-              f"{name} must have {numbers} floating-point numbers")
+    for key, numbers in ((CODE, 16), (NESTED_CODE, 256)):
+        check(key not in layer or layer[key].shape == (numbers,) and layer[key].is_floating_point(),
+              f"{key} must have {numbers} floating-point numbers")
     check(layer.get(NESTED_ABSMAX, layer[ABSMAX]).is_floating_point(), "scales must be floating-point")
     if NESTED_ABSMAX in layer:
         nested = state["nested_blocksize"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,6 +99,24 @@ def load_planner(model: Path, compute: Compute, fused: bool = True) -> LoadedPla
     module = build(PLANNER, weights, compute, fused=fused)
     tokenizer.check_vocabulary(module.config.vocab_size, weights.source)
     return LoadedPlanner(module, tokenizer, fingerprint(weights.tensors))
+
+
+class Loaders(NamedTuple):
+    """Where the pipeline gets a part from: by default it is loaded each time, so that one is in memory at a time."""
+
+    part: Callable[[Path, Part, Compute], Any] = load
+    planner: Callable[[Path, Compute], LoadedPlanner] = load_planner
+
+    @classmethod
+    def keeping(cls) -> Loaders:
+        """Every part is loaded once and stays in memory."""
+        return cls(cache(load), cache(load_planner))
+
+
+def model_tag(model: Path, compute: Compute) -> str:
+    """The fingerprints of the parts that draw, and the dtype: equal for models that draw the same."""
+    prints = [fingerprint(read_part(locate(model, part), part).tensors) for part in (PLANNER, GLYPH, DIFFUSION, VAE)]
+    return " ".join([*prints, str(compute.dtype).removeprefix("torch.")])
 
 
 def latent_colours(model: Path) -> tuple[float, ...]:

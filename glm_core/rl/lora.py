@@ -39,7 +39,7 @@ def add_to_output(lora: LoRA, layer: nn.Module, inputs: tuple[Tensor, ...], outp
 
 
 def attach_lora(model: nn.Module, rank: int, seed: int, blocks: str) -> nn.ModuleDict:
-    """Freeze a model and hook a LoRA to every linear layer whose name has ``blocks``; the LoRAs, by name with / for dots.
+    """Freeze a model and hook a LoRA to every linear layer with ``blocks`` in its name. Their names have / for dots.
 
     Raises GLMImageError on a rank below 1, or if there is no such layer.
     """

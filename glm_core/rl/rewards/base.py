@@ -13,8 +13,8 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
-from ..plans import Plan
-from .tasks import RLTask
+from ...plans import Plan
+from ..tasks import RLTask
 
 
 @dataclass(frozen=True)

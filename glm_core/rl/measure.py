@@ -49,23 +49,25 @@ def measure_planner(model: PlannerModel, tokenizer: PromptTokenizer, tasks: Sequ
     plans: of every task. Those of task i have the seeds from i * plans on, at both samplings.
     """
     shares: Shares = {}
+    totals: Shares = {}
     for i, task in enumerate(tasks):
         layout = lay_out_prompt(tokenizer, model.config, task.prompt, task.width, task.height, task.references)
         for name, sampling in SAMPLINGS.items():
             drawn = generate_plan(model, layout, batch=plans, seed=i * plans, sampling=sampling, device=device,
                                   lookahead=LOOK_AHEAD)
-            for kind in (task.kind, ALL_KINDS):
-                add_plans(shares, f"{kind}, {name}", task, drawn)
+            counts = plan_counts(task, drawn)
+            add_counts(shares, f"{task.kind}, {name}", **counts)
+            add_counts(totals, f"{ALL_KINDS}, {name}", **counts)
         count()
-    return shares
+    return shares | totals
 
 
-def add_plans(shares: Shares, row: str, task: RLTask, plans: Plan) -> None:
-    """Count what is right in all plans [B, h, w] of a task."""
+def plan_counts(task: RLTask, plans: Plan) -> dict[str, tuple[int, int]]:
+    """What is right in all plans [B, h, w] of a task."""
     results = [judge(codes, require_poster(task), quoted_texts(task.prompt)) for codes in plans.ids.tolist()]
     words = [right for result in results for right in result.words]
-    add_counts(shares, row, words=(sum(words), len(words)),
-               whole_plans=(sum(result.whole for result in results), len(results)))
+    return {"words": (sum(words), len(words)),
+            "whole_plans": (sum(result.whole for result in results), len(results))}
 
 
 def measure_decoder(painter: Painter, tasks: Sequence[RLTask], reader: Reader,
@@ -74,13 +76,14 @@ def measure_decoder(painter: Painter, tasks: Sequence[RLTask], reader: Reader,
     row for each kind of task. Every picture is of the task's own plan, with the number of the task as its seed.
     """
     shares: Shares = {}
+    totals: Shares = {}
     for i, task in enumerate(tasks):
         assert task.plan is not None
         counts = picture_counts(task, painter.draw(task.plan, task.prompt, i), reader)
-        for kind in (task.kind, ALL_KINDS):
-            add_counts(shares, kind, **counts)
+        add_counts(shares, task.kind, **counts)
+        add_counts(totals, ALL_KINDS, **counts)
         count()
-    return shares
+    return shares | totals
 
 
 def picture_counts(task: RLTask, picture: Image.Image, reader: Reader) -> dict[str, tuple[int, int]]:

@@ -6,8 +6,9 @@ from functools import partial
 import pytest
 import torch
 
+from glm_core.pipeline import Compute, LoadedPlanner
 from glm_core.plans import Plan
-from glm_core.posters import CELL_CODES, draw_poster
+from glm_core.posters import CELL_CODES, Poster, draw_poster
 from glm_core.rl import measure
 from glm_core.rl.held_out import decoder_tasks, planner_tasks
 from glm_core.rl.measure import measure_decoder, measure_planner
@@ -98,6 +99,13 @@ class Model:
     config = None
 
 
+def planner_shares(tasks, plans):
+    """Every picture shows its task's poster, and nothing can be read."""
+    painter = DrawnPictures(tasks, change=lambda task: task.poster or Poster("white", ()))
+    compute = Compute(torch.device("cpu"), torch.float32)
+    return measure_planner(LoadedPlanner(Model(), None), compute, tasks, plans, painter, lambda pixels: [])
+
+
 def test_plans_are_counted_by_sampling_and_kind(planned):
     def ids_of(task, sampling, i):
         ids = task.plan.ids.clone()
@@ -107,17 +115,22 @@ def test_plans_are_counted_by_sampling_and_kind(planned):
 
     tasks = planner_tasks("choose", 3, ["grid", "three words"])
     seeds = planned(tasks, ids_of)
-    shares = measure_planner(Model(), None, tasks, 2, torch.device("cpu"))
+    shares = planner_shares(tasks, 2)
     assert list(shares) == ["grid, default", "grid, T 1", "three words, default", "three words, T 1",
                             "all kinds, default", "all kinds, T 1"]
-    assert totals(shares, "three words, default") == {"words": (18, 18), "whole plans": (6, 6)}
+    assert totals(shares, "three words, default") == {
+        "words": (18, 18), "whole plans": (6, 6), "words read": (0, 9), "shapes": (0, 0)}
     assert totals(shares, "three words, T 1")["whole plans"] == (3, 6)
     assert totals(shares, "all kinds, T 1")["whole plans"] == (6, 12)
     assert [seed for seed, _ in seeds] == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10]
 
 
-def test_a_task_without_a_poster_is_refused(planned):
-    (task,) = planner_tasks("choose", 1, ["grid"])
-    planned([task], lambda task, sampling, i: task.plan.ids)
-    with pytest.raises(ValueError, match="must have a poster"):
-        measure_planner(Model(), None, [replace(task, poster=None)], 1, torch.device("cpu"))
+def test_pictures_alone_are_looked_at_without_a_poster_and_plans_alone_with_reference_images(planned):
+    (bare,), (edit,) = planner_tasks("choose", 1, ["grid"]), planner_tasks("choose", 1, ["edits"])
+    tasks = [replace(bare, poster=None), edit]
+    planned(tasks, lambda task, sampling, i: task.plan.ids)
+    shares = planner_shares(tasks, 1)
+    assert list(shares["grid, default"]) == ["words read", "shapes"]
+    assert list(shares["edits, default"]) == ["words", "whole plans"]
+    assert {name: len(counts) for name, counts in shares["all kinds, T 1"].items()} == dict.fromkeys(
+        ("words read", "shapes", "words", "whole plans"), 1)

@@ -42,15 +42,13 @@ def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RL
 
     plans: of every task. Those of task i have the seeds from i * plans on, at both samplings.
     """
-    shares: Shares = {}
-    totals: Shares = {}
+    model, shares, totals = planner.model, Shares(), Shares()
     for i, task in enumerate(tasks):
-        layout = lay_out_prompt(planner.tokenizer, planner.model.config, task.prompt, task.width, task.height,
-                                task.references)
+        layout = lay_out_prompt(planner.tokenizer, model.config, task.prompt, task.width, task.height, task.references)
         for name, sampling in SAMPLINGS.items():
-            drawn = generate_plan(planner.model, layout, batch=plans, seed=i * plans, sampling=sampling,
-                                  lookahead=LOOK_AHEAD, device=compute.device, dtype=compute.dtype)
-            counts = plan_counts(drawn, task.poster, task.prompt) if task.poster else {}
+            drawn = generate_plan(model, layout, batch=plans, seed=i * plans, sampling=sampling, lookahead=LOOK_AHEAD,
+                                  device=compute.device, dtype=compute.dtype)
+            counts = plan_counts(task.poster, task.prompt, drawn) if task.poster else {}
             if not task.references:
                 picture = painter.draw(select(drawn, 0), task.prompt, i)
                 counts |= read_counts(measure(task, picture, reader))
@@ -60,8 +58,8 @@ def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RL
     return shares | totals
 
 
-def plan_counts(plans: Plan, poster: Poster, prompt: str) -> dict[str, tuple[int, int]]:
-    """What is right in all plans [B, h, w] of a poster, by their codes."""
+def plan_counts(poster: Poster, prompt: str, plans: Plan) -> dict[str, tuple[int, int]]:
+    """What is right in all plans [B, h, w] for a poster's prompt, by their codes."""
     results = [judge(codes, poster, quoted_texts(prompt)) for codes in plans.ids.tolist()]
     words = [right for result in results for right in result.words]
     return {"words": (sum(words), len(words)),
@@ -79,8 +77,7 @@ def measure_decoder(painter: Painter, tasks: Sequence[RLTask], reader: Reader,
     """Words that are read, shapes that are right, Chinese letters and posters in the wanted font, and faint edges: a
     row for each kind of task. Every picture is of the task's own plan, with the number of the task as its seed.
     """
-    shares: Shares = {}
-    totals: Shares = {}
+    shares, totals = Shares(), Shares()
     for i, task in enumerate(tasks):
         assert task.plan is not None
         counts = picture_counts(task, painter.draw(task.plan, task.prompt, i), reader)

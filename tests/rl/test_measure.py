@@ -8,7 +8,7 @@ import torch
 
 from glm_core.pipeline import Compute, LoadedPlanner
 from glm_core.plans import Plan
-from glm_core.posters import CELL_CODES, Poster, draw_poster
+from glm_core.posters import CELL_CODES, draw_poster
 from glm_core.rl import measure
 from glm_core.rl.held_out import decoder_tasks, planner_tasks
 from glm_core.rl.measure import measure_decoder, measure_planner
@@ -99,11 +99,13 @@ class Model:
     config = None
 
 
-def planner_shares(tasks, plans):
-    """Every picture shows its task's poster, and nothing can be read."""
-    painter = DrawnPictures(tasks, change=lambda task: task.poster or Poster("white", ()))
-    compute = Compute(torch.device("cpu"), torch.float32)
-    return measure_planner(LoadedPlanner(Model(), None), compute, tasks, plans, painter, lambda pixels: [])
+def twice(tasks):
+    """In the order in which pictures of their plans are read, one for each sampling."""
+    return [task for task in tasks for _ in range(2)]
+
+
+PLANNER = LoadedPlanner(Model(), None)
+CPU = Compute(torch.device("cpu"), torch.float32)
 
 
 def test_plans_are_counted_by_sampling_and_kind(planned):
@@ -115,22 +117,27 @@ def test_plans_are_counted_by_sampling_and_kind(planned):
 
     tasks = planner_tasks("choose", 3, ["grid", "three words"])
     seeds = planned(tasks, ids_of)
-    shares = planner_shares(tasks, 2)
+    shares = measure_planner(PLANNER, CPU, tasks, 2, DrawnPictures(tasks), reader_of(twice(tasks)))
     assert list(shares) == ["grid, default", "grid, T 1", "three words, default", "three words, T 1",
                             "all kinds, default", "all kinds, T 1"]
-    assert totals(shares, "three words, default") == {
-        "words": (18, 18), "whole plans": (6, 6), "words read": (0, 9), "shapes": (0, 0)}
+    assert totals(shares, "three words, default") == {"words": (18, 18), "whole plans": (6, 6), "words read": (9, 9),
+                                                      "shapes": (0, 0)}
     assert totals(shares, "three words, T 1")["whole plans"] == (3, 6)
     assert totals(shares, "all kinds, T 1")["whole plans"] == (6, 12)
     assert [seed for seed, _ in seeds] == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10]
 
 
-def test_pictures_alone_are_looked_at_without_a_poster_and_plans_alone_with_reference_images(planned):
-    (bare,), (edit,) = planner_tasks("choose", 1, ["grid"]), planner_tasks("choose", 1, ["edits"])
-    tasks = [replace(bare, poster=None), edit]
+def test_a_task_without_a_poster_is_measured_by_its_picture_alone(planned):
+    (task,) = planner_tasks("choose", 1, ["grid"])
+    planned([task], lambda task, sampling, i: task.plan.ids)
+    painter, reader = DrawnPictures([task]), reader_of(twice([task]))
+    shares = measure_planner(PLANNER, CPU, [replace(task, poster=None)], 1, painter, reader)
+    assert set(shares["grid, default"]) == {"words read", "shapes"}
+    assert totals(shares, "grid, T 1")["words read"] == (len(task.words), len(task.words))
+
+
+def test_edits_are_measured_by_their_codes_alone(planned):
+    tasks = planner_tasks("choose", 2, ["edits"])
     planned(tasks, lambda task, sampling, i: task.plan.ids)
-    shares = planner_shares(tasks, 1)
-    assert list(shares["grid, default"]) == ["words read", "shapes"]
-    assert list(shares["edits, default"]) == ["words", "whole plans"]
-    assert {name: len(counts) for name, counts in shares["all kinds, T 1"].items()} == dict.fromkeys(
-        ("words read", "shapes", "words", "whole plans"), 1)
+    shares = measure_planner(PLANNER, CPU, tasks, 1, DrawnPictures(tasks), reader_of(twice(tasks)))
+    assert set(shares["edits, default"]) == {"words", "whole plans"}

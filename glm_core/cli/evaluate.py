@@ -1,13 +1,13 @@
-"""evaluate: prompts → pictures → figures."""
+"""evaluate, or benchmark posters: prompts → pictures → figures."""
 
 import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
+from ..benchmark import figures_in_columns
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from ..evaluation import ABLATIONS, draw_pictures, measure_pictures
 from ..evaluation.suites import posters
@@ -28,13 +28,18 @@ from .options import (
     report,
 )
 
-NOT_SETTINGS = "command", "run", "json", "sheet"  # values in argparse's namespace that do not change the figures
+# values in argparse's namespace that do not change the figures
+NOT_SETTINGS = "command", "benchmark", "run", "json", "sheet"
 
 
 def add_command(commands: Subparsers) -> None:
     command = commands.add_parser(
-        "evaluate", help="generate images, read them with OCR, and count correct words and shapes",
-        formatter_class=HelpFormatter)
+        "evaluate", help="generate images, read them with OCR, and count correct words and shapes; short for "
+        "benchmark posters", formatter_class=HelpFormatter)
+    add_options(command)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add_model(command)
     add("--prompts", type=Path, required=True, metavar="FILE.jsonl",
@@ -67,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     figures = posters.summary(results)
     if args.without == "plan":
         figures |= posters.plan_figures(tasks, pictures)
-    report(table(figures))
+    report(figures_in_columns(figures))
     if args.json:
         settings_used = used_settings(args, template, compute)
         writer.write(args.json, lambda path: write_results(path, figures, settings_used, results))
@@ -81,25 +86,6 @@ def check_all_files(args: argparse.Namespace, images: Sequence[Path]) -> None:
         check_picture_suffix("--sheet", args.sheet)
     outputs = [(option, path) for option, path in (("--json", args.json), ("--sheet", args.sheet)) if path]
     check_files(outputs, [("--prompts", args.prompts), *(("a reference image", path) for path in images)])
-
-
-def table(figures: dict[str, Any]) -> str:
-    """Two lines of aligned columns: the figures' names and their values."""
-    names = [name_of(figure) for figure in figures]
-    values = [format_value(value) for value in figures.values()]
-    widths = [max(len(name), len(value)) for name, value in zip(names, values)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in (names, values)]
-    return "\n".join(lines)
-
-
-def name_of(figure: str) -> str:
-    return "NED" if figure == "ned" else figure.replace("_", " ")
-
-
-def format_value(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def used_settings(args: argparse.Namespace, template: PlanRequest, compute: Compute) -> dict:

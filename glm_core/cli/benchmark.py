@@ -68,10 +68,11 @@ def add_command(commands: Subparsers) -> None:
 
 def add_benchmark(command: argparse.ArgumentParser, name: str) -> None:
     add = command.add_argument
+    own_folder = default_folder(name, "en" if name in WITH_LANGUAGES else None)
     add("--data", type=Path, required=True, metavar="DIR", help="folder with the official files of the benchmark")
     add("--pictures", type=Path, metavar="DIR",
         help="folder of the pictures, named as the official scorer wants them: those that are there are scored, those "
-        f"that are missing are drawn into it (default: {default_folder(name, "en" if name in WITH_LANGUAGES else None)} in the current folder)")
+        f"that are missing are drawn into it (default: {own_folder} in the current folder)")
     add("--model", type=model_folder, metavar="DIR",
         help=f"what draws missing pictures: {MODEL_HELP}; not needed if all pictures are there")
     add("--resume", action="store_true", help="continue an interrupted run: answers that are kept beside the pictures "
@@ -120,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
         draw(args, folder, cases)
     outcome = measure(benchmark, cases, folder, reader, args.resume, progress_bar)
     if args.limit is not None:
-        outcome = replace(outcome, notes=(f"only the first {args.limit} prompts were drawn (--limit)", *outcome.notes))
+        outcome = replace(outcome, notes=(f"--limit {args.limit}: only a part of the prompts", *outcome.notes))
     report(table(outcome))
     write_files(args, outcome, folder)
 

@@ -1,0 +1,52 @@
+"""Drawing the pictures that are missing, with a tiny checkpoint."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glm_core.benchmark import Case, draw_missing, missing_cases
+from glm_core.benchmark.drawing import CELLS
+from glm_core.pipeline import Compute, PlanRequest, RenderSettings
+from tests.support.benchmarks import write_picture
+from tests.support.tiny import small_checkpoint
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+TEMPLATE = PlanRequest("", 64, 64, seed=5)
+CASES = [Case("CVTG/2/0.png", "a 'sign'", 1), Case("sheet.png", "b", 4), Case("001.webp", "c", 4),
+         Case("002.webp", "d", 1)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return small_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+def draw(folder, model, cases=CASES, template=TEMPLATE):
+    draw_missing(folder, cases, model, template, RenderSettings(steps=1), CPU)
+    return {case.name: np.asarray(Image.open(folder / case.name).convert("RGB")) for case in cases}
+
+
+def test_all_pictures_are_there_and_nothing_else(tmp_path, model):
+    pictures = draw(tmp_path, model)
+    assert [picture.shape[:2] for picture in pictures.values()] == [(64, 64), (128, 128), (128, 128), (64, 64)]
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert files == sorted(case.name for case in CASES)
+    cells = pictures["sheet.png"].reshape(2, 64, 2, 64, 3).swapaxes(1, 2).reshape(4, -1)
+    assert len(np.unique(cells, axis=0)) == 4  # each image has its own seed
+
+
+def test_missing_pictures_become_the_same_whatever_is_there(tmp_path, model):
+    pictures = draw(tmp_path, model)
+    kept = write_picture(tmp_path / "again" / "sheet.png", (1, 2, 3)).read_bytes()
+    assert [case.name for case in missing_cases(tmp_path / "again", CASES)] == [
+        "CVTG/2/0.png", "001.webp", "002.webp"]
+    again = draw(tmp_path / "again", model)
+    assert (tmp_path / "again" / "sheet.png").read_bytes() == kept
+    assert all(np.array_equal(again[name], pictures[name]) for name in pictures if name != "sheet.png")
+
+
+def test_single_images_that_are_there_are_not_drawn_again(tmp_path, model):
+    write_picture(tmp_path / CELLS / "sheet-2.png", (1, 2, 3), side=64)
+    picture = draw(tmp_path, model, CASES[1:2])["sheet.png"]
+    assert (picture[64:, :64] == (1, 2, 3)).all() and not (picture[:64, :64] == (1, 2, 3)).all()

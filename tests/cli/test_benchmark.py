@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from glm_core.benchmark import Reader
 from glm_core.benchmark.pictures import save_picture
-from glm_core.fonts import load_font
+from glm_core.posters import load_font
 from glm_core.services import Answer
 from tests.benchmark.test_dpg import ROWS
 from tests.support.benchmarks import write_cvtg, write_dpg, write_longtext, write_oneig, write_picture

@@ -27,6 +27,7 @@ from ..pipeline import (
     check_codes,
     check_noise,
     contact_sheet,
+    picture_path,
     plan,
     read_references,
     render,
@@ -199,10 +200,6 @@ def write_plan(writer: Writer, out: Path, plan: Plan) -> None:
 def write_latent(writer: Writer, path: Path | None, latent: Tensor) -> None:
     if path:
         writer.write(path, partial(save_file, {"latent": latent.cpu().contiguous()}))
-
-
-def picture_path(out: Path, i: int) -> Path:
-    return out.with_stem(f"{out.stem}-{i}") if i else out
 
 
 def write_pictures(writer: Writer, out: Path, requests: Sequence[RenderRequest], rendered: Iterable[Rendered],

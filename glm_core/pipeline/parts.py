@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,15 +63,16 @@ class LoadedPlanner(NamedTuple):
     fingerprint: str = ""
 
 
-def build(part: Part, weights: Weights, compute: Compute) -> Any:
+def build(part: Part, weights: Weights, compute: Compute, **changed: Any) -> Any:
     """A module of plain torch layers with the part's weights, which are dequantised, moved and cast.
 
+    changed: options of the module that differ from those in MODULES.
     Raises GLMImageError if the config or the weights do not suit the part.
     """
     module_class, config_class, options = MODULES[part]
     config = config_class.from_json(weights.config, weights.source)
     with torch.device("meta"):
-        module: nn.Module = module_class(config, dtype=compute.dtype, operations=ops, **options)
+        module: nn.Module = module_class(config, dtype=compute.dtype, operations=ops, **(options | changed))
     wanted = weights.tensors.keys() & released_names(module)
     layers = read_tags(weights.tensors, weights.source)
     check_surplus(module, [name for name in weights.tensors.keys() - wanted if not belongs_to_format(name, layers)],
@@ -85,14 +88,35 @@ def load(model: Path, part: Part, compute: Compute) -> Any:
     return build(part, read_part(locate(model, part), part), compute)
 
 
-def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
-    """The planner of a released or converted folder. Raises GLMImageError if it cannot be read."""
+def load_planner(model: Path, compute: Compute, fused: bool = True) -> LoadedPlanner:
+    """The planner of a released or converted folder. fused: False to train it, matrix by matrix as they are stored.
+
+    Raises GLMImageError if it cannot be read.
+    """
     weights = read_part(locate(model, PLANNER), PLANNER)
     assert weights.tokenizer_json is not None  # read_part refuses a planner without one
     tokenizer = PromptTokenizer(weights.tokenizer_json)
-    module = build(PLANNER, weights, compute)
+    module = build(PLANNER, weights, compute, fused=fused)
     tokenizer.check_vocabulary(module.config.vocab_size, weights.source)
     return LoadedPlanner(module, tokenizer, fingerprint(weights.tensors))
+
+
+class Loaders(NamedTuple):
+    """Where the pipeline gets a part from: by default it is loaded each time, so that one is in memory at a time."""
+
+    part: Callable[[Path, Part, Compute], Any] = load
+    planner: Callable[[Path, Compute], LoadedPlanner] = load_planner
+
+    @classmethod
+    def keeping(cls) -> Loaders:
+        """Every part is loaded once and stays in memory."""
+        return cls(cache(load), cache(load_planner))
+
+
+def model_tag(model: Path, compute: Compute) -> str:
+    """The fingerprints of the parts that draw, and the dtype: equal for models that draw the same."""
+    prints = [fingerprint(read_part(locate(model, part), part).tensors) for part in (PLANNER, GLYPH, DIFFUSION, VAE)]
+    return " ".join([*prints, str(compute.dtype).removeprefix("torch.")])
 
 
 def latent_colours(model: Path) -> tuple[float, ...]:

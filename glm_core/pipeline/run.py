@@ -21,7 +21,7 @@ from ..images import fit_image
 from ..planner import cuda_graphs, generate_plan, lay_out_prompt, warn_of_untrained_size
 from ..plans import Plan, best_of_each, take
 from ..vision import tokenize
-from .parts import Compute, load, load_planner
+from .parts import Compute, Loaders
 from .requests import PlanRequest, ReferenceImage, RenderRequest
 
 Advance = Callable[[], object]  # called once after each unit of work
@@ -47,14 +47,15 @@ class Rendered:
 
 
 def read_references(model: Path, images: Sequence[Sequence[Tensor]], compute: Compute,
-                    progress: Progress = no_progress) -> list[tuple[ReferenceImage, ...]]:
+                    progress: Progress = no_progress,
+                    loaders: Loaders = Loaders()) -> list[tuple[ReferenceImage, ...]]:
     """The images [b, H, W, channels] of each request, in 0...1, with their tokens.
 
     Loads the vision tower only if there are images. Raises GLMImageError on a size or shape that is not accepted.
     """
     if not any(images):
         return [() for _ in images]
-    vision = load(model, VISION, compute)
+    vision = loaders.part(model, VISION, compute)
     with progress("tokenize", sum(map(len, images)), "image") as advance:
 
         def read(image: Tensor) -> ReferenceImage:
@@ -65,10 +66,10 @@ def read_references(model: Path, images: Sequence[Sequence[Tensor]], compute: Co
         return [tuple(map(read, request_images)) for request_images in images]
 
 
-def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute,
-         progress: Progress = no_progress) -> list[Plan]:
+def plan(model: Path, requests: Sequence[PlanRequest], compute: Compute, progress: Progress = no_progress,
+         loaders: Loaders = Loaders()) -> list[Plan]:
     """A plan for each request. Raises GLMImageError if the batch of references is neither 1 nor the request's."""
-    planner = load_planner(model, compute)
+    planner = loaders.planner(model, compute)
     layouts = [lay_out_prompt(planner.tokenizer, planner.model.config, request.prompt, request.width, request.height,
                               reference_tokens(request), request.coarse) for request in requests]
     for width, height in dict.fromkeys((request.width, request.height) for request in requests):
@@ -90,14 +91,14 @@ def reference_tokens(request: PlanRequest) -> list[Plan]:
 
 
 def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, progress: Progress = no_progress,
-           on_latent: OnLatent = lambda latent: None) -> Iterator[Rendered]:
+           on_latent: OnLatent = lambda latent: None, loaders: Loaders = Loaders()) -> Iterator[Rendered]:
     """Latent and pictures of each request: all latents first, then picture by picture as they are decoded.
 
     on_latent: called with each normalised latent, float32 [B, 16, H/8, W/8], as soon as it is there.
     """
-    glyphs, no_glyphs = encode_prompts(model, requests, compute, progress)
-    latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress, on_latent)
-    vae = load(model, VAE, compute)
+    glyphs, no_glyphs = encode_prompts(model, requests, compute, progress, loaders)
+    latents = sample_latents(model, requests, glyphs, no_glyphs, compute, progress, on_latent, loaders)
+    vae = loaders.part(model, VAE, compute)
     with progress("decode", len(latents), "image") as advance:
         for latent in latents:
             yield Rendered(latent, decode_pixels(vae, latent, compute))
@@ -106,9 +107,9 @@ def render(model: Path, requests: Sequence[RenderRequest], compute: Compute, pro
 
 @torch.inference_mode()
 def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Compute,
-                   progress: Progress) -> tuple[list[Tensor], Tensor]:
+                   progress: Progress, loaders: Loaders) -> tuple[list[Tensor], Tensor]:
     """Glyph embeddings of every request's quoted texts, and those of no text, [1, n, width] each."""
-    encoder = load(model, GLYPH, compute)
+    encoder = loaders.part(model, GLYPH, compute)
     glyphs = []
     with progress("encode", len(requests), "prompt") as advance:
         for request in requests:
@@ -119,10 +120,10 @@ def encode_prompts(model: Path, requests: Sequence[RenderRequest], compute: Comp
 
 @torch.inference_mode()
 def sample_latents(model: Path, requests: Sequence[RenderRequest], glyphs: Sequence[Tensor], no_glyphs: Tensor,
-                   compute: Compute, progress: Progress, on_latent: OnLatent) -> list[Tensor]:
+                   compute: Compute, progress: Progress, on_latent: OnLatent, loaders: Loaders) -> list[Tensor]:
     """Normalised latents of each request, float32 [B, 16, H/8, W/8]. glyphs, no_glyphs: see ``encode_prompts``."""
-    references = encode_references(model, requests, compute)
-    dit = load(model, DIFFUSION, compute)
+    references = encode_references(model, requests, compute, loaders)
+    dit = loaders.part(model, DIFFUSION, compute)
     latents = []
     with progress("draw", sum(request.settings.steps for request in requests), "step") as advance:
         for request, texts, images in zip(requests, glyphs, references, strict=True):
@@ -141,8 +142,8 @@ def initial_noise(request: RenderRequest) -> Tensor:
     return draw_noise(request.settings.seed, request.plan.batch, request.plan.width, request.plan.height)
 
 
-def encode_references(model: Path, requests: Sequence[RenderRequest],
-                      compute: Compute) -> list[list[tuple[Tensor, Plan]]]:
+def encode_references(model: Path, requests: Sequence[RenderRequest], compute: Compute,
+                      loaders: Loaders) -> list[list[tuple[Tensor, Plan]]]:
     """Normalised latent and tokens of each request's reference images. Loads the VAE only if there are any.
 
     An image that several requests share is encoded once.
@@ -150,7 +151,7 @@ def encode_references(model: Path, requests: Sequence[RenderRequest],
     images = {id(reference): reference for request in requests for reference in request.references}
     if not images:
         return [[] for _ in requests]
-    vae = load(model, VAE, compute)
+    vae = loaders.part(model, VAE, compute)
     encoded = {key: (encode_image(vae, reference, compute), reference.tokens) for key, reference in images.items()}
     return [[encoded[id(reference)] for reference in request.references] for request in requests]
 

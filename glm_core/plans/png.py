@@ -19,7 +19,7 @@ MOST_CHUNKS = 2**16
 LONGEST_KEYWORD = 79  # bytes, by the standard
 
 
-def write_png(image: Image.Image, path: str | os.PathLike, texts: Mapping[str, str]) -> None:
+def write_png(image: Image.Image, path: str | os.PathLike | BinaryIO, texts: Mapping[str, str]) -> None:
     """Write a picture with a tEXt chunk for each of the texts in ASCII, by keyword."""
     info = PngInfo()
     for keyword, text in texts.items():

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -15,8 +14,7 @@ from transformers import ByT5Tokenizer
 
 from glm_core.checkpoint import DIFFUSION, GLYPH, PLANNER, VAE, Part
 from glm_core.decoder import draw_noise
-from glm_core.pipeline import Compute, LoadedPlanner, PlanRequest, RenderRequest, RenderSettings, plan, render
-from glm_core.pipeline import run as pipeline_run
+from glm_core.pipeline import Compute, LoadedPlanner, Loaders, PlanRequest, RenderRequest, RenderSettings, plan, render
 from tests.support.tiny import prompt_tokenizer, write_checkpoint
 
 from .decoder import GUIDANCE
@@ -52,11 +50,10 @@ def draw_ours(part_of: PartOf, models: Models, side: int, steps: int, compute: C
     def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
         return LoadedPlanner(part_of(PLANNER), prompt_tokenizer(models))
 
-    request = PlanRequest(PROMPT, side, side)
-    with patch.multiple(pipeline_run, load=load, load_planner=load_planner):
-        (written,) = plan(NO_FOLDER, [request], compute)
-        to_render = RenderRequest.of(request, written, RenderSettings(steps, GUIDANCE))
-        (rendered,) = render(NO_FOLDER, [to_render], compute)
+    request, loaders = PlanRequest(PROMPT, side, side), Loaders(load, load_planner)
+    (written,) = plan(NO_FOLDER, [request], compute, loaders=loaders)
+    to_render = RenderRequest.of(request, written, RenderSettings(steps, GUIDANCE))
+    (rendered,) = render(NO_FOLDER, [to_render], compute, loaders=loaders)
     return rendered.pictures
 
 

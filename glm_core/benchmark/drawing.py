@@ -1,50 +1,77 @@
 """Drawing the pictures that are not there yet."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import GLMImageError
-from ..images import to_image
-from ..pipeline import Compute, PlanRequest, Progress, RenderRequest, RenderSettings, no_progress, plan, render
-from ..pipeline.requests import with_seeds
+from ..files import read_text
+from ..pipeline import Compute, Job, PlanRequest, Progress, RenderSettings, draw_jobs, no_progress, with_seeds
+from ..pipeline.parts import model_tag
 from .base import Case
 from .pictures import find_picture, join, read_cells, save_picture
 
 CELLS = "cells"  # folder of single images that are put together once all of a picture are there
+RECORD = "drawn.json"  # file that says with what the pictures of a folder were drawn
 
 
 @dataclass(frozen=True)
-class ImageJob:
-    """An image to draw, and the PNG file to which it goes."""
+class Drawing:
+    """With what pictures are drawn. template: what all requests share, such as size, sampling and the first seed."""
 
-    path: Path
-    request: PlanRequest
+    model: Path
+    template: PlanRequest
+    settings: RenderSettings
+    compute: Compute
+
+    def record(self, cases: Sequence[Case]) -> str:
+        """What must be the same for all pictures of a folder, as JSON."""
+        job = Job(Path("any.png"), self.template, self.settings)
+        values = json.loads(job.description(model_tag(self.model, self.compute)))
+        return json.dumps({"cells": max(case.cells for case in cases), **values}, indent=1)
 
 
 def missing_cases(folder: Path, cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if find_picture(folder, case) is None]
 
 
-def draw_missing(folder: Path, cases: Sequence[Case], model: Path, template: PlanRequest, settings: RenderSettings,
-                 compute: Compute, progress: Progress = no_progress) -> None:
+def draw_missing(folder: Path, cases: Sequence[Case], drawing: Drawing, progress: Progress = no_progress) -> None:
     """Draw the pictures of the cases that are not there. Image i of all cases has the template's seed + i, or, if plans
     are chosen from n each, + i * n, whichever images are there already.
+
+    Raises GLMImageError if pictures of the folder were drawn here with anything else, and if the model gives NaN or
+    infinity.
     """
+    check_record(folder, drawing.record(cases))
     missing = missing_cases(folder, cases)
     names = {case.name for case in missing}
-    images = [image for case, of_case in zip(cases, all_images(folder, cases, template)) if case.name in names
-              for image in of_case if not image.path.exists()]
-    draw_images(images, model, settings, compute, progress)
+    jobs = [job for case, of_case in zip(cases, all_jobs(folder, cases, drawing)) if case.name in names
+            for job in of_case if not job.path.exists()]
+    for job in jobs:
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in draw_jobs(drawing.model, jobs, drawing.compute, progress):
+        pass
     for case in missing:
         put_together(folder, case)
 
 
-def all_images(folder: Path, cases: Sequence[Case], template: PlanRequest) -> list[list[ImageJob]]:
-    """The images of each case."""
-    requests = [replace(template, prompt=case.prompt) for case in cases for _ in range(case.cells)]
-    seeded = iter(with_seeds(requests, template.seed))
-    return [[ImageJob(path, next(seeded)) for path in cell_paths(folder, case)] for case in cases]
+def check_record(folder: Path, record: str) -> None:
+    """Write down with what the folder's pictures are drawn. Raises GLMImageError if it was something else before."""
+    path = folder / RECORD
+    if path.exists() and read_text(path, str(path)) != record:
+        raise GLMImageError(f"{path}: the pictures that are there must have been drawn by the same model with the same "
+                            "settings (got others); name another folder with --pictures")
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(record, encoding="utf-8")
+
+
+def all_jobs(folder: Path, cases: Sequence[Case], drawing: Drawing) -> list[list[Job]]:
+    """A job for each image of each case."""
+    requests = [replace(drawing.template, prompt=case.prompt) for case in cases for _ in range(case.cells)]
+    seeded = iter(with_seeds(requests, drawing.template.seed))
+    return [[Job(path, next(seeded), drawing.settings) for path in cell_paths(folder, case)] for case in cases]
 
 
 def cell_paths(folder: Path, case: Case) -> list[Path]:
@@ -55,25 +82,13 @@ def cell_paths(folder: Path, case: Case) -> list[Path]:
     return [folder / CELLS / f"{own.stem}-{i}.png" for i in range(case.cells)]
 
 
-def draw_images(images: Sequence[ImageJob], model: Path, settings: RenderSettings, compute: Compute,
-                progress: Progress) -> None:
-    """Write each image as soon as it is there. Raises GLMImageError if its numbers are not finite."""
-    requests = [image.request for image in images]
-    plans = plan(model, requests, compute, progress) if images else []
-    to_render = [RenderRequest.of(request, plan, settings) for request, plan in zip(requests, plans, strict=True)]
-    rendered = render(model, to_render, compute, progress) if images else []
-    for image, result in zip(images, rendered, strict=True):
-        if not result.pictures.isfinite().all():
-            raise GLMImageError(f"{image.path}: the model gave NaN or infinity; 'python -m glm_core check DIR' "
-                                "examines it")
-        save_picture(to_image(result.pictures[0]), image.path)
-
-
 def put_together(folder: Path, case: Case) -> None:
-    """Make a case's picture of its single images, which are then deleted."""
+    """Make a case's picture of its single images, which are then deleted. Raises GLMImageError if one is missing."""
     paths = cell_paths(folder, case)
-    if paths == [folder / case.name]:
-        return
-    save_picture(join([read_cells(path, 1)[0] for path in paths]), folder / case.name)
     for path in paths:
-        path.unlink()
+        if not path.exists():
+            raise GLMImageError(f"{path}: the model gave NaN or infinity; 'python -m glm_core check DIR' examines it")
+    if paths != [folder / case.name]:
+        save_picture(join([read_cells(path, 1)[0] for path in paths]), folder / case.name)
+        for path in paths:
+            path.unlink()

@@ -36,7 +36,7 @@ class LongTextResult(Result):
 class LongText(Benchmark[LongTextCase, LongTextResult]):
     title = "LongText-Bench"
     source = "copy textbench/ of X-Omni-Team/X-Omni at github.com (Apache-2.0)"
-    notes = ("the reader is asked in other words than by the official code",)
+    notes = ("a judge is asked in other words than by the official code",)
     quirks = ('"addCriterion" and "No text recognized" in a transcript count as words that were read',)
     official_reader = "Qwen2.5-VL-7B-Instruct"
 

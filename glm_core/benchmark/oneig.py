@@ -9,8 +9,8 @@ digits and blanks are kept, and of a text with Chinese in it no blanks. Over all
 
 What ``corrected`` changes:
 
-- The file holds each list of texts as Python writes it. The official code compares with that very string, so that the
-  line breaks of five prompts leave the letter n between two words ("ModelsnAuthor"). Corrected, the list is read.
+- The file holds each list of texts as Python writes it. The official code compares with that very string, so that
+  escapes in five prompts, mostly line breaks, leave letters ("ModelsnAuthor"). Corrected, the list is read.
 - "No text recognized" without a full stop, as the question asks for, counts as read. Corrected, it is removed.
 
 Not reproduced: where all images of a prompt are black, the official code takes the transcripts of the prompt before.
@@ -55,9 +55,9 @@ class OneIGText(Benchmark[OneIGCase, OneIGResult]):
     source = ("copy scripts/text/ of OneIG-Bench/OneIG-Benchmark at github.com (no licence file; its data set at "
               "huggingface.co says CC BY-NC 4.0)")
     skips_black = True
-    notes = ("the reader is asked in other words than by the official code, and gets images as PNG, not JPEG",
+    notes = ("a judge is asked in other words than by the official code, and gets images as PNG, not JPEG",
              "GLM-Image's README gives OneIG-Bench's overall score alone, no text score")
-    quirks = ("line breaks of five wanted texts count as the letter n",
+    quirks = ("line breaks of five wanted texts count as letters",
               '"No text recognized" counts as read')
     published = {"text_score": None}
     official_reader = "Qwen2.5-VL-7B-Instruct"

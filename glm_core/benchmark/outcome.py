@@ -51,8 +51,8 @@ def measure(benchmark: Benchmark, cases: Sequence[Case], folder: Path, reader: R
 
 
 def notes_of(benchmark: Benchmark) -> tuple[str, ...]:
-    read = (f"published figures were read by {benchmark.official_reader}; with another reader the figures cannot be "
-            "compared")
+    read = (f"the published figures were read by {benchmark.official_reader}; those of another reader cannot be "
+            "compared with them")
     quirks = [f"{'corrected' if benchmark.corrected else 'as in the official code'}: {quirk}"
               for quirk in benchmark.quirks]
     return (read, *benchmark.notes, *quirks)

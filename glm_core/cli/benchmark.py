@@ -10,6 +10,7 @@ from ..benchmark import (
     DPG,
     Benchmark,
     Case,
+    Drawing,
     LongText,
     OneIGText,
     Outcome,
@@ -163,7 +164,7 @@ def draw(args: argparse.Namespace, folder: Path, cases: list[Case]) -> None:
     compute = choose_compute(args.device, args.dtype)
     check_parts(args.model, (PLANNER, GLYPH, DIFFUSION, VAE))
     check_aspect(args.model, template.width, template.height)
-    draw_missing(folder, cases, args.model, template, settings, compute, progress_bar)
+    draw_missing(folder, cases, Drawing(args.model, template, settings, compute), progress_bar)
 
 
 def write_files(args: argparse.Namespace, outcome: Outcome, folder: Path) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from glm_core.benchmark import Case, draw_missing, missing_cases
-from glm_core.benchmark.drawing import CELLS
+from glm_core.benchmark import Case, Drawing, draw_missing, missing_cases
+from glm_core.benchmark.drawing import CELLS, RECORD
+from glm_core.errors import GLMImageError
 from glm_core.pipeline import Compute, PlanRequest, RenderSettings
 from tests.support.benchmarks import write_picture
 from tests.support.tiny import small_checkpoint
@@ -22,8 +23,8 @@ def model(tmp_path_factory):
     return small_checkpoint(tmp_path_factory.mktemp("model"))
 
 
-def draw(folder, model, cases=CASES, template=TEMPLATE):
-    draw_missing(folder, cases, model, template, RenderSettings(steps=1), CPU)
+def draw(folder, model, cases=CASES, steps=1):
+    draw_missing(folder, cases, Drawing(model, TEMPLATE, RenderSettings(steps), CPU))
     return {case.name: np.asarray(Image.open(folder / case.name).convert("RGB")) for case in cases}
 
 
@@ -31,7 +32,7 @@ def test_all_pictures_are_there_and_nothing_else(tmp_path, model):
     pictures = draw(tmp_path, model)
     assert [picture.shape[:2] for picture in pictures.values()] == [(64, 64), (128, 128), (128, 128), (64, 64)]
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert files == sorted(case.name for case in CASES)
+    assert files == sorted([RECORD, *(case.name for case in CASES)])
     cells = pictures["sheet.png"].reshape(2, 64, 2, 64, 3).swapaxes(1, 2).reshape(4, -1)
     assert len(np.unique(cells, axis=0)) == 4  # each image has its own seed
 
@@ -50,3 +51,15 @@ def test_single_images_that_are_there_are_not_drawn_again(tmp_path, model):
     write_picture(tmp_path / CELLS / "sheet-2.png", (1, 2, 3), side=64)
     picture = draw(tmp_path, model, CASES[1:2])["sheet.png"]
     assert (picture[64:, :64] == (1, 2, 3)).all() and not (picture[:64, :64] == (1, 2, 3)).all()
+
+
+def test_pictures_of_other_settings_are_not_mixed(tmp_path, model):
+    draw(tmp_path, model, CASES[:1])
+    with pytest.raises(GLMImageError, match=r"drawn by the same model with the same settings \(got others\)"):
+        draw(tmp_path, model, CASES[:1], steps=2)
+
+
+def test_a_picture_that_is_not_finite_is_an_error(tmp_path, model, monkeypatch):
+    monkeypatch.setattr("glm_core.benchmark.drawing.draw_jobs", lambda *args: iter(()))  # it writes no such picture
+    with pytest.raises(GLMImageError, match=r"sheet-0\.png: the model gave NaN or infinity"):
+        draw(tmp_path, model, CASES[1:2])

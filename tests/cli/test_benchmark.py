@@ -44,7 +44,7 @@ def test_pictures_are_drawn_read_and_reported(model, tmp_path, capsys, reads_ope
     assert lines[0] == "CVTG-2K: 3 pictures, read by PP-OCR"
     assert "word accuracy 0.5000 0.9116" in lines
     assert "CLIPScore - 0.7877" in lines and "CVTG-Style/3 0.0000 0.2500 1" in lines
-    assert any("published figures were read by PaddleOCR" in line for line in lines)
+    assert any("the published figures were read by PaddleOCR" in line for line in lines)
     written = json.loads((tmp_path / "a.json").read_text())
     assert written["figures"]["word_accuracy"] == 0.5 and written["settings"]["steps"] == 1
     assert [picture["score"] for picture in written["pictures"]] == [1.0, 0.5, 0.0]

@@ -63,7 +63,8 @@ class Benchmark(ABC, Generic[AnyCase, AnyResult]):
     title: its name. source: where the official files come from, and their licence. needs_judge: whether a model must
     answer; otherwise OCR can read. skips_black: whether black images, which stand for missing ones, are left out.
     notes: what differs from the official measurement. quirks: mistakes of the official code that are computed as they
-    are, unless ``corrected``.
+    are, unless ``corrected``. published_by_language: see ``published``. official_reader: the model with which those
+    figures were read.
     """
 
     language: str = "en"
@@ -76,16 +77,13 @@ class Benchmark(ABC, Generic[AnyCase, AnyResult]):
     skips_black: ClassVar[bool] = False
     notes: ClassVar[tuple[str, ...]]
     quirks: ClassVar[tuple[str, ...]]
+    published_by_language: ClassVar[dict[str, Figures]]
+    official_reader: ClassVar[str]
 
     @property
-    @abstractmethod
     def published(self) -> Figures:
         """The figures that GLM-Image's README gives for the released model."""
-
-    @property
-    @abstractmethod
-    def official_reader(self) -> str:
-        """The model with which the published figures were read."""
+        return one_of(self.published_by_language, self.language)
 
     @abstractmethod
     def read(self, data: Path, limit: int | None = None) -> list[AnyCase]:

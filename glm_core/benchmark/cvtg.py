@@ -51,7 +51,7 @@ class CVTG(Benchmark[CVTGCase, CVTGResult]):
     source = "unpack CVTG-2K.zip of the data set dnkdnk/CVTG-2K at huggingface.co, which shows its licence"
     notes = ()
     quirks = ("apostrophes in a prompt count as quotation marks",)
-    published = {"word_accuracy": 0.9116, "ned": 0.9557, "clip_score": 0.7877}
+    published_by_language = {"en": {"word_accuracy": 0.9116, "ned": 0.9557, "clip_score": 0.7877}}
     official_reader = "PaddleOCR"
 
     def read(self, data: Path, limit: int | None = None) -> list[CVTGCase]:

@@ -66,7 +66,7 @@ class DPG(Benchmark[DPGCase, DPGResult]):
     notes = ("the model is asked to answer with yes or no; mPLUG needs no such request",)
     quirks = ("the first question of the table is dropped, and its prompt left out if others depend on it",
               "only the last image of each picture counts for categories")
-    published = {"score": 84.78}
+    published_by_language = {"en": {"score": 84.78}}
     official_reader = "mPLUG-large"
 
     def read(self, data: Path, limit: int | None = None) -> list[DPGCase]:
@@ -105,9 +105,8 @@ class DPG(Benchmark[DPGCase, DPGResult]):
     def groups(self, results: Sequence[DPGResult]) -> dict[str, Figures]:
         """Broad categories, then detailed ones."""
         scores = [pair for result in results for pair in result.categories]
-        broad = [(category.split("-")[0].strip(), score) for category, score in scores]
-        return {name: {"score": percent([score for _, score in pairs])}
-                for part in (broad, scores) for name, pairs in groupby(sorted(part), key=lambda pair: pair[0])}
+        broad = means([(category.split("-")[0].strip(), score) for category, score in scores])
+        return broad | {name: figures for name, figures in means(scores).items() if name not in broad}
 
 
 def read_propositions(path: Path, corrected: bool) -> dict[str, list[Proposition]]:
@@ -155,6 +154,12 @@ def first_word(answer: str) -> str:
     """The first word of an answer in lower case, without punctuation."""
     words = "".join(character if character.isalnum() else " " for character in answer.lower()).split()
     return words[0] if words else ""
+
+
+def means(scores: Sequence[tuple[str, float]]) -> dict[str, Figures]:
+    """The mean score of each category, in alphabetical order."""
+    return {name: {"score": percent([score for _, score in pairs])}
+            for name, pairs in groupby(sorted(scores), key=lambda pair: pair[0])}
 
 
 def percent(scores: Sequence[float]) -> float | None:

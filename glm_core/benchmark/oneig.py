@@ -59,7 +59,7 @@ class OneIGText(Benchmark[OneIGCase, OneIGResult]):
              "GLM-Image's README gives OneIG-Bench's overall score alone, no text score")
     quirks = ("line breaks of five wanted texts count as letters",
               '"No text recognized" counts as read')
-    published = {"text_score": None}
+    published_by_language = {"en": {"text_score": None}, "zh": {"text_score": None}}
     official_reader = "Qwen2.5-VL-7B-Instruct"
 
     def read(self, data: Path, limit: int | None = None) -> list[OneIGCase]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..errors import GLMImageError
-from ..files import parse_json, read_text
+from ..files import parse_json, quote, read_text
 from ..pipeline import Progress, no_progress
 from ..services import Answer
 from .base import Benchmark, Case, Question
@@ -19,7 +19,6 @@ from .readers import Reader
 
 FILE = "answers.jsonl"
 MOST_BYTES = 2**30
-KEYS = "picture", "sha256", "cell", "question", "reader", "model", "text"
 
 
 class Key(NamedTuple):
@@ -71,10 +70,12 @@ def drop_unfinished_line(path: Path) -> None:
 def read_answers(path: Path) -> Iterator[tuple[Key, Answer]]:
     """Raises GLMImageError, naming the line, on anything but lines of ``AnswerBook``."""
     for i, line in enumerate(read_text(path, str(path), MOST_BYTES).split("\n")[:-1], 1):
-        values = parse_json(line, f"{path}, line {i}")
-        if set(values) != set(KEYS):
-            raise GLMImageError(f"{path}, line {i}: must be an object with {', '.join(KEYS)} (got {', '.join(values)})")
-        yield (Key(*(values[name] for name in Key._fields)), Answer(values["text"], values["model"]))
+        match parse_json(line, f"{path}, line {i}"):
+            case {"sha256": str(digest), "cell": int(cell), "question": str(question), "reader": str(reader),
+                  "model": str(model), "text": str(text)}:
+                yield Key(digest, cell, question, reader), Answer(text, model)
+            case values:
+                raise GLMImageError(f"{path}, line {i}: must be an answer about a picture (got {quote(values)})")
 
 
 def ask_all(benchmark: Benchmark, cases: Sequence[Case], folder: Path, reader: Reader, reuse: bool,

@@ -24,11 +24,12 @@ def table(outcome: Outcome) -> str:
 
 def headline(outcome: Outcome) -> str:
     reader = f"read by {outcome.reader}" if outcome.reader else "not read"
-    return f"{outcome.title}: {len(outcome.results)} pictures, {reader}"
+    count = len(outcome.results)
+    return f"{outcome.title}: {count} picture{'' if count == 1 else 's'}, {reader}"
 
 
 def aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns with a blank line's worth of room between them; the first to the left, the others to the right."""
+    """Columns, the first aligned at the left, the others at the right."""
     lines = [titles, *rows]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in

@@ -46,6 +46,7 @@ from .options import (
 BENCHMARKS = {"cvtg-2k": CVTG, "longtext": LongText, "dpg": DPG, "oneig-text": OneIGText}
 IMAGES_PER_PROMPT = {"longtext": None, "dpg": (1, 4), "oneig-text": (1, 4)}  # those accepted; None: any number
 WITH_LANGUAGES = "longtext", "oneig-text"
+LONGEST_WAIT = 24 * 60 * 60  # seconds
 HELP = {
     "cvtg-2k": "words that 2000 prompts put between apostrophes, read by OCR",
     "longtext": "long texts in English or Chinese, read by OCR or a judge",
@@ -121,10 +122,14 @@ def run(args: argparse.Namespace) -> None:
     if missing_cases(folder, cases):
         draw(args, folder, cases)
     outcome = measure(benchmark, cases, folder, reader, args.resume, progress_bar)
-    if args.limit is not None:
-        outcome = replace(outcome, notes=(f"--limit {args.limit}: only a part of the prompts", *outcome.notes))
+    outcome = replace(outcome, notes=(*own_notes(args, reader), *outcome.notes))
     report(table(outcome))
     write_files(args, outcome, folder)
+
+
+def own_notes(args: argparse.Namespace, reader: Reader | None) -> list[str]:
+    notes = [] if reader else ["no figures without --judge"]
+    return notes if args.limit is None else [*notes, f"--limit {args.limit}: only a part of the prompts"]
 
 
 def make_benchmark(args: argparse.Namespace) -> Benchmark:
@@ -153,8 +158,9 @@ def check_pictures(args: argparse.Namespace, folder: Path, cases: list[Case]) ->
 def make_reader(args: argparse.Namespace, benchmark: Benchmark) -> Reader | None:
     if getattr(args, "judge", None):
         check_count("judge-at-once", args.judge_at_once)
-        if not args.judge_timeout > 0:
-            raise GLMImageError(f"--judge-timeout must be more than 0 (got {args.judge_timeout:g})")
+        if not 0 < args.judge_timeout <= LONGEST_WAIT:
+            raise GLMImageError(f"--judge-timeout must be more than 0 and at most {LONGEST_WAIT} "
+                                f"(got {args.judge_timeout:g})")
         return judge_reader(args.judge, args.judge_timeout, args.judge_at_once)
     return None if benchmark.needs_judge else ocr_reader()
 

@@ -81,7 +81,7 @@ def test_answers_of_another_reader_or_picture_are_not_used(cases, folder):
     assert len(asked) == 6
 
 
-@pytest.mark.parametrize("line, message", [("[]", "must be a JSON object"), ("{}", "must be an object with picture")])
+@pytest.mark.parametrize("line, message", [("[]", "must be a JSON object"), ("{}", "must be an answer")])
 def test_another_file_in_its_place_is_refused(cases, folder, line, message):
     (folder / FILE).write_text(line + "\n")
     with pytest.raises(GLMImageError, match=f"line 1: {message}"):

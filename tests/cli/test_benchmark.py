@@ -72,7 +72,8 @@ def test_without_a_judge_dpg_has_no_figures(tmp_path, capsys):
     assert run("benchmark", "dpg", "--data", write_dpg(tmp_path, ROWS[6:8]), "--pictures", tmp_path / "pictures",
                "--copies", 1) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines[0] == "DPG-Bench: 1 pictures, not read" and "score - 84.7800" in lines
+    assert lines[0] == "DPG-Bench: 1 picture, not read" and "score - 84.7800" in lines
+    assert "- no figures without --judge" in lines
 
 
 def test_transcripts_of_a_judge(tmp_path, capsys):
@@ -121,7 +122,8 @@ def test_posters_are_what_evaluate_does(model, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("options, message", [
     (("--limit", 0), "--limit must be at least 1 (got 0)"), (("--copies", 0), "--copies must be at least 1 (got 0)"),
     (("--judge", "nowhere"), "nowhere: must be a URL of a server"),
-    (("--judge", "http://127.0.0.1:9/v1#a", "--judge-timeout", 0), "--judge-timeout must be more than 0 (got 0)"),
+    (("--judge", "http://127.0.0.1:9/v1#a", "--judge-timeout", 0),
+     "--judge-timeout must be more than 0 and at most 86400 (got 0)"),
     (("--judge", "http://127.0.0.1:9/v1#a", "--judge-at-once", 0), "--judge-at-once must be at least 1 (got 0)"),
     (("--json", "nowhere/a.json"), "nowhere"), (("--data", "nowhere"), "copy textbench/ of X-Omni-Team/X-Omni"),
 ])

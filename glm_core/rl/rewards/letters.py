@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ...errors import GLMImageError
+from ...evaluation.suites.drawn import FACES, alphabet, coverage, letter_crops, letter_masks, to_pixels
 from ...geometry import TOKEN_PIXELS
 from ...posters import Item, Poster
 from .base import Sample, Score
-from .drawn import FACES, alphabet, coverage, letter_crops, letter_masks, to_pixels
 from .places import parts_of_cells, places, require_poster
 
 

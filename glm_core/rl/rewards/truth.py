@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...evaluation.suites.drawn import drawn_poster
 from .base import Sample, Score
-from .drawn import drawn_poster
 from .letters import poster_pixels
 from .places import places, require_poster
 

@@ -16,7 +16,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..checkpoint import EMBEDDED, REPOSITORY, Part, find_model, locate
 from ..errors import GLMImageError
 from ..glyph import DIFFUSERS, NATURAL
-from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
+from ..pipeline import Compute, PlanRequest, RenderSettings, Share, default_side
+from ..pipeline.jobs import CHUNK
 from ..pipeline.requests import MOST_STEPS
 from ..planner import Sampling
 from ..plans import Plan
@@ -90,6 +91,38 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
         help="treat any two apostrophes as quotation marks, as diffusers does")
     add("--dtype", choices=("auto", *DTYPES), default="auto", help="auto: bfloat16 on a GPU, float32 on a CPU")
     add_device(command)
+
+
+def add_many(command: argparse.ArgumentParser) -> None:
+    """What every command takes that draws many pictures into a folder."""
+    add = command.add_argument
+    add("--resume", action="store_true",
+        help="keep the images that are in the folder already, and draw the others; it is an error if one of them was "
+             "drawn from another prompt, with other settings or by another model")
+    add("--part", type=share, metavar="I/N",
+        help="draw only prompts I, I + N, I + 2 N, … so that N processes draw all of them; images are the same as "
+             "without it")
+    add("--chunk", type=int, default=CHUNK, metavar="N",
+        help="number of prompts that are planned before they are drawn; each part of the model is loaded anew for "
+             "every N prompts (without --ray)")
+
+
+def share(text: str) -> Share:
+    """Of "2/8", the second part of eight."""
+    numbers = text.split("/")
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"must be two numbers such as 2/8 (got {text!r})")
+    try:
+        return Share(*map(int, numbers))
+    except GLMImageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def check_needs(args: argparse.Namespace, needed: str, options: Sequence[str]) -> None:
+    """Raise GLMImageError if one of the options is given without the one that it needs."""
+    for option in options:
+        if getattr(args, option) not in (None, False) and getattr(args, needed) in (None, False):
+            raise GLMImageError(f"--{option.replace('_', '-')} must come with --{needed.replace('_', '-')} (got none)")
 
 
 def choose_compute(device: str, dtype: str) -> Compute:

@@ -63,15 +63,16 @@ class LoadedPlanner(NamedTuple):
     fingerprint: str = ""
 
 
-def build(part: Part, weights: Weights, compute: Compute) -> Any:
+def build(part: Part, weights: Weights, compute: Compute, **changed: Any) -> Any:
     """A module of plain torch layers with the part's weights, which are dequantised, moved and cast.
 
+    changed: options of the module that differ from those in MODULES.
     Raises GLMImageError if the config or the weights do not suit the part.
     """
     module_class, config_class, options = MODULES[part]
     config = config_class.from_json(weights.config, weights.source)
     with torch.device("meta"):
-        module: nn.Module = module_class(config, dtype=compute.dtype, operations=ops, **options)
+        module: nn.Module = module_class(config, dtype=compute.dtype, operations=ops, **(options | changed))
     wanted = weights.tensors.keys() & released_names(module)
     layers = read_tags(weights.tensors, weights.source)
     check_surplus(module, [name for name in weights.tensors.keys() - wanted if not belongs_to_format(name, layers)],
@@ -87,12 +88,15 @@ def load(model: Path, part: Part, compute: Compute) -> Any:
     return build(part, read_part(locate(model, part), part), compute)
 
 
-def load_planner(model: Path, compute: Compute) -> LoadedPlanner:
-    """The planner of a released or converted folder. Raises GLMImageError if it cannot be read."""
+def load_planner(model: Path, compute: Compute, fused: bool = True) -> LoadedPlanner:
+    """The planner of a released or converted folder. fused: False to train it, matrix by matrix as they are stored.
+
+    Raises GLMImageError if it cannot be read.
+    """
     weights = read_part(locate(model, PLANNER), PLANNER)
     assert weights.tokenizer_json is not None  # read_part refuses a planner without one
     tokenizer = PromptTokenizer(weights.tokenizer_json)
-    module = build(PLANNER, weights, compute)
+    module = build(PLANNER, weights, compute, fused=fused)
     tokenizer.check_vocabulary(module.config.vocab_size, weights.source)
     return LoadedPlanner(module, tokenizer, fingerprint(weights.tensors))
 

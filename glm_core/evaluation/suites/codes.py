@@ -75,12 +75,16 @@ def find_item(codes: Codes, item: Item, cells: int, quoted: Sequence[str]) -> It
     return next((candidate for candidate in placed if is_right(codes, candidate, quoted)), None)
 
 
+def right_cells(codes: Codes, item: Item, quoted: Sequence[str]) -> list[bool]:
+    """For each cell of the item in its box, whether its code is right. quoted: as for ``judge``."""
+    exact, short = (dict(item_cell_codes(item, texts)) for texts in ((), quoted))
+    return [codes[row][column] in (CELL_CODES[exact[row, column]], CELL_CODES[short[row, column]])
+            for row, column in exact]
+
+
 def is_right(codes: Codes, item: Item, quoted: Sequence[str]) -> bool:
     """Whether the codes show the item in its box."""
-    exact, short = (dict(item_cell_codes(item, texts)) for texts in ((), quoted))
-    shown = all(codes[row][column] in (CELL_CODES[exact[row, column]], CELL_CODES[short[row, column]])
-                for row, column in exact)
-    return shown and (bool(item.kind) or not has_letters_beside(codes, item))
+    return all(right_cells(codes, item, quoted)) and (bool(item.kind) or not has_letters_beside(codes, item))
 
 
 def has_letters_beside(codes: Codes, word: Item) -> bool:

@@ -1,0 +1,125 @@
+"""The loop of both parts: collect samples with rewards, update the weights on them, average, save, log."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..training.loop import resume, save
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class RLSettings:
+    """prompts, group: tasks of a batch, and samples of a task. updates: of the weights in all. reuse: updates on each
+    batch of samples. average: decay per update of the moving average of the weights, which is the result.
+    """
+
+    prompts: int = 8
+    group: int = 8
+    updates: int = 60
+    reuse: int = 1
+    learning_rate: float = 1e-4
+    average: float = 0.95
+    seed: int = 0
+    weight_decay: float = 0.0
+    save_every: int = 10
+
+
+class Learner(Protocol[Batch]):
+    """What is learned. trained: the module whose parameters change: a model, or LoRAs that are hooked to one."""
+
+    trained: nn.Module
+
+    def collect(self, rng: random.Random, first: int, average: AveragedModel) -> tuple[Batch, dict[str, float]]:
+        """Samples with their rewards, and figures for the log. first: number of tasks that were drawn before."""
+        ...
+
+    def losses(self, batch: Batch, rng: random.Random) -> Iterator[Tensor]:
+        """The loss piece by piece; the gradients of all pieces are added."""
+        ...
+
+
+@dataclass(frozen=True)
+class Adam:
+    """AdamW for all parameters of a module, in the form in which states are saved."""
+
+    adam: torch.optim.AdamW
+
+    @classmethod
+    def of(cls, module: nn.Module, settings: RLSettings) -> Adam:
+        return cls(torch.optim.AdamW(module.parameters(), settings.learning_rate, weight_decay=settings.weight_decay))
+
+    def parameters(self) -> list[tuple[torch.optim.Optimizer, Tensor]]:
+        return [(self.adam, parameter) for parameter in self.adam.param_groups[0]["params"]]
+
+
+@contextmanager
+def weights_of(module: nn.Module, other: nn.Module) -> Iterator[None]:
+    """Inside, the parameters of ``module`` have the values of ``other``, a copy of it at another time."""
+    own = [parameter.data for parameter in module.parameters()]
+    for parameter, value in zip(module.parameters(), other.parameters(), strict=True):
+        parameter.data = value.data
+    try:
+        yield
+    finally:
+        for parameter, value in zip(module.parameters(), own):
+            parameter.data = value
+
+
+def run_loop(name: str, learner: Learner[Batch], settings: RLSettings, folder: Path,
+             on_update: Callable[[int, dict[str, float]], object] = lambda i, figures: None) -> nn.Module:
+    """Improve ``learner.trained``, which ends up with the averaged weights.
+
+    folder: for the state and the log, ``name``.jsonl; an interrupted run resumes from the last saved update, and ends
+    with the same weights. on_update: called with each update's number and figures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state_file, module = folder / f"{name}.state.safetensors", learner.trained
+    optimizer = Adam.of(module, settings)
+    average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
+    average.update_parameters(module)  # starts from the initial weights, not from those after the first update
+    done, started = resume(state_file, average, optimizer), time.monotonic()
+    while done < settings.updates:
+        rng = random.Random(f"{name}-{settings.seed}-{done}")
+        torch.manual_seed(rng.getrandbits(63))
+        batch, figures = learner.collect(rng, done // settings.reuse * settings.prompts, average)
+        for _ in range(settings.reuse):
+            figures["gradient"] = update(learner, batch, rng, optimizer)
+            average.update_parameters(module)
+        done += settings.reuse
+        log(folder / f"{name}.jsonl", {"step": done, **figures, "seconds": round(time.monotonic() - started, 1)})
+        on_update(done, figures)
+        if done % settings.save_every < settings.reuse or done >= settings.updates:
+            save(state_file, done, average, optimizer)
+    with torch.no_grad():
+        module.load_state_dict(average.module.state_dict())
+    return module
+
+
+def update(learner: Learner[Batch], batch: Batch, rng: random.Random, optimizer: Adam) -> float:
+    """Change the weights once; the norm of the gradient."""
+    optimizer.adam.zero_grad()
+    for loss in learner.losses(batch, rng):
+        loss.backward()
+    norm = nn.utils.clip_grad_norm_(learner.trained.parameters(), 1.0)
+    optimizer.adam.step()
+    return float(norm)
+
+
+def log(path: Path, values: dict[str, Any]) -> None:
+    """Append a line of JSON."""
+    rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(rounded) + "\n")

@@ -1,0 +1,119 @@
+"""GRPO for the planner: from several plans for one prompt, learn what made the better ones better.
+
+Shao et al. 2024, "DeepSeekMath". Tokens are sampled at temperature 1 from the full softmax, so that their
+log-probabilities are those of the policy that drew them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ..planner import PlannerModel, PromptLayout, PromptTokenizer, Sampling, generate_plan, lay_out_prompt, score
+from ..plans import Plan, select
+from .advantages import Advantages, advantages
+from .loop import RLSettings, weights_of
+from .pictures import Painter
+from .rewards import Sample, WeightedReward
+from .tasks import RLTask, TaskSource
+
+ON_POLICY = Sampling(temperature=1.0, top_p=1.0)
+
+
+@dataclass
+class PlanGroup:
+    """Plans of one task.
+
+    plans: of G items. advantages: of every token, float32 [G, n]. old: log-probabilities [G, n] when the plans were
+    drawn, None until the first pass over them. start: those of the starting weights.
+    """
+
+    layout: PromptLayout
+    plans: Plan
+    advantages: Tensor
+    old: Tensor | None = None
+    start: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class GRPO:
+    """clip: how far the ratio of new to old probability may leave 1. kl: weight of the divergence from the start."""
+
+    clip: float = 0.2
+    kl: float = 0.01
+
+
+class PlannerLearner:
+    """A Learner, see loop.py. trained: the model, or its LoRAs. painter: draws the plans for rewards that look at
+    pictures; None if there are none.
+    """
+
+    def __init__(self, model: PlannerModel, tokenizer: PromptTokenizer, trained: nn.Module, source: TaskSource,
+                 rewards: Sequence[WeightedReward], settings: RLSettings, method: GRPO, device: torch.device,
+                 painter: Painter | None = None):
+        self.model, self.tokenizer, self.trained, self.source = model, tokenizer, trained, source
+        self.rewards, self.settings, self.method, self.device = rewards, settings, method, device
+        self.painter, self.start = painter, deepcopy(trained)
+
+    def collect(self, rng: random.Random, first: int, average: AveragedModel) -> tuple[list[PlanGroup], dict]:
+        tasks = self.source.draw(rng, self.settings.prompts, first)
+        layouts = [self.lay_out(task) for task in tasks]
+        plans = [generate_plan(self.model, layout, batch=self.settings.group, seed=rng.getrandbits(63),
+                               sampling=ON_POLICY, device=self.device) for layout in layouts]
+        samples = [self.samples(task, plan, rng.getrandbits(63)) for task, plan in zip(tasks, plans)]
+        found = advantages(samples, self.rewards)
+        kept = [i for i in range(len(tasks)) if found.is_kept(i)]
+        groups = [PlanGroup(layouts[i], plans[i], token_advantages(found, i, plans[i])) for i in kept]
+        return groups, {**found.means, "groups": len(groups)}
+
+    def lay_out(self, task: RLTask) -> PromptLayout:
+        return lay_out_prompt(self.tokenizer, self.model.config, task.prompt, task.width, task.height, task.references)
+
+    def samples(self, task: RLTask, plans: Plan, seed: int) -> list[Sample]:
+        """The plans of a task one by one, with pictures if a reward needs them, all from the noise of one ``seed``."""
+        items = [select(plans, i) for i in range(plans.batch)]
+        if self.painter is None:
+            return [Sample(task, plan) for plan in items]
+        return [Sample(task, plan, self.painter.draw(plan, task.prompt, seed)) for plan in items]
+
+    def losses(self, batch: list[PlanGroup], rng: random.Random) -> Iterator[Tensor]:
+        for group in batch:
+            log_probs = score(self.model, group.layout, group.plans, self.device)
+            if group.old is None:
+                group.old = log_probs.detach()
+                group.start = self.log_probs_at_start(group)
+            assert group.start is not None
+            yield grpo_loss(log_probs, group.old, group.start, group.advantages, self.method) / len(batch)
+
+    @torch.no_grad()
+    def log_probs_at_start(self, group: PlanGroup) -> Tensor:
+        with weights_of(self.trained, self.start):
+            return score(self.model, group.layout, group.plans, self.device)
+
+
+def token_advantages(found: Advantages, group: int, plans: Plan) -> Tensor:
+    """Of every token of a group's plans in the order of writing, [G, n]. Coarse tokens have their sample's."""
+    target = found.cells[group].flatten(1)
+    if plans.coarse is None:
+        return target
+    coarse = found.samples[group][:, None].expand(-1, plans.coarse[0].numel())
+    return torch.cat((coarse, target), dim=1)
+
+
+def grpo_loss(log_probs: Tensor, old: Tensor, start: Tensor, advantages: Tensor, method: GRPO) -> Tensor:
+    """Mean over all tokens. All are [G, n]: log-probabilities now, when drawn, and at the start; advantages.
+
+    The divergence from the start is estimated by exp(d) - d - 1 with d = start - now (Schulman 2020, "k3").
+    """
+    advantages = advantages.to(log_probs.device)
+    ratio = (log_probs - old).exp()
+    clipped = ratio.clamp(1 - method.clip, 1 + method.clip)
+    gain = torch.minimum(ratio * advantages, clipped * advantages)
+    d = start - log_probs
+    return (method.kl * (d.exp() - d - 1) - gain).mean()

@@ -1,0 +1,69 @@
+import json
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from glm_core.rl.loop import RLSettings, run_loop, weights_of
+
+SETTINGS = RLSettings(prompts=2, updates=12, reuse=2, learning_rate=0.05, average=0.5, save_every=4)
+
+
+class Line:
+    """Learns to double a number. Interrupted when it collects for the time ``stop_at``."""
+
+    def __init__(self, stop_at: int | None = None):
+        torch.manual_seed(0)
+        self.trained, self.stop_at, self.collected = nn.Linear(1, 1), stop_at, 0
+        self.firsts = []
+
+    def collect(self, rng: random.Random, first: int, average: nn.Module):
+        if self.collected == self.stop_at:
+            raise KeyboardInterrupt
+        self.collected += 1
+        self.firsts.append(first)
+        return torch.rand(8, 1) + rng.random(), {"reward": 0.5}
+
+    def losses(self, batch, rng: random.Random):
+        for half in batch.chunk(2):
+            yield (self.trained(half) - 2 * half).square().mean()
+
+
+def weights(module: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path):
+    whole = weights(run_loop("line", Line(), SETTINGS, tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run_loop("line", Line(stop_at=3), SETTINGS, tmp_path / "cut")
+    resumed = Line()
+    assert torch.equal(weights(run_loop("line", resumed, SETTINGS, tmp_path / "cut")), whole)
+    assert resumed.firsts == [4, 6, 8, 10]  # goes on after the four updates that were saved, at two tasks for each two
+
+
+def test_every_batch_is_logged_once(tmp_path):
+    run_loop("line", Line(), SETTINGS, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "line.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
+    assert all(line["reward"] == 0.5 and line["gradient"] > 0 for line in lines)
+
+
+def test_the_result_is_the_average_of_the_weights_from_the_start_on(tmp_path):
+    seen, learner = [], Line()
+    seen.append(weights(learner.trained))
+    settings = RLSettings(prompts=2, updates=2, learning_rate=0.05, average=0.75, save_every=1)
+    result = run_loop("line", learner, settings, tmp_path, lambda i, figures: seen.append(weights(learner.trained)))
+    start, first, second = seen
+    expected = 0.75 * (0.75 * start + 0.25 * first) + 0.25 * second
+    assert torch.allclose(weights(result), expected)
+
+
+def test_other_weights_hold_inside_only(tmp_path):
+    own, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    before = weights(own)
+    with pytest.raises(KeyboardInterrupt), weights_of(own, other):
+        assert torch.equal(weights(own), weights(other))
+        raise KeyboardInterrupt
+    assert torch.equal(weights(own), before) and not torch.equal(weights(other), before)

@@ -20,6 +20,7 @@ from ..pipeline.requests import check_count
 from .files import Writer, check_files, check_out_folder, check_picture_suffix
 from .many import draw_many
 from .options import (
+    RAY_OPTIONS,
     HelpFormatter,
     Subparsers,
     add_drawing,
@@ -36,7 +37,7 @@ from .options import (
 
 OPTIONS_OF_A_FOLDER = "resume", "part"
 # values in argparse's namespace that do not change the figures
-NOT_SETTINGS = "command", "run", "json", "sheet", "pictures", "chunk", *OPTIONS_OF_A_FOLDER
+NOT_SETTINGS = "command", "run", "json", "sheet", "pictures", "chunk", "ray", *RAY_OPTIONS, *OPTIONS_OF_A_FOLDER
 
 
 def add_command(commands: Subparsers) -> None:
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     check_needs(args, "pictures", OPTIONS_OF_A_FOLDER)
     check_no_figures(args)
     template, settings = plan_request(args, prompt=""), render_settings(args)
-    compute = choose_compute(args.device, args.dtype)
+    compute = choose_compute(args.device, args.dtype, is_here=not args.ray)
     check_all_files(args, ())
     tasks = posters.tasks(args.prompts, args.limit)
     check_all_files(args, [path for task in tasks for path in task.images])

@@ -37,6 +37,7 @@ from ..plans import Plan, load_plan, save_plan_image, select
 from .files import Named, Writer, check_files, check_out_folder, check_picture_suffix
 from .many import NOT_FINITE, PROMPTS_HELP, draw_many, read_jobs, report_picture
 from .options import (
+    RAY_OPTIONS,
     HelpFormatter,
     Subparsers,
     add_drawing,
@@ -53,7 +54,7 @@ from .options import (
 
 Captioned = tuple[Image.Image, str]  # a picture and its prompt
 PLAN_PICTURE = ".png"  # suffix of plans that are saved as pictures
-OPTIONS_OF_MANY = "resume", "part"
+OPTIONS_OF_MANY = "resume", "part", "ray", *RAY_OPTIONS
 OPTIONS_OF_FEW = "image", "sheet", "check_text", "plan_in", "plan_out", "noise_in", "latent_out"
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
@@ -107,7 +108,7 @@ def draw_lines(args: argparse.Namespace) -> None:
         if getattr(args, option):
             raise GLMImageError(f"--{option.replace('_', '-')} must come with --prompt (got --prompts)")
     check_out_folder("--out", args.out)
-    compute = choose_compute(args.device, args.dtype)
+    compute = choose_compute(args.device, args.dtype, is_here=not args.ray)
     jobs = read_jobs(args)
     check_parts(args.model, [*([VISION] if any(job.images for job in jobs) else []), PLANNER, GLYPH, DIFFUSION, VAE])
     for width, height in dict.fromkeys((job.request.width, job.request.height) for job in jobs):

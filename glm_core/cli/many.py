@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from PIL import Image
 from ..errors import GLMImageError
 from ..evaluation.tasks import check_keys, invalid, is_text, read_lines
 from ..files import check_file
-from ..pipeline import Compute, Job, PlanRequest, draw_jobs, unfinished_jobs, with_seeds
+from ..pipeline import Compute, DrawJobs, Job, PlanRequest, draw_jobs, unfinished_jobs, with_seeds
+from ..pipeline.cluster import draw_on_cluster
 from ..pipeline.requests import check_count
 from .files import check_files
-from .options import plan_request, progress_bar, render_settings, report
+from .options import RAY_OPTIONS, check_needs, plan_request, pools_of, progress_bar, render_settings, report
 
 PROMPTS_HELP = ("draw the prompts of this file into the folder --out: one JSON object per line with prompt, and "
                 "optionally name (of the image, without .png; by default the number of the line), width, height, seed "
@@ -67,6 +69,15 @@ def is_name(value: Any) -> bool:
     return is_text(value) and bool(value) and "\0" not in value and Path(value).name == value
 
 
+def drawer(args: argparse.Namespace, compute: Compute) -> DrawJobs:
+    """How the options say that jobs are drawn: in this process, or on a cluster. Raises GLMImageError if they clash."""
+    check_count("chunk", args.chunk)
+    check_needs(args, "ray", RAY_OPTIONS)
+    if args.ray:
+        return partial(draw_on_cluster, pools=pools_of(args, compute))
+    return partial(draw_jobs, chunk=args.chunk)
+
+
 def draw_many(args: argparse.Namespace, jobs: Sequence[Job], compute: Compute,
               on_picture: OnPicture = lambda path, job: None) -> None:
     """Draw the jobs of --part, with --resume only those that are missing.
@@ -75,7 +86,7 @@ def draw_many(args: argparse.Namespace, jobs: Sequence[Job], compute: Compute,
     Raises GLMImageError if two jobs have the same file, if a reference image is not there, and at the end if pictures
     are not finite.
     """
-    check_count("chunk", args.chunk)
+    draw = drawer(args, compute)
     check_own_names(jobs)
     images = dict.fromkeys(path for job in jobs for path in job.images)
     for path in images:
@@ -88,7 +99,7 @@ def draw_many(args: argparse.Namespace, jobs: Sequence[Job], compute: Compute,
     if args.resume:
         report(f"{len(own) - len(missing)} of {len(own)} prompts are drawn already")
     bad = []
-    for job in draw_jobs(args.model, missing, compute, progress_bar, args.chunk):
+    for job in draw(args.model, missing, compute, progress_bar):
         for path in job.paths:
             if path.exists():
                 on_picture(path, job)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from glm_core.errors import GLMImageError
 from glm_core.pipeline import Job, PlanRequest, RenderSettings, draw_jobs, plan, unfinished_jobs, with_seeds
@@ -18,6 +17,7 @@ from glm_core.pipeline.cluster import Pools, connected, draw_on_cluster, plan_on
 from tests.support.command_line import run
 from tests.support.compute import CPU
 from tests.support.hosts import PACK
+from tests.support.pictures import blobs
 from tests.support.tasks import write_lines
 from tests.support.tiny import small_checkpoint
 
@@ -25,6 +25,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 PROMPTS = "a 'sign'", "b", "c 'sign'", "d 'two'", "e", "f"
 POOLS = Pools(threads=torch.get_num_threads())
 MANY_STEPS = 40
+SLOW = {"JobPlanner": {"steps": 1, "side": 256, "best_of": 8}, "JobDecoder": {"steps": MANY_STEPS}}  # to be killed
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +35,17 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with connected(POOLS):
+    with connected(replace(POOLS, decoders=2)):
         yield
 
 
-def make_jobs(folder: Path, steps: int = 2) -> list[Job]:
-    """Of different sizes; with a batch, a reference image, another job's plan, and without glyphs."""
-    Image.effect_noise((96, 64), 90).save(folder / "noise.bmp")
-    requests = with_seeds([PlanRequest(prompt, 64, 64, batch=2 if prompt == "b" else 1) for prompt in PROMPTS], 3)
+def make_jobs(folder: Path, steps: int = 2, side: int = 64, best_of: int = 1) -> list[Job]:
+    """With a batch, a reference image, another job's plan, and without glyphs."""
+    blobs(96, 64, seed=0).save(folder / "blobs.bmp")
+    requests = with_seeds([PlanRequest(prompt, side, side, batch=2 if prompt == "b" else 1, best_of=best_of)
+                           for prompt in PROMPTS], 3)
     jobs = [Job(folder / f"{i}.png", request, RenderSettings(steps)) for i, request in enumerate(requests)]
-    jobs[2] = replace(jobs[2], images=(folder / "noise.bmp",))
+    jobs[2] = replace(jobs[2], images=(folder / "blobs.bmp",))
     jobs[3] = replace(jobs[3], plan_of=jobs[4])
     return [*jobs[:-1], replace(jobs[-1], has_glyphs=False)]
 
@@ -52,9 +54,9 @@ def pictures_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.png")}
 
 
-def drawn_here(model: Path, folder: Path, steps: int = 2) -> dict[str, bytes]:
+def drawn_here(model: Path, folder: Path, **options) -> dict[str, bytes]:
     folder.mkdir()
-    assert len(list(draw_jobs(model, make_jobs(folder, steps), CPU))) == len(PROMPTS)
+    assert len(list(draw_jobs(model, make_jobs(folder, **options), CPU))) == len(PROMPTS)
     return pictures_of(folder)
 
 
@@ -94,12 +96,12 @@ def workers_below(process: int) -> dict[str, int]:
 @needs_ray
 @pytest.mark.parametrize("kind", ["JobPlanner", "JobDecoder"])
 def test_what_a_killed_worker_had_is_drawn_by_another(model, cluster, tmp_path, kind):
-    drawing = draw_on_cluster(model, make_jobs(tmp_path, MANY_STEPS), CPU, pools=POOLS)
+    drawing = draw_on_cluster(model, make_jobs(tmp_path, **SLOW[kind]), CPU, pools=POOLS)
     next(drawing)
     killed = workers_below(os.getpid())[kind]
     os.kill(killed, signal.SIGKILL)
     assert len(list(drawing)) == len(PROMPTS) - 1
-    assert pictures_of(tmp_path) == drawn_here(model, tmp_path / "here", MANY_STEPS)
+    assert pictures_of(tmp_path) == drawn_here(model, tmp_path / "here", **SLOW[kind])
 
 
 @needs_ray
@@ -112,13 +114,14 @@ def test_an_error_of_a_worker_is_that_of_the_run(model, cluster, tmp_path):
 
 
 @needs_ray
-def test_the_commands_draw_on_a_cluster(model, cluster, tmp_path, monkeypatch):
+def test_the_commands_draw_on_a_cluster(model, cluster, tmp_path):
     prompts = write_lines(tmp_path / "a.jsonl", *({"prompt": prompt} for prompt in PROMPTS[:3]))
     options = "--model", model, "--width", 64, "--height", 64, "--steps", 2, "--prompts", prompts
     generate = "generate", *options, "--out"
     for folder, more in (("here", ()), ("there", ("--ray", "local", "--planners", 1, "--decoders", 1))):
         assert run(*generate, tmp_path / folder, *more) == 0
-    assert pictures_of(tmp_path / "there") == pictures_of(tmp_path / "here") and len(pictures_of(tmp_path / "here")) == 3
+    here, there = (pictures_of(tmp_path / folder) for folder in ("here", "there"))
+    assert here == there and len(here) == 3
 
 
 @needs_ray
@@ -129,7 +132,7 @@ def test_a_run_is_resumed_after_its_process_was_killed(model, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-m", "glm_core", *map(str, command), "--out", out, "--ray", "local"],
                                cwd=PACK, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None and b"00000.png" in b"".join(process.stdout.readline() for _ in range(1))
+    assert process.stdout is not None and b"00000.png" in process.stdout.readline()
     process.kill()
     process.wait()
     drawn = pictures_of(out)

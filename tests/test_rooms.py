@@ -16,6 +16,7 @@ ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL",
 OPTIONAL = {  # package → the files that may import it
     "rapidocr": {"glm_core/ocr/reader.py"},
     "comfy_kitchen": {"glm_core/checkpoint/formats/library.py"},
+    "ray": {"glm_core/pipeline/cluster.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
 NETWORK = {  # file → modules of the standard library for the network; only the command line reaches these files

@@ -1,13 +1,25 @@
 """Drawing the pictures that are not there yet."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import GLMImageError
 from ..files import read_text
-from ..pipeline import Compute, Job, PlanRequest, Progress, RenderSettings, draw_jobs, no_progress, with_seeds
+from ..pipeline import (
+    Compute,
+    DrawJobs,
+    Job,
+    PlanRequest,
+    Progress,
+    RenderSettings,
+    Share,
+    draw_jobs,
+    no_progress,
+    with_seeds,
+)
 from ..pipeline.parts import model_tag
 from .base import Case
 from .pictures import find_picture, join, read_cells, save_picture
@@ -36,24 +48,32 @@ def missing_cases(folder: Path, cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if find_picture(folder, case) is None]
 
 
-def draw_missing(folder: Path, cases: Sequence[Case], drawing: Drawing, progress: Progress = no_progress) -> None:
+def draw_missing(folder: Path, cases: Sequence[Case], drawing: Drawing, draw: DrawJobs = draw_jobs,
+                 share: Share | None = None, progress: Progress = no_progress) -> None:
     """Draw the pictures of the cases that are not there. Image i of all cases has the template's seed + i, or, if plans
     are chosen from n each, + i * n, whichever images are there already.
 
+    draw: how jobs are drawn. share: of several processes, which part of the images to draw; they are not put together.
     Raises GLMImageError if pictures of the folder were drawn here with anything else, and if the model gives NaN or
     infinity.
     """
     check_record(folder, drawing.record(cases))
     missing = missing_cases(folder, cases)
-    names = {case.name for case in missing}
-    jobs = [job for case, of_case in zip(cases, all_jobs(folder, cases, drawing)) if case.name in names
-            for job in of_case if not job.path.exists()]
-    for job in jobs:
+    jobs = all_jobs(folder, cases, drawing)
+    wanted = {path for case in missing for path in cell_paths(folder, case) if not path.exists()}
+    own = [job for job in (share.of(jobs) if share else jobs) if job.path in wanted]
+    for job in own:
         job.path.parent.mkdir(parents=True, exist_ok=True)
-    for _ in draw_jobs(drawing.model, jobs, drawing.compute, progress):
-        pass
-    for case in missing:
-        put_together(folder, case)
+    for job in draw(drawing.model, own, drawing.compute, progress):
+        check_drawn(job.path)
+    if share is None:
+        for case in missing:
+            put_together(folder, case)
+
+
+def check_drawn(path: Path) -> None:
+    if not path.exists():
+        raise GLMImageError(f"{path}: the model gave NaN or infinity; 'python -m glm_core check DIR' examines it")
 
 
 def check_record(folder: Path, record: str) -> None:
@@ -64,14 +84,17 @@ def check_record(folder: Path, record: str) -> None:
                             "settings (got others); name another folder with --pictures")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(record, encoding="utf-8")
+        unfinished = path.with_name(f"{RECORD}.{os.getpid()}.part")  # others of a share may be here at the same time
+        unfinished.write_text(record, encoding="utf-8")
+        os.replace(unfinished, path)
 
 
-def all_jobs(folder: Path, cases: Sequence[Case], drawing: Drawing) -> list[list[Job]]:
+def all_jobs(folder: Path, cases: Sequence[Case], drawing: Drawing) -> list[Job]:
     """A job for each image of each case."""
+    paths = [path for case in cases for path in cell_paths(folder, case)]
     requests = [replace(drawing.template, prompt=case.prompt) for case in cases for _ in range(case.cells)]
-    seeded = iter(with_seeds(requests, drawing.template.seed))
-    return [[Job(path, next(seeded), drawing.settings) for path in cell_paths(folder, case)] for case in cases]
+    seeded = with_seeds(requests, drawing.template.seed)
+    return [Job(path, request, drawing.settings) for path, request in zip(paths, seeded, strict=True)]
 
 
 def cell_paths(folder: Path, case: Case) -> list[Path]:
@@ -83,11 +106,8 @@ def cell_paths(folder: Path, case: Case) -> list[Path]:
 
 
 def put_together(folder: Path, case: Case) -> None:
-    """Make a case's picture of its single images, which are then deleted. Raises GLMImageError if one is missing."""
+    """Make a case's picture of its single images, which are then deleted."""
     paths = cell_paths(folder, case)
-    for path in paths:
-        if not path.exists():
-            raise GLMImageError(f"{path}: the model gave NaN or infinity; 'python -m glm_core check DIR' examines it")
     if paths != [folder / case.name]:
         save_picture(join([read_cells(path, 1)[0] for path in paths]), folder / case.name)
         for path in paths:

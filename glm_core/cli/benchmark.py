@@ -29,11 +29,13 @@ from ..pipeline import check_aspect
 from ..pipeline.requests import check_count
 from . import evaluate
 from .files import Writer, check_files, check_out_folder
+from .many import drawer
 from .options import (
     MODEL_HELP,
     HelpFormatter,
     Subparsers,
     add_drawing,
+    add_many,
     check_parts,
     choose_compute,
     model_folder,
@@ -77,8 +79,6 @@ def add_benchmark(command: argparse.ArgumentParser, name: str) -> None:
         f"that are missing are drawn into it (default: {own_folder} in the current folder)")
     add("--model", type=model_folder, metavar="DIR",
         help=f"what draws missing pictures: {MODEL_HELP}; not needed if all pictures are there")
-    add("--resume", action="store_true", help="continue an interrupted run: answers that are kept beside the pictures "
-        "(answers.jsonl) are not asked for again")
     add("--limit", type=int, metavar="N",
         help="only the first N prompts" + (" of each of the eight files" if name == "cvtg-2k" else ""))
     if name in WITH_LANGUAGES:
@@ -91,6 +91,8 @@ def add_benchmark(command: argparse.ArgumentParser, name: str) -> None:
     add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and what each picture shows")
     add("--report", type=Path, metavar="FILE.html", help="write a page of all pictures, the worst first")
     add_drawing(command)
+    add_many(command, "continue an interrupted run: answers that are kept beside the pictures (answers.jsonl) are not "
+             "asked for again")
     command.set_defaults(run=run)
 
 
@@ -114,11 +116,14 @@ def run(args: argparse.Namespace) -> None:
         check_count("limit", args.limit)
     benchmark = make_benchmark(args)
     folder = args.pictures or default_folder(args.benchmark, getattr(args, "language", None))
+    evaluate.check_no_figures(args, ("json", "report"))
     check_all_files(args, folder)
     cases = benchmark.read(args.data, args.limit)
     check_pictures(args, folder, cases)
+    if args.part:
+        draw(args, folder, cases)
+        return
     reader = make_reader(args, benchmark)
-    folder.mkdir(parents=True, exist_ok=True)
     if missing_cases(folder, cases):
         draw(args, folder, cases)
     outcome = measure(benchmark, cases, folder, reader, args.resume, progress_bar)
@@ -147,7 +152,7 @@ def check_all_files(args: argparse.Namespace, folder: Path) -> None:
 def check_pictures(args: argparse.Namespace, folder: Path, cases: list[Case]) -> None:
     """Raise GLMImageError if pictures are there that nobody named, or missing ones cannot be drawn."""
     missing = missing_cases(folder, cases)
-    if not args.pictures and not args.resume and len(missing) < len(cases):
+    if not (args.pictures or args.resume or args.part) and len(missing) < len(cases):
         raise GLMImageError(f"{folder}: has pictures of an earlier run; add --resume to go on with them, or name "
                             "another folder with --pictures")
     if missing and args.model is None:
@@ -167,10 +172,11 @@ def make_reader(args: argparse.Namespace, benchmark: Benchmark) -> Reader | None
 
 def draw(args: argparse.Namespace, folder: Path, cases: list[Case]) -> None:
     template, settings = plan_request(args, prompt=""), render_settings(args)
-    compute = choose_compute(args.device, args.dtype)
+    compute = choose_compute(args.device, args.dtype, is_here=not args.ray)
     check_parts(args.model, (PLANNER, GLYPH, DIFFUSION, VAE))
     check_aspect(args.model, template.width, template.height)
-    draw_missing(folder, cases, Drawing(args.model, template, settings, compute), progress_bar)
+    drawing = Drawing(args.model, template, settings, compute)
+    draw_missing(folder, cases, drawing, drawer(args, compute), args.part, progress_bar)
 
 
 def write_files(args: argparse.Namespace, outcome: Outcome, folder: Path) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from glm_core.benchmark import Case, Drawing, draw_missing, missing_cases
 from glm_core.benchmark.drawing import CELLS, RECORD
 from glm_core.errors import GLMImageError
-from glm_core.pipeline import Compute, PlanRequest, RenderSettings
+from glm_core.pipeline import Compute, PlanRequest, RenderSettings, Share
 from tests.support.benchmarks import write_picture
 from tests.support.tiny import small_checkpoint
 
@@ -59,7 +59,20 @@ def test_pictures_of_other_settings_are_not_mixed(tmp_path, model):
         draw(tmp_path, model, CASES[:1], steps=2)
 
 
-def test_a_picture_that_is_not_finite_is_an_error(tmp_path, model, monkeypatch):
-    monkeypatch.setattr("glm_core.benchmark.drawing.draw_jobs", lambda *args: iter(()))  # it writes no such picture
+def test_a_picture_that_is_not_finite_is_an_error(tmp_path, model):
+    def write_nothing(model, jobs, compute, progress):
+        yield from jobs
+
+    drawing = Drawing(model, TEMPLATE, RenderSettings(1), CPU)
     with pytest.raises(GLMImageError, match=r"sheet-0\.png: the model gave NaN or infinity"):
-        draw(tmp_path, model, CASES[1:2])
+        draw_missing(tmp_path, CASES[1:2], drawing, write_nothing)
+
+
+def test_parts_draw_together_what_one_run_draws(tmp_path, model):
+    whole = draw(tmp_path / "whole", model)
+    drawing = Drawing(model, TEMPLATE, RenderSettings(1), CPU)
+    for number in (2, 1):
+        draw_missing(tmp_path / "parts", CASES, drawing, share=Share(number, 2))
+    assert [case.name for case in missing_cases(tmp_path / "parts", CASES)] == ["sheet.png", "001.webp", "002.webp"]
+    parts = draw(tmp_path / "parts", model)
+    assert all(np.array_equal(parts[name], whole[name]) for name in whole)

@@ -100,6 +100,19 @@ def test_an_interrupted_run_goes_on_only_if_asked(model, tmp_path, capsys, reads
     assert len((tmp_path / "benchmark-oneig-text-en" / "answers.jsonl").read_text().splitlines()) == 2
 
 
+def test_parts_only_draw(model, tmp_path, capsys, reads_open):
+    data = write_cvtg(tmp_path / "data", ["A sign 'OPEN'.", "Two signs 'OPEN' and 'SHUT'."])
+    command = "benchmark", "cvtg-2k", "--data", data, "--pictures", tmp_path / "pictures", *drawing(model)
+    assert run(*command, "--part", "1/2", "--json", tmp_path / "a.json") == 1
+    assert "--json must come without --part" in error_line(capsys)
+    for part in ("1/2", "2/2"):
+        assert run(*command, "--part", part) == 0
+        assert capsys.readouterr().out == ""
+    assert sorted(path.name for path in (tmp_path / "pictures" / "CVTG" / "2").iterdir()) == ["0.png", "1.png"]
+    assert run(*command) == 0
+    assert "2 pictures" in capsys.readouterr().out
+
+
 def test_missing_pictures_need_a_model(tmp_path, capsys, reads_open):
     data = write_longtext(tmp_path, [["OPEN"]])
     write_picture(tmp_path / "pictures" / "0000_1.png", GREY)

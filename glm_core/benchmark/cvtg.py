@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,20 @@ class CVTG(Benchmark[CVTGCase, CVTGResult]):
     official_reader = "PaddleOCR"
 
     def read(self, data: Path, limit: int | None = None) -> list[CVTGCase]:
-        """Of each of the eight files the first ``limit`` prompts."""
-        cases = []
-        for folder in FOLDERS:
-            for count in COUNTS:
-                names = [f"{root}{name}/{count}.json" for root in ("", "CVTG-2K/") for name in spellings(folder)]
-                path = find_data(data, self.source, *names)
-                cases += read_part(path, f"{folder}/{count}", self.corrected)[:limit]
-        return cases
+        """Of each of the eight files the first ``limit`` prompts: the first of each, then the second of each, …, so
+        that a limit does not change which seed a prompt gets.
+        """
+        parts = [self.read_part(data, folder, count)[:limit] for folder in FOLDERS for count in COUNTS]
+        return [case for row in zip_longest(*parts) for case in row if case is not None]
+
+    def read_part(self, data: Path, folder: str, count: int) -> list[CVTGCase]:
+        names = [f"{root}{name}/{count}.json" for root in ("", "CVTG-2K/") for name in spellings(folder)]
+        path = find_data(data, self.source, *names)
+        entries = read_json(path).get("data_list")
+        if not isinstance(entries, list):
+            raise invalid(f"{path}: data_list", "a list of prompts", entries)
+        return [parse_entry(entry, f"{path}, entry {i}", f"{folder}/{count}", self.corrected)
+                for i, entry in enumerate(entries)]
 
     def questions(self, case: CVTGCase) -> list[Question]:
         return [Question(TRANSCRIBE)]
@@ -88,13 +95,6 @@ class CVTG(Benchmark[CVTGCase, CVTGResult]):
 def spellings(folder: str) -> list[str]:
     """The README of TextCrafter writes "CVTG-style", its code "CVTG-Style"."""
     return list(dict.fromkeys((folder, folder.replace("Style", "style"))))
-
-
-def read_part(path: Path, part: str, corrected: bool) -> list[CVTGCase]:
-    entries = read_json(path).get("data_list")
-    if not isinstance(entries, list):
-        raise invalid(f"{path}: data_list", "a list of prompts", entries)
-    return [parse_entry(entry, f"{path}, entry {i}", part, corrected) for i, entry in enumerate(entries)]
 
 
 def parse_entry(entry: Any, source: str, part: str, corrected: bool) -> CVTGCase:

@@ -120,12 +120,11 @@ def run(args: argparse.Namespace) -> None:
     check_all_files(args, folder)
     cases = benchmark.read(args.data, args.limit)
     check_pictures(args, folder, cases)
-    if args.part:
-        draw(args, folder, cases)
-        return
-    reader = make_reader(args, benchmark)
+    reader = None if args.part else make_reader(args, benchmark)
     if missing_cases(folder, cases):
         draw(args, folder, cases)
+    if args.part:
+        return
     outcome = measure(benchmark, cases, folder, reader, args.resume, progress_bar)
     outcome = replace(outcome, notes=(*own_notes(args, reader), *outcome.notes))
     report(table(outcome))

@@ -28,8 +28,14 @@ def data(tmp_path):
 
 def test_pictures_have_the_names_that_the_official_tool_looks_for(tmp_path):
     cases = CVTG().read(write_cvtg(tmp_path, ["a", "b", "c"], ["d", "e", "f"]), limit=2)
-    assert [case.name for case in cases] == ["CVTG/2/0.png", "CVTG/2/1.png", "CVTG-Style/3/0.png", "CVTG-Style/3/1.png"]
-    assert [case.prompt for case in cases] == ["a", "b", "d", "e"]
+    assert [case.name for case in cases] == ["CVTG/2/0.png", "CVTG-Style/3/0.png", "CVTG/2/1.png", "CVTG-Style/3/1.png"]
+    assert [case.prompt for case in cases] == ["a", "d", "b", "e"]
+
+
+def test_a_limit_takes_the_first_of_all_so_that_seeds_stay(tmp_path):
+    data = write_cvtg(tmp_path, ["a", "b", "c"], ["d"])
+    assert [case.prompt for case in CVTG().read(data)] == ["a", "d", "b", "c"]
+    assert CVTG().read(data, limit=1) == CVTG().read(data)[:2]
 
 
 def test_figures_are_the_official_ones(data):

@@ -47,7 +47,7 @@ def test_pictures_are_drawn_read_and_reported(model, tmp_path, capsys, reads_ope
     assert any("the published figures were read by PaddleOCR" in line for line in lines)
     written = json.loads((tmp_path / "a.json").read_text())
     assert written["figures"]["word_accuracy"] == 0.5 and written["settings"]["steps"] == 1
-    assert [picture["score"] for picture in written["pictures"]] == [1.0, 0.5, 0.0]
+    assert [picture["score"] for picture in written["pictures"]] == [1.0, 0.0, 0.5]
     assert (tmp_path / "a.html").read_text().count("<img") == 3
     assert (tmp_path / "pictures" / "CVTG-Style" / "3" / "0.png").is_file()
 
@@ -111,6 +111,7 @@ def test_parts_only_draw(model, tmp_path, capsys, reads_open):
     assert sorted(path.name for path in (tmp_path / "pictures" / "CVTG" / "2").iterdir()) == ["0.png", "1.png"]
     assert run(*command) == 0
     assert "2 pictures" in capsys.readouterr().out
+    assert run(*command[:6], "--part", "1/2") == 0  # nothing is left to draw, so no model is needed
 
 
 def test_missing_pictures_need_a_model(tmp_path, capsys, reads_open):

@@ -65,10 +65,13 @@ def with_interval(value: np.ndarray, drawn: np.ndarray) -> Share:
 
 
 def table(before: Shares, after: Shares | None = None) -> list[str]:
-    """Lines of a table: every share before and, if there are others, after, and the change in percentage points."""
+    """Lines of a table: every share before and, if there are others, after, and the change in percentage points.
+
+    A figure for which there is nothing to count is left out.
+    """
     titles = ["", "figure", "before", *(["after", "change"] if after else [])]
     rows = [[row, column, *cells(counts, after and after[row][column])]
-            for row, columns in before.items() for column, counts in columns.items()]
+            for row, columns in before.items() for column, counts in columns.items() if any(of for _, of in counts)]
     widths = [max(map(len, texts)) for texts in zip(titles, *rows)]
     return ["  ".join(text.ljust(width) for text, width in zip(texts, widths)).rstrip() for texts in (titles, *rows)]
 

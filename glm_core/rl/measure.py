@@ -35,13 +35,6 @@ LOOK_AHEAD = 8  # as ``generate`` has it; it saves time and changes no plan
 Count = Callable[[], Any]  # called after each task
 
 
-def require_poster(task: RLTask) -> Poster:
-    """The task's poster. Raises ValueError if there is none."""
-    if task.poster is None:
-        raise ValueError(f"a task to measure must have a poster (got none for {task.prompt!r})")
-    return task.poster
-
-
 def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RLTask], plans: int, painter: Painter,
                     reader: Reader, count: Count = lambda: None) -> Shares:
     """A row for each sampling and kind of task: words and whole plans that are right by the codes, if a task has a
@@ -49,25 +42,25 @@ def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RL
 
     plans: of every task. Those of task i have the seeds from i * plans on, at both samplings.
     """
-    model, shares = planner.model, Shares()
+    model, shares, totals = planner.model, Shares(), Shares()
     for i, task in enumerate(tasks):
         layout = lay_out_prompt(planner.tokenizer, model.config, task.prompt, task.width, task.height, task.references)
         for name, sampling in SAMPLINGS.items():
             drawn = generate_plan(model, layout, batch=plans, seed=i * plans, sampling=sampling, lookahead=LOOK_AHEAD,
                                   device=compute.device, dtype=compute.dtype)
-            counts = plan_counts(task, drawn) if task.poster else {}
+            counts = plan_counts(task.poster, task.prompt, drawn) if task.poster else {}
             if not task.references:
                 picture = painter.draw(select(drawn, 0), task.prompt, i)
                 counts |= read_counts(measure(task, picture, reader))
-            for kind in (task.kind, ALL_KINDS):
-                add_counts(shares, f"{kind}, {name}", **counts)
+            add_counts(shares, f"{task.kind}, {name}", **counts)
+            add_counts(totals, f"{ALL_KINDS}, {name}", **counts)
         count()
-    return shares
+    return shares | totals
 
 
-def plan_counts(task: RLTask, plans: Plan) -> dict[str, tuple[int, int]]:
-    """What is right in all plans [B, h, w] of a task with a poster, by their codes."""
-    results = [judge(codes, require_poster(task), quoted_texts(task.prompt)) for codes in plans.ids.tolist()]
+def plan_counts(poster: Poster, prompt: str, plans: Plan) -> dict[str, tuple[int, int]]:
+    """What is right in all plans [B, h, w] for a poster's prompt, by their codes."""
+    results = [judge(codes, poster, quoted_texts(prompt)) for codes in plans.ids.tolist()]
     words = [right for result in results for right in result.words]
     return {"words": (sum(words), len(words)),
             "whole_plans": (sum(result.whole for result in results), len(results))}
@@ -84,14 +77,14 @@ def measure_decoder(painter: Painter, tasks: Sequence[RLTask], reader: Reader,
     """Words that are read, shapes that are right, Chinese letters and posters in the wanted font, and faint edges: a
     row for each kind of task. Every picture is of the task's own plan, with the number of the task as its seed.
     """
-    shares: Shares = {}
+    shares, totals = Shares(), Shares()
     for i, task in enumerate(tasks):
         assert task.plan is not None
         counts = picture_counts(task, painter.draw(task.plan, task.prompt, i), reader)
-        for kind in (task.kind, ALL_KINDS):
-            add_counts(shares, kind, **counts)
+        add_counts(shares, task.kind, **counts)
+        add_counts(totals, ALL_KINDS, **counts)
         count()
-    return shares
+    return shares | totals
 
 
 def picture_counts(task: RLTask, picture: Image.Image, reader: Reader) -> dict[str, tuple[int, int]]:

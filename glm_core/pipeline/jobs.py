@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import GLMImageError
 from ..files import check_file
 from ..images import read_image, to_image
+from ..plans import Plan
 from ..plans.png import read_text_chunk, write_png
 from .parts import Compute, Loaders, model_tag
 from .requests import PlanRequest, ReferenceImage, RenderRequest, RenderSettings, check_count
@@ -63,6 +64,11 @@ class Job:
     def planned(self) -> Job:
         """The job whose plan is drawn."""
         return self.plan_of or self
+
+    def to_render(self, plan: Plan, references: tuple[ReferenceImage, ...] = ()) -> RenderRequest:
+        """What is drawn of a plan of ``planned``. references: those of the own ``images``."""
+        request = RenderRequest.of(replace(self.request, references=references), plan, self.settings)
+        return request if self.has_glyphs else replace(request, prompt="")
 
     def description(self, tag: str) -> str:
         """What decides the pictures, as JSON in ASCII. tag: that of the model, see ``model_tag``."""
@@ -114,6 +120,9 @@ class Drawing(NamedTuple):
         return self.job
 
 
+DrawJobs = Callable[[Path, Sequence[Job], Compute, Progress], Iterator[Job]]  # such as ``draw_jobs``
+
+
 def unfinished_jobs(model: Path, jobs: Sequence[Job], compute: Compute) -> list[Job]:
     """The jobs with a picture that is not there yet.
 
@@ -154,12 +163,9 @@ def plan_jobs(model: Path, jobs: Sequence[Job], compute: Compute, progress: Prog
               loaders: Loaders = Loaders()) -> list[RenderRequest]:
     """What is to be drawn for each job, with its plan."""
     references = references_of(model, [*jobs, *(job.planned for job in jobs)], compute, progress, loaders)
-    requests = [replace(job.request, references=references[job.images]) for job in jobs]
-    planned = [replace(job.planned.request, references=references[job.planned.images]) for job in jobs]
-    plans = plan(model, planned, compute, progress, loaders)
-    to_render = [RenderRequest.of(request, plan, job.settings)
-                 for request, plan, job in zip(requests, plans, jobs, strict=True)]
-    return [request if job.has_glyphs else replace(request, prompt="") for request, job in zip(to_render, jobs)]
+    requests = [replace(job.planned.request, references=references[job.planned.images]) for job in jobs]
+    plans = plan(model, requests, compute, progress, loaders)
+    return [job.to_render(plan, references[job.images]) for job, plan in zip(jobs, plans, strict=True)]
 
 
 def references_of(model: Path, jobs: Sequence[Job], compute: Compute, progress: Progress,

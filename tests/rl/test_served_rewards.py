@@ -1,13 +1,7 @@
 """Rewards of servers on this machine, and how rewards are named on the command line."""
 
-import importlib.util
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import HTTPServer
-from pathlib import Path
-from threading import Thread
 
 import pytest
 from PIL import Image
@@ -17,26 +11,7 @@ from glm_core.rl.rewards import HttpReward, JudgeReward, PlanReward, parse_rewar
 from tests.support.judges import completion, serve_judge
 from tests.support.ocr import needs_ocr
 from tests.support.posters import SIGN, drawn, sample
-
-EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "reward_server.py"
-
-
-@contextmanager
-def serve_example(answer=None) -> Iterator[str]:
-    """URL of the example's server, which may answer something else to a request."""
-    spec = importlib.util.spec_from_file_location("reward_server", EXAMPLE)
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    example.answer = answer or example.answer
-    server = HTTPServer(("127.0.0.1", 0), example.Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+from tests.support.reward_servers import serve_example
 
 
 def test_the_example_scores_contrast():

@@ -1,7 +1,8 @@
 """Jobs over the machines of a Ray cluster: a pool of workers that plan, and one of workers that draw.
 
 Ray Data streams jobs from the first pool to the second and their PNG files back to this process, which alone writes
-them. It holds the planners back while the decoders are behind, and repeats the work of a worker that was lost.
+them. It holds the planners back when the plans that wait fill their share of its memory, and repeats what a lost worker
+had.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress
     Every machine must have the pack and the model under the same paths. Raises GLMImageError if Ray is not installed,
     and as ``draw_jobs`` does.
     """
+    if not jobs:
+        return
     options = {"model": model, "compute": compute, "threads": pools.threads}
     tag = model_tag(model, compute)
     with connected(pools), progress("draw", len(jobs), "prompt") as advance:
@@ -124,6 +127,8 @@ def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress
 def plan_on_cluster(model: Path, requests: Sequence[PlanRequest], compute: Compute, progress: Progress = no_progress,
                     pools: Pools = Pools()) -> list[Plan]:
     """As ``plan``, by the planners of a cluster, which load the model of this folder for every call."""
+    if not requests:
+        return []
     options = {"model": model, "compute": compute, "threads": pools.threads}
     plans: dict[int, Plan] = {}
     with connected(pools), progress("plan", len(requests), "prompt") as advance:
@@ -141,8 +146,7 @@ def connected(pools: Pools) -> Iterator[None]:
         raise GLMImageError("--ray needs Ray, which is not installed; pip install 'ray[data]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else Ray reports its use to its makers
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    import ray
-    import ray.data
+    import ray  # pyright: ignore[reportMissingImports]
 
     if ray.is_initialized():
         yield
@@ -157,16 +161,16 @@ def connected(pools: Pools) -> Iterator[None]:
 
 def items(values: Sequence[Any]) -> Any:
     """A dataset with a block for each of the values, so that they are spread, held back and repeated one by one."""
-    import ray.data
+    import ray.data  # pyright: ignore[reportMissingImports]
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    return ray.data.from_items([{ITEM: value} for value in values], override_num_blocks=max(1, len(values)))
+    return ray.data.from_items([{ITEM: value} for value in values], override_num_blocks=len(values))
 
 
 def in_pool(rows: Any, worker: type[Worker], size: int, gpus: float, options: dict[str, Any]) -> Any:
     """The dataset after the work of a pool. Ray starts lost workers again and repeats their work."""
-    from ray.data import ActorPoolStrategy
+    from ray.data import ActorPoolStrategy  # pyright: ignore[reportMissingImports]
 
     return rows.map(worker, compute=ActorPoolStrategy(size=size), num_gpus=gpus,
                     num_cpus=0 if gpus else options["threads"], fn_constructor_kwargs=options)

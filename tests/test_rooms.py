@@ -37,7 +37,7 @@ MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
     "evaluation": COMMON | MIDDLE | {"ocr", "pipeline"},
     "evaluation/suites": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "posters"},
     "training": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters"},
-    "rl": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters", "training"},
+    "rl": COMMON | MIDDLE | {"ocr", "services", "pipeline", "evaluation", "evaluation/suites", "posters", "training"},
     "cli": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters", "training", "rl"},
     "__main__": {"cli"},
     "nodes": COMMON | MIDDLE | {"host", "ocr"},

@@ -25,13 +25,17 @@ def write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def write_part(folder: Path, part: Part, config: dict, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
-    """Write one part's config.json, and its weights cast to ``dtype``, to the part's own folder in ``folder``."""
+def write_part(folder: Path, part: Part, config: dict, tensors: dict[str, Tensor],
+               dtype: torch.dtype | None = None) -> None:
+    """Write one part's config.json, and its weights, to the part's own folder in ``folder``.
+
+    dtype: to which they are cast; None leaves each as it is.
+    """
     write_json(folder / part.folder / "config.json", config)
     stem = "diffusion_pytorch_model" if "_class_name" in config else "model"  # diffusers' and transformers' names
     cast = {}
     for name, tensor in tensors.items():
-        cast[released_name(name, part)] = tensor.to("cpu", dtype).contiguous()
+        cast[released_name(name, part)] = tensor.to("cpu", dtype or tensor.dtype).contiguous()
     save_file(cast, folder / part.folder / f"{stem}.safetensors", metadata={"format": "pt"})
 
 

@@ -1,0 +1,95 @@
+"""DiffusionNFT: learn by flow matching on the decoder's own pictures, towards good ones and away from bad ones.
+
+Zheng et al. 2025, "DiffusionNFT: Online Diffusion Reinforcement with Forward Process". Any sampler may draw them.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..decoder import euler, official_sigmas, shifted_sigmas
+from ..decoder.schedule import TRAIN_STEPS
+from ..errors import GLMImageError
+from .advantages import LARGEST
+from .flow_grpo import Velocities, per_sample
+
+SMALLEST_ERROR = 1e-5  # by which a squared error is divided
+
+
+@dataclass(frozen=True)
+class NoisyLatent:
+    """Latents x0 [B, 16, h, w] and the same with noise, x, at the levels sigma [B].
+
+    old, start: velocities at x by the weights that drew x0 and, if there is a divergence, by the starting weights.
+    """
+
+    x0: Tensor
+    x: Tensor
+    sigma: Tensor
+    old: Tensor
+    start: Tensor | None
+
+
+@dataclass(frozen=True)
+class NFT:
+    """levels: number of noise levels at which each sample is learned. beta: how far the good and the bad velocity, of
+    which the old one is the middle, lie from it. kl: weight of the squared distance to the starting velocity.
+
+    Raises GLMImageError on a value out of range.
+    """
+
+    levels: int = 2
+    beta: float = 1.0
+    kl: float = 0.3
+    averaged = True  # samples come from the averaged weights
+    guided = False  # what is learned is the velocity without guidance
+
+    def __post_init__(self) -> None:
+        if self.levels < 1:
+            raise GLMImageError(f"--levels must be at least 1 (got {self.levels})")
+        if self.beta <= 0:
+            raise GLMImageError(f"--beta must be above 0 (got {self.beta})")
+
+    def check_steps(self, steps: int) -> None:
+        """Any number will do."""
+
+    def sample(self, velocities: Velocities, noise: Tensor, steps: int, shift: float,
+               rng: random.Random) -> tuple[Tensor, list[NoisyLatent]]:
+        """Latents [B, 16, h, w] drawn from ``noise``, and the same with new noise at several levels."""
+        generator = torch.Generator().manual_seed(rng.getrandbits(63))
+        x0 = euler(velocities.drawing, noise, official_sigmas(steps, shift), lambda i: None)
+        return x0, [self.add_noise(velocities, x0, shift, generator) for _ in range(self.levels)]
+
+    def add_noise(self, velocities: Velocities, x0: Tensor, shift: float, generator: torch.Generator) -> NoisyLatent:
+        """At levels that the sampler visits equally often at many steps."""
+        timesteps = 1 + (TRAIN_STEPS - 1) * torch.rand(len(x0), generator=generator)
+        sigma = shifted_sigmas(timesteps, shift).float().to(x0.device)
+        x = torch.lerp(x0, torch.randn(x0.shape, generator=generator).to(x0.device), on_latents(sigma))
+        start = velocities.start(x, sigma) if velocities.start else None
+        return NoisyLatent(x0, x, sigma, velocities.learned(x, sigma), start)
+
+    def loss(self, point: NoisyLatent, velocity: Tensor, advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """The loss at a noise level, of which the weights now say ``velocity``. advantages: [B]."""
+        goodness = 0.5 + advantages.clamp(-LARGEST, LARGEST) / (2 * LARGEST)
+        change = self.beta * (velocity - point.old)
+        good, bad = relative_error(point, point.old + change), relative_error(point, point.old - change)
+        loss = (goodness * good + (1 - goodness) * bad).mean()
+        if point.start is None:
+            return loss, {}
+        distance = per_sample((velocity - point.start).square()).mean()
+        return loss + self.kl * distance, {"kl": float(distance.detach())}
+
+
+def on_latents(values: Tensor) -> Tensor:
+    """[B] → [B, 1, 1, 1]"""
+    return values[:, None, None, None]
+
+
+def relative_error(point: NoisyLatent, velocity: Tensor) -> Tensor:
+    """The squared error [B] of the latents that a velocity predicts, divided by the mean error, so that all count."""
+    error = point.x - on_latents(point.sigma) * velocity - point.x0
+    return per_sample(error.square()) / per_sample(error.detach().abs()).clamp(min=SMALLEST_ERROR)

@@ -1,0 +1,73 @@
+"""The result of learning: a checkpoint of which one part is new."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import Part, read_part
+from ..checkpoint.write import MODEL_INDEX, write_part
+from ..errors import GLMImageError
+from ..files import read_json
+
+FOLDERS = [name for name in MODEL_INDEX if not name.startswith("_")]  # of the released layout
+WEIGHTS = ".safetensors", ".safetensors.index.json"  # ends of the names of files with tensors
+TRAINABLE = torch.float32, torch.bfloat16, torch.float16
+
+
+def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, Tensor]) -> None:
+    """Write a copy of the released folder ``source`` in which these tensors of a part are new, in their stored dtypes.
+
+    Files that do not change are hard links to the source's, or copies where the file system has no such links.
+    Raises GLMImageError if ``out`` is ``source``, or ``source`` is not in the released layout or quantised, or if it
+    has no tensor of such a name and shape.
+    """
+    if out.resolve() == source.resolve():
+        raise GLMImageError(f"--out {out}: it must be another folder than the model's (got the same)")
+    config = source / part.folder / "config.json"
+    if not config.is_file():
+        raise GLMImageError(f"model folder {source}: it must be in the released layout (got no "
+                            f"{part.folder}/config.json)")
+    changed = with_changes(source, part, tensors)
+    for path in unchanged_files(source, part):
+        link(source / path, out / path)
+    write_part(out, part, read_json(config), changed)
+
+
+def with_changes(source: Path, part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All tensors of the part's files, with those that are new."""
+    path = source / part.folder
+    stored = read_part(path, part).tensors
+    for name, tensor in tensors.items():
+        found = f"{list(stored[name].shape)}, {stored[name].dtype}" if name in stored else "none"
+        if name not in stored or stored[name].shape != tensor.shape or stored[name].dtype not in TRAINABLE:
+            raise GLMImageError(f"{part.title} {path}: {name} must have the shape {list(tensor.shape)}, in float32, "
+                                f"bfloat16 or float16 (got {found})")
+    return stored | {name: tensor.to("cpu", stored[name].dtype) for name, tensor in tensors.items()}
+
+
+def unchanged_files(source: Path, part: Part) -> Iterator[Path]:
+    """Relative paths of the layout's other files."""
+    for folder in FOLDERS:
+        for path in sorted((source / folder).rglob("*")):
+            is_new = folder == part.folder and path.name.endswith((*WEIGHTS, "config.json"))
+            if path.is_file() and not is_new:
+                yield path.relative_to(source)
+    if (source / "model_index.json").is_file():
+        yield Path("model_index.json")
+
+
+def link(source: Path, out: Path) -> None:
+    """Let ``out`` be the same file as ``source`` or, where that is impossible, a copy."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)
+    with suppress(OSError):
+        os.link(source.resolve(), out)
+    if not out.exists():
+        shutil.copyfile(source, out)

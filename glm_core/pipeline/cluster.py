@@ -37,7 +37,7 @@ class Pools:
 
     address: of the cluster; "local" starts one on this machine and ends it afterwards.
     gpus_per_planner, gpus_per_decoder: may be fractions, so that several workers share a GPU.
-    threads: of each worker on its CPU, with which rounding may change.
+    threads: of each worker; with another number, results may round differently.
     """
 
     address: str = LOCAL
@@ -57,8 +57,8 @@ class Pools:
 
     @property
     def cpus(self) -> int:
-        """For all workers, and one for Ray's own tasks."""
-        return self.threads * (self.planners + self.decoders) + 1
+        """What Ray counts: one for each worker, and one for its own tasks."""
+        return self.planners + self.decoders + 1
 
 
 class Worker:
@@ -114,7 +114,7 @@ def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress
     """
     if not jobs:
         return
-    options = {"model": model, "compute": compute, "threads": pools.threads}
+    options = {"model": model.absolute(), "compute": compute, "threads": pools.threads}
     tag = model_tag(model, compute)
     with connected(pools), progress("draw", len(jobs), "prompt") as advance:
         planned = in_pool(items(jobs), JobPlanner, pools.planners, pools.gpus_per_planner, options)
@@ -129,7 +129,7 @@ def plan_on_cluster(model: Path, requests: Sequence[PlanRequest], compute: Compu
     """As ``plan``, by the planners of a cluster, which load the model of this folder for every call."""
     if not requests:
         return []
-    options = {"model": model, "compute": compute, "threads": pools.threads}
+    options = {"model": model.absolute(), "compute": compute, "threads": pools.threads}
     plans: dict[int, Plan] = {}
     with connected(pools), progress("plan", len(requests), "prompt") as advance:
         numbered = items(list(enumerate(requests)))
@@ -173,7 +173,7 @@ def in_pool(rows: Any, worker: type[Worker], size: int, gpus: float, options: di
     from ray.data import ActorPoolStrategy  # pyright: ignore[reportMissingImports]
 
     return rows.map(worker, compute=ActorPoolStrategy(size=size), num_gpus=gpus,
-                    num_cpus=0 if gpus else options["threads"], fn_constructor_kwargs=options)
+                    num_cpus=0 if gpus else 1, fn_constructor_kwargs=options)
 
 
 def results(rows: Any) -> Iterator[Any]:

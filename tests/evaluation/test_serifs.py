@@ -33,7 +33,7 @@ def test_nearly_all_letters_are_judged_right_wherever_they_stand(pitch):
 
 @pytest.mark.parametrize("pitch", [32, 48])
 def test_most_blurred_faded_and_noisy_letters_are_judged_right(pitch):
-    assert accuracy(spoiled, pitch) > 0.9
+    assert accuracy(spoiled, pitch) > 0.85
 
 
 @pytest.mark.parametrize("colour, background", [("red", "white"), ("white", "black"), ("yellow", "blue")])

@@ -23,7 +23,8 @@ RUNS = range(2, 6)  # pixels: lengths over which strokes are looked at
 COPIES = 40  # of every drawn letter
 RIDGE = 1e-2  # of the fit
 LARGEST_MOVE = 2.0  # pixels
-LARGEST_BLUR, LARGEST_NOISE = 1.0, 0.08  # standard deviations, in pixels and of the coverage
+LARGEST_BLUR = 1.6  # standard deviation in pixels; fitted to sharper letters, it misses serifs that a VAE has blurred
+LARGEST_NOISE = 0.08  # standard deviation, of the coverage
 FADED = 0.8, 1.1  # contrast
 KERNEL = 2  # pixels on each side
 

@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> None:
         jobs = picture_jobs(tasks, template, settings, folder, args.without)
         if args.part:
             draw_many(args, jobs, compute)
+            report(f"{args.pictures}: part {args.part.number}/{args.part.count} is drawn; once all are, give --resume "
+                   "without --part for the figures")
             return
         reader = make_reader()
         draw_many(args, jobs, compute)

@@ -1,7 +1,8 @@
 """Jobs over the machines of a Ray cluster: a pool of workers that plan, and one of workers that draw.
 
 Ray Data streams jobs from the first pool to the second and their PNG files back to this process, which alone writes
-them. It holds the planners back while the decoders are behind, and repeats the work of a worker that was lost.
+them. It holds the planners back when the plans that wait fill their share of its memory, and repeats what a lost worker
+had.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Pools:
 
     address: of the cluster; "local" starts one on this machine and ends it afterwards.
     gpus_per_planner, gpus_per_decoder: may be fractions, so that several workers share a GPU.
-    threads: of each worker on its CPU, with which rounding may change.
+    threads: of each worker; with another number, results may round differently.
     """
 
     address: str = LOCAL
@@ -56,8 +57,8 @@ class Pools:
 
     @property
     def cpus(self) -> int:
-        """For all workers, and one for Ray's own tasks."""
-        return self.threads * (self.planners + self.decoders) + 1
+        """What Ray counts: one for each worker, and one for its own tasks."""
+        return self.planners + self.decoders + 1
 
 
 class Worker:
@@ -111,7 +112,9 @@ def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress
     Every machine must have the pack and the model under the same paths. Raises GLMImageError if Ray is not installed,
     and as ``draw_jobs`` does.
     """
-    options = {"model": model, "compute": compute, "threads": pools.threads}
+    if not jobs:
+        return
+    options = {"model": model.absolute(), "compute": compute, "threads": pools.threads}
     tag = model_tag(model, compute)
     with connected(pools), progress("draw", len(jobs), "prompt") as advance:
         planned = in_pool(items(jobs), JobPlanner, pools.planners, pools.gpus_per_planner, options)
@@ -124,7 +127,9 @@ def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress
 def plan_on_cluster(model: Path, requests: Sequence[PlanRequest], compute: Compute, progress: Progress = no_progress,
                     pools: Pools = Pools()) -> list[Plan]:
     """As ``plan``, by the planners of a cluster, which load the model of this folder for every call."""
-    options = {"model": model, "compute": compute, "threads": pools.threads}
+    if not requests:
+        return []
+    options = {"model": model.absolute(), "compute": compute, "threads": pools.threads}
     plans: dict[int, Plan] = {}
     with connected(pools), progress("plan", len(requests), "prompt") as advance:
         numbered = items(list(enumerate(requests)))
@@ -141,8 +146,7 @@ def connected(pools: Pools) -> Iterator[None]:
         raise GLMImageError("--ray needs Ray, which is not installed; pip install 'ray[data]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else Ray reports its use to its makers
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    import ray
-    import ray.data
+    import ray  # pyright: ignore[reportMissingImports]
 
     if ray.is_initialized():
         yield
@@ -157,19 +161,19 @@ def connected(pools: Pools) -> Iterator[None]:
 
 def items(values: Sequence[Any]) -> Any:
     """A dataset with a block for each of the values, so that they are spread, held back and repeated one by one."""
-    import ray.data
+    import ray.data  # pyright: ignore[reportMissingImports]
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    return ray.data.from_items([{ITEM: value} for value in values], override_num_blocks=max(1, len(values)))
+    return ray.data.from_items([{ITEM: value} for value in values], override_num_blocks=len(values))
 
 
 def in_pool(rows: Any, worker: type[Worker], size: int, gpus: float, options: dict[str, Any]) -> Any:
     """The dataset after the work of a pool. Ray starts lost workers again and repeats their work."""
-    from ray.data import ActorPoolStrategy
+    from ray.data import ActorPoolStrategy  # pyright: ignore[reportMissingImports]
 
     return rows.map(worker, compute=ActorPoolStrategy(size=size), num_gpus=gpus,
-                    num_cpus=0 if gpus else options["threads"], fn_constructor_kwargs=options)
+                    num_cpus=0 if gpus else 1, fn_constructor_kwargs=options)
 
 
 def results(rows: Any) -> Iterator[Any]:

@@ -37,7 +37,7 @@ class Job:
 
     path: of the first picture, a PNG; further ones of a batch get -1, -2, … before the suffix.
     settings: the seed of the noise is that of the request.
-    images: files of the request's reference images.
+    images: files of the request's reference images; their paths become absolute.
     plan_of: the job whose plan is drawn, if it is not this one's own.
     has_glyphs: whether quoted texts are encoded.
     Raises GLMImageError if the file is no PNG, or if the request has references of its own.
@@ -55,6 +55,7 @@ class Job:
             raise GLMImageError(f"the file of a picture must end with {SUFFIX} (got {self.path})")
         if self.request.references:
             raise GLMImageError("a job's reference images must be given as files (got images)")
+        object.__setattr__(self, "images", tuple(path.absolute() for path in self.images))
 
     @property
     def paths(self) -> list[Path]:
@@ -92,8 +93,8 @@ def picture_path(out: Path, i: int) -> Path:
 class Share:
     """Every ``count``-th job from job ``number`` on, counted from 1: what one of ``count`` processes draws."""
 
-    number: int = 1
-    count: int = 1
+    number: int
+    count: int
 
     def __post_init__(self) -> None:
         check_count("part", self.count)
@@ -112,7 +113,10 @@ class Drawing(NamedTuple):
     files: dict[Path, bytes]
 
     def save(self) -> Job:
-        """Write the pictures, so that no file is ever there in part."""
+        """Write the pictures, so that no file is ever there in part. An old file of one that is missing is deleted."""
+        for path in self.job.paths:
+            if path not in self.files:
+                path.unlink(missing_ok=True)
         for path, data in self.files.items():
             unfinished = path.with_name(f"{path.name}.part")
             unfinished.write_bytes(data)

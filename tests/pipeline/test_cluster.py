@@ -114,9 +114,13 @@ def test_an_error_of_a_worker_is_that_of_the_run(model, cluster, tmp_path):
 
 
 @needs_ray
-def test_the_commands_draw_on_a_cluster(model, cluster, tmp_path):
-    prompts = write_lines(tmp_path / "a.jsonl", *({"prompt": prompt} for prompt in PROMPTS[:3]))
-    options = "--model", model, "--width", 64, "--height", 64, "--steps", 2, "--prompts", prompts
+def test_the_commands_draw_on_a_cluster(model, cluster, tmp_path, monkeypatch):
+    """Workers are in another folder than the command, whose files and model have relative names."""
+    monkeypatch.chdir(tmp_path)
+    blobs(96, 64, seed=0).save("blobs.bmp")
+    lines = [{"prompt": prompt} for prompt in PROMPTS[:2]]
+    prompts = write_lines(Path("a.jsonl"), *lines, {"prompt": "c", "images": ["blobs.bmp"]})
+    options = "--model", os.path.relpath(model), "--width", 64, "--height", 64, "--steps", 2, "--prompts", prompts
     generate = "generate", *options, "--out"
     for folder, more in (("here", ()), ("there", ("--ray", "local", "--planners", 1, "--decoders", 1))):
         assert run(*generate, tmp_path / folder, *more) == 0

@@ -1,4 +1,4 @@
-"""evaluate: prompts → pictures → figures."""
+"""evaluate, or benchmark posters: prompts → pictures → figures."""
 
 import argparse
 import json
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from PIL import Image
 
+from ..benchmark import figures_in_columns
 from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from ..errors import GLMImageError
 from ..evaluation import ABLATIONS, measure_pictures, picture_jobs, read_pictures
@@ -37,13 +37,18 @@ from .options import (
 
 OPTIONS_OF_A_FOLDER = "resume", "part"
 # values in argparse's namespace that do not change the figures
-NOT_SETTINGS = "command", "run", "json", "sheet", "pictures", "chunk", "ray", *RAY_OPTIONS, *OPTIONS_OF_A_FOLDER
+NOT_SETTINGS = ("command", "benchmark", "run", "json", "sheet", "pictures", "chunk", "ray", *RAY_OPTIONS,
+                *OPTIONS_OF_A_FOLDER)
 
 
 def add_command(commands: Subparsers) -> None:
     command = commands.add_parser(
-        "evaluate", help="generate images, read them with OCR, and count correct words and shapes",
-        formatter_class=HelpFormatter)
+        "evaluate", help="generate images, read them with OCR, and count correct words and shapes; short for "
+        "benchmark posters", formatter_class=HelpFormatter)
+    add_options(command)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add_model(command)
     add("--prompts", type=Path, required=True, metavar="FILE.jsonl",
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     if args.limit is not None:
         check_count("limit", args.limit)
     check_needs(args, "pictures", OPTIONS_OF_A_FOLDER)
-    check_no_figures(args)
+    check_no_figures(args, ("json", "sheet"))
     template, settings = plan_request(args, prompt=""), render_settings(args)
     compute = choose_compute(args.device, args.dtype, is_here=not args.ray)
     check_all_files(args, ())
@@ -105,7 +110,7 @@ def write_figures(args: argparse.Namespace, tasks: Sequence[posters.PosterTask],
     figures = posters.summary(results)
     if args.without == "plan":
         figures |= posters.plan_figures(tasks, pictures)
-    report(table(figures))
+    report(figures_in_columns(figures))
     if args.json:
         writer.write(args.json, lambda path: write_results(path, figures, settings, results))
     if args.sheet:
@@ -113,9 +118,9 @@ def write_figures(args: argparse.Namespace, tasks: Sequence[posters.PosterTask],
     writer.finish()
 
 
-def check_no_figures(args: argparse.Namespace) -> None:
+def check_no_figures(args: argparse.Namespace, options: Sequence[str]) -> None:
     """Raise GLMImageError if a part of the pictures is to be drawn, and figures of all are to be written."""
-    for option in ("json", "sheet"):
+    for option in options:
         if args.part and getattr(args, option):
             raise GLMImageError(f"--{option} must come without --part, which only draws (got both); give --resume "
                                 "instead once all parts are drawn")
@@ -128,25 +133,6 @@ def check_all_files(args: argparse.Namespace, images: Sequence[Path]) -> None:
         check_out_folder("--pictures", args.pictures)
     outputs = [(option, path) for option, path in (("--json", args.json), ("--sheet", args.sheet)) if path]
     check_files(outputs, [("--prompts", args.prompts), *(("a reference image", path) for path in images)])
-
-
-def table(figures: dict[str, Any]) -> str:
-    """Two lines of aligned columns: the figures' names and their values."""
-    names = [name_of(figure) for figure in figures]
-    values = [format_value(value) for value in figures.values()]
-    widths = [max(len(name), len(value)) for name, value in zip(names, values)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in (names, values)]
-    return "\n".join(lines)
-
-
-def name_of(figure: str) -> str:
-    return "NED" if figure == "ned" else figure.replace("_", " ")
-
-
-def format_value(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def used_settings(args: argparse.Namespace, template: PlanRequest, compute: Compute) -> dict:

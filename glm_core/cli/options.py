@@ -28,6 +28,8 @@ EMBEDDED_NAME = "embedded"
 MODEL_HELP = (f"released or converted folder, {REPOSITORY} if it is in the Hugging Face cache, or 'embedded' for the "
               "small model of this pack")
 CLOSED_PIPE = errno.EPIPE, errno.EINVAL  # the second on Windows
+RESUME_HELP = ("keep the images that are in the folder already, and draw the others; it is an error if one of them was "
+               "drawn from another prompt, with other settings or by another model")
 RAY_OPTIONS = "planners", "decoders", "gpus_per_planner", "gpus_per_decoder"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -96,12 +98,10 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     add_device(command)
 
 
-def add_many(command: argparse.ArgumentParser) -> None:
-    """What every command takes that draws many pictures into a folder."""
+def add_many(command: argparse.ArgumentParser, resume: str = RESUME_HELP) -> None:
+    """What every command takes that draws many pictures into a folder. resume: what --resume does."""
     add = command.add_argument
-    add("--resume", action="store_true",
-        help="keep the images that are in the folder already, and draw the others; it is an error if one of them was "
-             "drawn from another prompt, with other settings or by another model")
+    add("--resume", action="store_true", help=resume)
     add("--part", type=share, metavar="I/N",
         help="draw only prompts I, I + N, I + 2 N, … so that N processes draw all of them; images are the same as "
              "without it")

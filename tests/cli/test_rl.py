@@ -115,7 +115,7 @@ def test_the_decoder_learns_from_a_server(model, tmp_path, tasks, method):
     ("planner", ("--clip", 0), "--clip must be above 0"),
     ("planner", ("--lora", 0), "--lora must be at least 1 (got 0)"),
     ("planner", ("--dtype", "bfloat16"), "--dtype must be float32, or --lora be given (got --dtype bfloat16)"),
-    ("planner", ("--reward", "beauty=1"), "--reward must be one of plan,"),
+    ("planner", ("--reward", "beauty=1"), "--reward must be NAME=WEIGHT with one of plan,"),
     ("decoder", ("--method", "nft", "--window", 1), "--window must be left out with --method nft (got 1)"),
     ("decoder", ("--beta", 1), "--beta must be left out with --method flow-grpo"),
     ("decoder", ("--steps", 3), "--window must be at most 1"),

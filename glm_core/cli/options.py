@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -139,9 +140,9 @@ def check_needs(args: argparse.Namespace, needed: str, options: Sequence[str]) -
 def pools_of(args: argparse.Namespace, compute: Compute) -> Pools:
     """The pools of --ray. A worker has as many threads as this process, so that it rounds in the same way."""
     gpus = 1.0 if compute.device.type == "cuda" else 0.0
-    options = {name: getattr(args, name) for name in RAY_OPTIONS if getattr(args, name, None) is not None}
-    return Pools(args.ray, **{"gpus_per_planner": gpus, "gpus_per_decoder": gpus} | options,
-                 threads=torch.get_num_threads())
+    options: dict[str, Any] = {"gpus_per_planner": gpus, "gpus_per_decoder": gpus}
+    options |= {name: getattr(args, name) for name in RAY_OPTIONS if getattr(args, name, None) is not None}
+    return Pools(args.ray, threads=torch.get_num_threads(), **options)
 
 
 def choose_compute(device: str, dtype: str, is_here: bool = True) -> Compute:

@@ -94,6 +94,7 @@ def workers_below(process: int) -> dict[str, int]:
 
 
 @needs_ray
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["JobPlanner", "JobDecoder"])
 def test_what_a_killed_worker_had_is_drawn_by_another(model, cluster, tmp_path, kind):
     drawing = draw_on_cluster(model, make_jobs(tmp_path, **SLOW[kind]), CPU, pools=POOLS)

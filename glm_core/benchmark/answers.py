@@ -1,4 +1,4 @@
-"""Answers about pictures, kept as JSONL beside them, so that an interrupted run does not ask again."""
+"""Answers about pictures, kept as JSONL beside them, so that a resumed run does not ask again."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ class AnswerBook:
 
 
 def drop_unfinished_line(path: Path) -> None:
-    """Cut off what a run that was killed had begun to write."""
+    """Remove a last line that a killed run left incomplete."""
     data = path.read_bytes()
     complete = data[: data.rfind(b"\n") + 1]
     if complete != data:

@@ -1,4 +1,4 @@
-"""What all benchmarks have in common: picture files to draw, questions about their images, results and figures."""
+"""What all benchmarks have in common: pictures to draw, questions about them, results and figures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..errors import GLMImageError
 TRANSCRIBE = ("Write out all the text that this image shows, and nothing else. Leave out what you have already "
               "written. If the image shows no text, answer 'No text recognized'.")
 
-Figures = dict[str, float | int | None]  # None: nobody measured it
+Figures = dict[str, float | int | None]  # None: not measured
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about an image, and the tokens after which the answer is cut. OCR reads, whatever is asked."""
+    """A question about an image, and the maximum length of the answer in tokens. OCR ignores the question."""
 
     text: str
     max_tokens: int = 1024
@@ -41,7 +41,7 @@ class Case:
 class Result:
     """What a picture file shows. score: in 0...1, for sorting; None if the official code leaves the file out.
 
-    details: what was wanted and what was found, for people.
+    details: the expected and the found text, for readers of the report.
     """
 
     case: Case
@@ -57,14 +57,14 @@ AnyResult = TypeVar("AnyResult", bound=Result)
 class Benchmark(ABC, Generic[AnyCase, AnyResult]):
     """A benchmark: reads the official files, and computes the official figures from what was read in the pictures.
 
-    language: "en" or "zh". copies: images for each prompt. corrected: whether plain mistakes of the official code are
-    corrected, which each module names.
+    language: "en" or "zh". copies: images for each prompt. corrected: whether obvious mistakes of the official code,
+    which each module lists, are corrected.
 
-    title: its name. source: where the official files come from, and their licence. needs_judge: whether a model must
-    answer; otherwise OCR can read. skips_black: whether black images, which stand for missing ones, are left out.
-    notes: what differs from the official measurement. quirks: mistakes of the official code that are computed as they
-    are, unless ``corrected``. published_by_language: see ``published``. official_reader: the model with which those
-    figures were read.
+    title: its name. source: where the official files come from, and their licence. needs_judge: whether a
+    vision-language model is required; otherwise OCR will do. skips_black: whether black images, which stand
+    for missing ones, are left out. notes: what differs from the official measurement. quirks: mistakes of the official
+    code that are reproduced unless ``corrected``. published_by_language: see ``published``. official_reader: the model
+    that read the pictures for those figures.
     """
 
     language: str = "en"

@@ -1,4 +1,4 @@
-"""Drawing the pictures that are not there yet."""
+"""Drawing the missing pictures."""
 
 import json
 import os
@@ -25,12 +25,12 @@ from .base import Case
 from .pictures import find_picture, join, read_cells, save_picture
 
 CELLS = "cells"  # folder of single images that are put together once all of a picture are there
-RECORD = "drawn.json"  # file that says with what the pictures of a folder were drawn
+RECORD = "drawn.json"  # file with the model and settings that drew the pictures of a folder
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """With what pictures are drawn. template: what all requests share, such as size, sampling and the first seed."""
+    """Model and settings that draw pictures. template: what all requests share: size, sampling and the first seed."""
 
     model: Path
     template: PlanRequest
@@ -77,11 +77,11 @@ def check_drawn(path: Path) -> None:
 
 
 def check_record(folder: Path, record: str) -> None:
-    """Write down with what the folder's pictures are drawn. Raises GLMImageError if it was something else before."""
+    """Record model and settings of the folder's pictures. Raises GLMImageError if others are recorded."""
     path = folder / RECORD
     if path.exists() and read_text(path, str(path)) != record:
-        raise GLMImageError(f"{path}: the pictures that are there must have been drawn by the same model with the same "
-                            "settings (got others); name another folder with --pictures")
+        raise GLMImageError(f"{path}: the pictures in this folder must have been drawn by the same model with the same "
+                            "settings (got others); choose another folder with --pictures")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{RECORD}.{os.getpid()}.part")  # others of a share may be here at the same time
@@ -98,7 +98,7 @@ def all_jobs(folder: Path, cases: Sequence[Case], drawing: Drawing) -> list[Job]
 
 
 def cell_paths(folder: Path, case: Case) -> list[Path]:
-    """Where the images of a case are drawn: at once in its own place if they need not be put together."""
+    """Where the images of a case are drawn: directly to its own file if it has one PNG image."""
     own = folder / case.name
     if case.cells == 1 and own.suffix == ".png":
         return [own]

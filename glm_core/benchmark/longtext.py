@@ -35,7 +35,7 @@ class LongTextResult(Result):
 class LongText(Benchmark[LongTextCase, LongTextResult]):
     title = "LongText-Bench"
     source = "copy textbench/ of X-Omni-Team/X-Omni at github.com (Apache-2.0)"
-    notes = ("a judge is asked in other words than by the official code",)
+    notes = ("the question to a judge is worded differently from the official one",)
     quirks = ('"addCriterion" and "No text recognized" in a transcript count as words that were read',)
     published_by_language = {"en": {"text_score": 0.952}, "zh": {"text_score": 0.979}}
     official_reader = "Qwen2.5-VL-7B-Instruct"

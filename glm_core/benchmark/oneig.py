@@ -55,8 +55,8 @@ class OneIGText(Benchmark[OneIGCase, OneIGResult]):
     source = ("copy scripts/text/ of OneIG-Bench/OneIG-Benchmark at github.com (no licence file; its data set at "
               "huggingface.co says CC BY-NC 4.0)")
     skips_black = True
-    notes = ("a judge is asked in other words than by the official code, and gets images as PNG, not JPEG",
-             "GLM-Image's README gives OneIG-Bench's overall score alone, no text score")
+    notes = ("the question to a judge is worded differently from the official one, and images are PNG, not JPEG",
+             "GLM-Image's README gives only the overall score of OneIG-Bench, no text score")
     quirks = ("line breaks of five wanted texts count as letters",
               '"No text recognized" counts as read')
     published_by_language = {"en": {"text_score": None}, "zh": {"text_score": None}}

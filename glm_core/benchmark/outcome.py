@@ -1,4 +1,4 @@
-"""What a benchmark gives: figures of here and as published, who read the pictures, and what each picture shows."""
+"""The result of a benchmark: measured and published figures, who read the pictures, and the results of each picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .readers import Reader
 class Outcome:
     """reader: the model that read the pictures, as it calls itself; "" if nobody did.
 
-    notes: what must be known to compare the figures with others.
+    notes: on how far the figures can be compared with others.
     """
 
     title: str
@@ -51,8 +51,8 @@ def measure(benchmark: Benchmark, cases: Sequence[Case], folder: Path, reader: R
 
 
 def notes_of(benchmark: Benchmark) -> tuple[str, ...]:
-    read = (f"the published figures were read by {benchmark.official_reader}; those of another reader cannot be "
-            "compared with them")
+    read = (f"the published figures were read by {benchmark.official_reader}; figures of another reader cannot "
+            "be compared with them")
     quirks = [f"{'corrected' if benchmark.corrected else 'as in the official code'}: {quirk}"
               for quirk in benchmark.quirks]
     return (read, *benchmark.notes, *quirks)

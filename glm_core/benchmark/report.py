@@ -1,4 +1,4 @@
-"""A page of all pictures with what was wanted and found, the worst first. It fetches nothing."""
+"""A web page of all pictures with what was expected and found, the worst first. It loads nothing from the internet."""
 
 import os
 from collections.abc import Sequence

@@ -1,11 +1,11 @@
-"""Figures as text: beside the published ones, in aligned columns, with what must be known to compare them."""
+"""Figures as text, beside the published ones in aligned columns, with notes on how far they can be compared."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .outcome import Outcome
 
-NAMES = {"ned": "NED", "clip_score": "CLIPScore"}
+NAMES = {"ned": "NED", "clip_score": "CLIPScore", "wanted": "expected words or characters"}
 
 
 def table(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""Tables in CSV files that others wrote."""
+"""CSV files of benchmarks."""
 
 import csv
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What LongText-Bench and OneIG-Bench do alike with transcripts: cleaning and counting."""
+"""Cleaning and counting of transcripts, the same for LongText-Bench and OneIG-Bench."""
 
 import re
 from collections import Counter

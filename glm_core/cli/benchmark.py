@@ -1,4 +1,4 @@
-"""benchmark: official prompts → pictures → official figures, beside the published ones."""
+"""benchmark: official prompts → pictures → official metrics, beside the published figures."""
 
 import argparse
 import json
@@ -50,17 +50,17 @@ IMAGES_PER_PROMPT = {"longtext": None, "dpg": (1, 4), "oneig-text": (1, 4)}  # t
 WITH_LANGUAGES = "longtext", "oneig-text"
 LONGEST_WAIT = 24 * 60 * 60  # seconds
 HELP = {
-    "cvtg-2k": "words that 2000 prompts put between apostrophes, read by OCR",
+    "cvtg-2k": "quoted words of 2000 English prompts, read by OCR",
     "longtext": "long texts in English or Chinese, read by OCR or a judge",
-    "dpg": "what 1065 long prompts describe, answered by a judge with yes or no",
+    "dpg": "what 1065 long prompts describe, checked by a judge with yes/no questions",
     "oneig-text": "text rendering of OneIG-Bench in English or Chinese, read by OCR or a judge",
 }
 
 
 def add_command(commands: Subparsers) -> None:
     command = commands.add_parser(
-        "benchmark", help="draw the prompts of a published benchmark and compute its figures",
-        description="Draw the prompts of a published benchmark and compute its figures. Nothing is downloaded: "
+        "benchmark", help="draw the prompts of a published benchmark and compute its metrics",
+        description="Draw the prompts of a published benchmark and compute its metrics. Nothing is downloaded: "
         "docs/benchmarks.md says where the files come from.")
     benchmarks = command.add_subparsers(dest="benchmark", required=True)
     for name, text in HELP.items():
@@ -75,24 +75,23 @@ def add_benchmark(command: argparse.ArgumentParser, name: str) -> None:
     own_folder = default_folder(name, "en" if name in WITH_LANGUAGES else None)
     add("--data", type=Path, required=True, metavar="DIR", help="folder with the official files of the benchmark")
     add("--pictures", type=Path, metavar="DIR",
-        help="folder of the pictures, named as the official scorer wants them: those that are there are scored, those "
-        f"that are missing are drawn into it (default: {own_folder} in the current folder)")
+        help="folder of the pictures, named as the official scorer expects; pictures that are there already are only "
+        f"scored, missing ones are drawn (default: {own_folder} in the current folder)")
     add("--model", type=model_folder, metavar="DIR",
-        help=f"what draws missing pictures: {MODEL_HELP}; not needed if all pictures are there")
+        help=f"model that draws missing pictures: {MODEL_HELP}; not needed if none is missing")
     add("--limit", type=int, metavar="N",
         help="only the first N prompts" + (" of each of the eight files" if name == "cvtg-2k" else ""))
     if name in WITH_LANGUAGES:
         add("--language", choices=("en", "zh"), default="en", help="prompts in English or Chinese")
     if name in IMAGES_PER_PROMPT:
         add("--copies", type=int, choices=IMAGES_PER_PROMPT[name], default=4, metavar="N",
-            help="number of images for each prompt" + ("" if name == "longtext" else ", 1 or 4 in one picture file"))
+            help="number of images for each prompt" + ("" if name == "longtext" else ", 1 or 4, in one file"))
         add_judge(command, name)
-    add("--corrected", action="store_true", help="correct plain mistakes of the official code, which the table names")
-    add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and what each picture shows")
-    add("--report", type=Path, metavar="FILE.html", help="write a page of all pictures, the worst first")
+    add("--corrected", action="store_true", help="correct obvious mistakes of the official code, listed below the table")
+    add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and the results of each picture")
+    add("--report", type=Path, metavar="FILE.html", help="write a web page of all pictures, the worst first")
     add_drawing(command)
-    add_many(command, "continue an interrupted run: answers that are kept beside the pictures (answers.jsonl) are not "
-             "asked for again")
+    add_many(command, "continue an interrupted run; answers that are kept beside the pictures (answers.jsonl) are used again")
     command.set_defaults(run=run)
 
 
@@ -100,11 +99,10 @@ def add_judge(command: argparse.ArgumentParser, name: str) -> None:
     add = command.add_argument
     without = "no figures are computed" if name == "dpg" else "RapidOCR reads the pictures"
     add("--judge", metavar="URL",
-        help="vision-language model behind an OpenAI-compatible server that looks at the pictures, such as "
-        f"http://localhost:8000/v1, or URL#MODEL if it offers several models. Pictures are sent there. Without it, "
-        f"{without}")
-    add("--judge-timeout", type=float, default=120.0, metavar="SECONDS", help="the longest wait for the judge")
-    add("--judge-at-once", type=int, default=4, metavar="N", help="number of questions that the judge gets at a time")
+        help="OpenAI-compatible server, such as http://localhost:8000/v1, whose vision-language model reads the "
+        f"pictures; URL#MODEL if it offers several models. The pictures are sent there. Without --judge, {without}")
+    add("--judge-timeout", type=float, default=120.0, metavar="SECONDS", help="how long to wait for the judge")
+    add("--judge-at-once", type=int, default=4, metavar="N", help="number of questions to the judge at the same time")
 
 
 def default_folder(name: str, language: str | None) -> Path:
@@ -124,6 +122,7 @@ def run(args: argparse.Namespace) -> None:
     if missing_cases(folder, cases):
         draw(args, folder, cases)
     if args.part:
+        report(evaluate.PART_DRAWN.format(folder, args.part))
         return
     outcome = measure(benchmark, cases, folder, reader, args.resume, progress_bar)
     outcome = replace(outcome, notes=(*own_notes(args, reader), *outcome.notes))
@@ -133,7 +132,7 @@ def run(args: argparse.Namespace) -> None:
 
 def own_notes(args: argparse.Namespace, reader: Reader | None) -> list[str]:
     notes = [] if reader else ["no figures without --judge"]
-    return notes if args.limit is None else [*notes, f"--limit {args.limit}: only a part of the prompts"]
+    return notes if args.limit is None else [*notes, f"--limit {args.limit}: only some of the prompts"]
 
 
 def make_benchmark(args: argparse.Namespace) -> Benchmark:
@@ -149,13 +148,13 @@ def check_all_files(args: argparse.Namespace, folder: Path) -> None:
 
 
 def check_pictures(args: argparse.Namespace, folder: Path, cases: list[Case]) -> None:
-    """Raise GLMImageError if pictures are there that nobody named, or missing ones cannot be drawn."""
+    """Raise GLMImageError if an unnamed folder has pictures already, or if missing ones cannot be drawn."""
     missing = missing_cases(folder, cases)
     if not (args.pictures or args.resume or args.part) and len(missing) < len(cases):
-        raise GLMImageError(f"{folder}: has pictures of an earlier run; add --resume to go on with them, or name "
-                            "another folder with --pictures")
+        raise GLMImageError(f"{folder} must have no pictures of an earlier run (got {len(cases) - len(missing)}); "
+                            "add --resume to continue that run, or choose another folder with --pictures")
     if missing and args.model is None:
-        raise GLMImageError(f"--model must be given to draw pictures that are not there ({len(missing)} of "
+        raise GLMImageError(f"--model must be given if pictures are missing (got {len(missing)} missing ones of "
                             f"{len(cases)}, the first is {folder / missing[0].name})")
 
 

@@ -36,6 +36,8 @@ from .options import (
 )
 
 OPTIONS_OF_A_FOLDER = "resume", "part"
+PART_DRAWN = ("{0}: part {1.number}/{1.count} is drawn. Once all parts are, run the same command with --resume and "
+              "without --part for the figures")
 # values in argparse's namespace that do not change the figures
 NOT_SETTINGS = ("command", "benchmark", "run", "json", "sheet", "pictures", "chunk", "ray", *RAY_OPTIONS,
                 *OPTIONS_OF_A_FOLDER)
@@ -81,8 +83,7 @@ def run(args: argparse.Namespace) -> None:
         jobs = picture_jobs(tasks, template, settings, folder, args.without)
         if args.part:
             draw_many(args, jobs, compute)
-            report(f"{args.pictures}: part {args.part.number}/{args.part.count} is drawn; once all are, give --resume "
-                   "without --part for the figures")
+            report(PART_DRAWN.format(args.pictures, args.part))
             return
         reader = make_reader()
         draw_many(args, jobs, compute)

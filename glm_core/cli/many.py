@@ -1,4 +1,4 @@
-"""Many prompts → a folder of pictures: the prompts of a file, and drawing the pictures that are not there yet."""
+"""Many prompts → a folder of pictures: reading a file of prompts, and drawing the missing pictures."""
 
 import argparse
 from collections import Counter

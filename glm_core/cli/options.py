@@ -28,8 +28,8 @@ EMBEDDED_NAME = "embedded"
 MODEL_HELP = (f"released or converted folder, {REPOSITORY} if it is in the Hugging Face cache, or 'embedded' for the "
               "small model of this pack")
 CLOSED_PIPE = errno.EPIPE, errno.EINVAL  # the second on Windows
-RESUME_HELP = ("keep the images that are in the folder already, and draw the others; it is an error if one of them was "
-               "drawn from another prompt, with other settings or by another model")
+RESUME_HELP = ("keep the images that are already in the folder, and draw only the others; it is an error if one was "
+               "drawn from another prompt, with other settings or by another model. Without --resume, all are replaced")
 RAY_OPTIONS = "planners", "decoders", "gpus_per_planner", "gpus_per_decoder"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -104,10 +104,10 @@ def add_many(command: argparse.ArgumentParser, resume: str = RESUME_HELP) -> Non
     add("--resume", action="store_true", help=resume)
     add("--part", type=share, metavar="I/N",
         help="draw only prompts I, I + N, I + 2 N, … so that N processes draw all of them; images are the same as "
-             "without it")
+             "without --part")
     add("--chunk", type=int, default=CHUNK, metavar="N",
-        help="number of prompts that are planned before they are drawn; each part of the model is loaded anew for "
-             "every N prompts (without --ray)")
+        help="number of prompts that are planned before any of them is drawn; without --ray, each part of the model "
+             "is loaded once for every N prompts")
     add("--ray", metavar="ADDRESS",
         help="draw on a Ray cluster, or with 'local' in several processes on this machine; pack and model must have "
              "the same paths on all machines. Needs the Python package ray[data]")
@@ -124,8 +124,8 @@ def share(text: str) -> Share:
         raise argparse.ArgumentTypeError(f"must be two numbers such as 2/8 (got {text!r})")
     try:
         return Share(*map(int, numbers))
-    except GLMImageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    except GLMImageError as error:  # argparse itself names the option
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--part ")) from error
 
 
 def check_needs(args: argparse.Namespace, needed: str, options: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""rl: the planner or the decoder learns from rewards."""
+"""rl: reinforcement learning of the planner or the decoder."""
 
 import argparse
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from ..rl.practice import (
     split_tasks,
     with_plans,
 )
-from ..rl.rewards import NAMES, QUESTION, WeightedReward, need_pictures, parse_rewards
+from ..rl.rewards import NAMES, OF_POSTERS, QUESTION, WeightedReward, need_pictures, parse_rewards
 from ..rl.settings import GRPO, RLSettings
 from .files import check_files, check_out_folder
 from .options import (
@@ -45,12 +45,12 @@ from .train import check_installed
 
 METHODS = {"flow-grpo": FlowGRPO, "nft": NFT}
 METHOD_HELP = {
-    "sampler": "how random steps are drawn: cps, or sde as in the Flow-GRPO paper",
-    "noise": "how random these steps are, up to 1",
-    "window": "number of random steps, neither the first nor the last",
-    "clip": "how far the ratio of new to old probability may leave 1",
-    "levels": "noise levels at which each picture is learned",
-    "beta": "how far the good and the bad velocity lie from the old one",
+    "sampler": "formula of the random steps: cps, or sde as in the Flow-GRPO paper",
+    "noise": "noise level of these steps, above 0 and at most 1",
+    "window": "number of random steps; the first and the last step are never random",
+    "clip": "how far the ratio of new to old probability may differ from 1",
+    "levels": "number of noise levels for each picture",
+    "beta": "how far the positive and negative velocities are from the old one",
     "kl": "weight of the divergence from the starting weights",
 }
 DECODER_DEFAULTS = {"prompts": 5, "average": 0.8}  # where they differ from RLSettings
@@ -65,15 +65,15 @@ def add_command(commands: Subparsers) -> None:
 
 
 def add_planner(parts: Subparsers) -> None:
-    command = parts.add_parser("planner", help="GRPO: of several plans of a prompt, learn from the better ones",
+    command = parts.add_parser("planner", help="GRPO: draw several plans of each prompt and learn from the better ones",
                                formatter_class=HelpFormatter)
     add_common(command, ["plan=1"], steps=8, guidance=1.5)
     add_fields(command, GRPO)
     add = command.add_argument
-    add("--measure-plans", type=int, default=2, metavar="N", help="plans of each measured prompt")
+    add("--measure-plans", type=int, default=2, metavar="N", help="number of plans for each of these prompts")
     add("--ray", metavar="ADDRESS",
-        help="draw the plans of each batch on a Ray cluster, or with 'local' in several processes; the pack, the model "
-             "and OUT must have the same paths on all machines. Needs the Python package ray[data]")
+        help="generate the plans of each batch on a Ray cluster, or with 'local' in several processes; the pack, the "
+             "model and OUT must have the same paths on all machines. Needs the Python package ray[data]")
     add("--planners", type=int, metavar="N", help="with --ray: number of processes (default: 1)")
     add("--gpus-per-planner", type=float, metavar="N",
         help="with --ray: GPUs for each of them (default: 1, or 0 with --device cpu)")
@@ -81,12 +81,13 @@ def add_planner(parts: Subparsers) -> None:
 
 
 def add_decoder(parts: Subparsers) -> None:
-    command = parts.add_parser("decoder", help="of several pictures of a plan, learn from the better ones",
-                               formatter_class=HelpFormatter)
+    command = parts.add_parser("decoder", help="Flow-GRPO or DiffusionNFT: draw several pictures of each plan and "
+                               "learn from the better ones", formatter_class=HelpFormatter)
     add_common(command, ["letters=1", "truth=1"], steps=4, guidance=1.0)
     add = command.add_argument
     add("--method", choices=METHODS, default="flow-grpo",
-        help="flow-grpo learns from random sampling steps, nft from finished pictures to which noise is added")
+        help="flow-grpo learns from random sampling steps, nft (DiffusionNFT) from finished pictures to which noise is "
+             "added")
     for name, text in METHOD_HELP.items():
         defaults = {method: settings[name] for method, settings in method_defaults().items() if name in settings}
         shown = ", ".join(f"{method}: {default}" for method, default in defaults.items())
@@ -98,25 +99,26 @@ def add_common(command: argparse.ArgumentParser, rewards: Sequence[str], steps: 
     add = command.add_argument
     add_model(command)
     add("--out", type=Path, required=True, metavar="OUT",
-        help="folder for the new checkpoint or LoRA and its curves; states and logs go to training/ in it. An "
-             "interrupted run goes on from there")
+        help="folder for the new checkpoint or LoRA and a plot of the rewards; states and logs go to training/ in it. "
+             "To resume an interrupted run, give the same command again")
     add("--reward", action="append", metavar="NAME=WEIGHT",
-        help=f"what is good: one of {', '.join(NAMES)}; repeat for several (default: {' '.join(rewards)}). A URL is "
-             "sent every picture with its prompt")
-    add("--question", default=QUESTION, help="what a judge is asked; {prompt} stands for the prompt")
+        help=f"reward and its weight, one of {', '.join(NAMES)}; repeat for several (default: {' '.join(rewards)}). "
+             "With a URL, every picture is sent there with its prompt")
+    add("--question", default=QUESTION, help="question to the judge; {prompt} stands for the prompt")
     add("--tasks", type=Path, metavar="FILE.jsonl",
-        help="prompts to practise, as evaluate reads them; every tenth is kept to measure (default: random posters, "
-             "for the embedded model)")
+        help="prompts to train on, in the format of evaluate; every tenth is held out for the figures (default: random "
+             "posters, only for the embedded model)")
     add_fields(command, RLSettings)
-    add("--lora", type=int, metavar="RANK", help="learn LoRAs of this rank instead of all weights")
-    add("--steps", type=int, default=steps, help="sampling steps of the pictures that rewards look at")
+    add("--lora", type=int, metavar="RANK", help="train LoRAs of this rank instead of all weights")
+    add("--steps", type=int, default=steps, help="sampling steps of the pictures that are rewarded")
     add("--guidance", type=float, default=guidance, help="guidance scale of these pictures")
-    add("--measure", type=int, default=20, metavar="N", help="prompts of each kind for the figures before and after")
+    add("--measure", type=int, default=20, metavar="N",
+        help="number of prompts of each kind for the figures before and after")
     add("--measure-steps", type=int, default=12, help="sampling steps of their pictures")
     add("--half", choices=HALVES, default=HALVES[0],
-        help="half of the words that are never practised, for these figures: choose settings by one, report the other")
+        help="half of the held-out words for these figures: choose settings with one, report figures of the other")
     add("--dtype", choices=("auto", *DTYPES), default="auto",
-        help="auto: bfloat16 for LoRAs on a GPU, otherwise float32, which weights need to learn")
+        help="auto: bfloat16 for LoRAs on a GPU, otherwise float32, which training all weights requires")
     add_device(command)
     command.set_defaults(default_rewards=rewards)
 
@@ -167,6 +169,7 @@ def run_decoder(args: argparse.Namespace) -> None:
     check(args)
     from ..rl.run import improve_decoder
 
+    rewards = rewards_of(args)
     if args.tasks:
         tasks = read_tasks(args.tasks, default_side(args.model))
         planned = with_plans(tasks, args.model, compute_of(args), args.out / "training" / "plans", progress_bar,
@@ -174,11 +177,12 @@ def run_decoder(args: argparse.Namespace) -> None:
         practice = split_tasks(planned, args.measure)
     else:
         practice = decoder_posters(args.half, args.measure)
-    improve_decoder(make_run(args, rewards_of(args), practice), method)
+    improve_decoder(make_run(args, rewards, practice), method)
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise GLMImageError on what can be known to fail before any work."""
+    """Raise GLMImageError on what is certain to fail, before any work."""
+    RLSettings(**values_of(args, RLSettings))
     check_out_folder("--out", args.out)
     check_out_folder("--out", args.out / "training")
     for name in ("measure", "measure_plans", "measure_steps"):
@@ -196,16 +200,24 @@ def check(args: argparse.Namespace) -> None:
 
 
 def compute_of(args: argparse.Namespace) -> Compute:
-    """Raises GLMImageError on bfloat16 for weights that learn, which are too coarse for small steps."""
+    """Raises GLMImageError on bfloat16 when all weights are trained: it is too coarse for small updates."""
     wanted = "float32" if args.lora is None and args.dtype == "auto" else args.dtype
     compute = choose_compute(args.device, wanted)
     if args.lora is None and compute.dtype != torch.float32:
-        raise GLMImageError(f"--dtype must be float32, or --lora be given (got --dtype {args.dtype})")
+        raise GLMImageError(f"--dtype must be float32 without --lora (got {args.dtype})")
     return compute
 
 
 def rewards_of(args: argparse.Namespace) -> list[WeightedReward]:
-    return parse_rewards(args.reward or args.default_rewards, args.question)
+    """Raises GLMImageError on a reward that cannot judge the prompts, or that cannot tell pictures of a plan apart."""
+    rewards = parse_rewards(args.reward or args.default_rewards, args.question)
+    for reward in rewards:
+        if args.tasks and reward.name in OF_POSTERS:
+            raise GLMImageError(f"--reward must be none of {', '.join(OF_POSTERS)} with --tasks, as they compare with "
+                                f"random posters (got {reward.name}); give another, such as --reward words=1")
+        if args.part == "decoder" and not reward.reward.needs_pictures:
+            raise GLMImageError(f"--reward of the decoder must judge pictures (got {reward.name}, which judges plans)")
+    return rewards
 
 
 def make_run(args: argparse.Namespace, rewards: Sequence[WeightedReward], practice: Practice) -> Any:

@@ -1,4 +1,4 @@
-"""Flow-GRPO: some steps of the sampler are drawn at random, so that they have log-probabilities to learn from.
+"""Flow-GRPO: some sampling steps are random, so that they have log-probabilities to learn from.
 
 Liu et al. 2025, "Flow-GRPO"; the other sampler is that of Wang et al. 2025, "Coefficients-Preserving Sampling". Only a
 window of steps is random (as in Flow-GRPO-Fast), never the first, whose SDE diverges, nor the last, which CPS leaves
@@ -82,7 +82,8 @@ class Move:
 @dataclass(frozen=True)
 class FlowGRPO:
     """sampler: a key of SAMPLERS. noise: how random its steps are; with cps up to 1. window: number of random steps,
-    the first of which is chosen at random. clip: how far the ratio of new to old probability may leave 1. kl: weight
+    the first of which is chosen at random. clip: how far the ratio of new to old probability may
+    differ from 1. kl: weight
     of the divergence from the starting weights.
 
     Raises GLMImageError on a value out of range.
@@ -105,6 +106,8 @@ class FlowGRPO:
             raise GLMImageError(f"--window must be at least 1 (got {self.window})")
 
     def check_steps(self, steps: int) -> None:
+        if steps < 3:
+            raise GLMImageError(f"--steps must be at least 3 with --method flow-grpo (got {steps})")
         if self.window > steps - 2:
             raise GLMImageError(f"--window must be at most {steps - 2}, the steps between the first and the last "
                                 f"(got {self.window})")

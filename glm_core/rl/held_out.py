@@ -1,6 +1,6 @@
-"""What is measured before and after: posters with words that no practice shows.
+"""What is measured before and after: posters with words that training never shows.
 
-The words fall into two halves. Choose settings by one half and report figures of the other.
+The words are split into two halves. Choose settings with one half and report figures of the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..posters import (
 from .posters import EDITS, FONTS, THREE_WORDS, edit_as_task, poster_task
 from .tasks import RLTask
 
-HALVES = "choose", "report"  # of the words, which take turns in alphabetical order
+HALVES = "choose", "report"  # every other word in alphabetical order
 
 
 @dataclass(frozen=True)

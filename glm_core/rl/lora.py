@@ -1,4 +1,4 @@
-"""LoRA: instead of a model's weights, learn a small product that is added to each matrix inside its layers."""
+"""LoRA: instead of a model's weights, train a low-rank product that is added to each matrix of its blocks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a planner or decoder does before and after, in figures that are no rewards of its training.
+"""Figures of a planner or decoder before and after training.
 
-Plans are judged by their codes, the planner's at its usual sampling and at that of training. Pictures of right plans
-are read by OCR, and looked at for shapes, fonts of Chinese letters, and faint edges.
+Plans are judged by their codes, at default sampling and at that of training. Pictures are read by OCR, and checked for
+shapes, fonts of Chinese letters, and faint edges.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class NoisyLatent:
 
 @dataclass(frozen=True)
 class NFT:
-    """levels: number of noise levels at which each sample is learned. beta: how far the good and the bad velocity, of
-    which the old one is the middle, lie from it. kl: weight of the squared distance to the starting velocity.
+    """levels: number of noise levels at which each sample is learned. beta: how far the positive and the negative
+    velocity lie from the old one, on either side. kl: weight of the squared distance to the starting velocity.
 
     Raises GLMImageError on a value out of range.
     """

@@ -1,4 +1,4 @@
-"""Practice for the embedded model: posters at random, never with a held-out word."""
+"""Training prompts for the embedded model: random posters, never with a held-out word."""
 
 import random
 from collections.abc import Callable, Sequence

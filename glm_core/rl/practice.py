@@ -1,4 +1,4 @@
-"""What a run practises, and what it is measured by: prompts of a file, or random posters for the embedded model."""
+"""What a run trains on, and its held-out prompts: those of a file, or random posters for the embedded model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .held_out import decoder_tasks, planner_tasks
 from .posters import EDITS, PLANNER_POSTERS, decoder_source, planner_source
 from .tasks import RLTask, TaskSource
 
-MEASURED = 10  # every tenth prompt of a file is measured, and never practised
+MEASURED = 10  # every tenth prompt of a file is held out for the figures
 KIND = "prompts"  # of all prompts of a file
 
 
@@ -29,7 +29,7 @@ class Practice(NamedTuple):
 def planner_posters(half: str, count: int, edits: bool) -> Practice:
     """Random posters, and ``count`` tasks of each kind with words of this half of the held-out ones.
 
-    edits: whether edits are practised, too; they are measured in any case.
+    edits: whether to train on edits, too; they are measured in any case.
     """
     kinds = (*PLANNER_POSTERS, EDITS) if edits else tuple(PLANNER_POSTERS)
     return Practice(planner_source(kinds), planner_tasks(half, count))
@@ -55,18 +55,18 @@ def read_tasks(path: Path, side: int) -> list[RLTask]:
     """
     tasks = posters.tasks(path)
     if len(tasks) < 2:
-        raise GLMImageError(f"{path}: must have at least two prompts, one to practise and one to measure "
+        raise GLMImageError(f"{path}: must have at least two prompts, one to train on and one to measure "
                             f"(got {len(tasks)})")
     for task in tasks:
         if task.images:
-            raise GLMImageError(f"{path}: prompts to practise must have no reference images (got {task.prompt!r})")
+            raise GLMImageError(f"{path}: prompts to train on must have no reference images (got {task.prompt!r})")
     return [RLTask(task.prompt, task.texts, (), task.shapes, KIND, side, side) for task in tasks]
 
 
 def split_tasks(tasks: Sequence[RLTask], count: int) -> Practice:
-    """Every tenth task is measured, up to ``count``; the others are practised, in random order."""
-    practised = [task for i, task in enumerate(tasks) if i % MEASURED]
-    return Practice(TaskSource({KIND: lambda rng: rng.choice(practised)}), list(tasks[::MEASURED][:count]))
+    """Every tenth task is measured, up to ``count``; the others are trained on, in random order."""
+    others = [task for i, task in enumerate(tasks) if i % MEASURED]
+    return Practice(TaskSource({KIND: lambda rng: rng.choice(others)}), list(tasks[::MEASURED][:count]))
 
 
 def with_plans(tasks: Sequence[RLTask], model: Path, compute: Compute, folder: Path, progress: Progress,

@@ -1,4 +1,4 @@
-"""A whole run: measure, learn, write, measure again. What was done before a cut is not done again."""
+"""A whole run: measure, train, write, measure again. A resumed run does not repeat what is already done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..pipeline.cluster import Pools, connected
 from ..training.loop import draw_curves
 from .decoder import DecoderLearner, Method
 from .loop import Learner, run_loop
-from .lora import attach_lora, save_decoder_lora, save_planner_lora
+from .lora import DECODER_FILE, PLANNER_FILE, attach_lora, save_decoder_lora, save_planner_lora
 from .measure import Look, measure_decoder, measure_planner
 from .output import write_checkpoint
 from .pictures import Painter
@@ -33,17 +33,21 @@ from .tasks import RLTask, TaskSource
 
 STATES, SETTINGS, BEFORE, REPORT = "training", "settings.json", "before.json", "report.json"
 ROLLOUT = "rollout"  # folder for the weights that a cluster draws with
+MEANING = "docs/reinforcement-learning.md says what each figure means."
+NEW_CHECKPOINT = ("New checkpoint: {0}. To draw with it: python -m glm_core generate --model {0}, or in ComfyUI the "
+                  "node Load GLM-Image Folder, once it is in models/diffusers.")
+NEW_LORA = "New LoRA: {}. To use it in ComfyUI, copy it to models/loras and choose it in Load GLM-Image LoRA."
 BLOCKS = {PLANNER: "layers", DIFFUSION: "transformer_blocks"}  # in the names of the layers that get LoRAs
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run needs, whichever part learns.
+    """What a run needs, for either part.
 
-    source: of prompts to practise. measured: tasks for the figures before and after; plans: of each, for the planner.
-    lora: rank of the LoRAs that learn, or None for all weights. drawing: of pictures for rewards; measuring: of those
-    for the figures.
-    progress, report: show how far it is, and lines of text. pools: of the Ray cluster that draws the planner's plans.
+    source: of training prompts. measured: tasks for the figures before and after; plans: of each, for the planner.
+    lora: rank of the LoRAs to train, or None for all weights. drawing: settings of pictures for rewards; measuring: of
+    those for the figures.
+    progress, report: show progress, and lines of text. pools: those of the Ray cluster that generates plans.
     """
 
     model: Path
@@ -70,35 +74,37 @@ class Run:
         return Painter.load(model, self.compute, settings.steps, settings.guidance)
 
     def learnable(self, module: nn.Module, part: Part) -> nn.Module:
-        """What changes: the module, or the LoRAs that are hooked to it."""
+        """What is trained: the module, or LoRAs hooked to it."""
         if self.lora is None:
             return module.requires_grad_(True)
         return attach_lora(module, self.lora, self.settings.seed, BLOCKS[part])
 
     def learn(self, name: str, learner: Learner) -> None:
-        """Learn with a bar of the updates; curves of the rewards are drawn at the end."""
-        with self.progress("learn", self.settings.updates // self.settings.reuse, "batch") as advance:
+        """Train with a progress bar; the rewards are plotted at the end."""
+        with self.progress("train", self.settings.updates // self.settings.reuse, "batch") as advance:
             run_loop(name, learner, self.settings, self.states, lambda update, figures: advance())
         names = [reward.name for reward in self.rewards]
         draw_curves(self.states, self.out / "curves.png", names, logarithmic=False)
 
     def check_settings(self, method: GRPO | Method) -> None:
-        """Keep the settings of a new run. Raises GLMImageError, naming the first, if the folder's run had others."""
+        """Store the settings of a new run. Raises GLMImageError, naming the first that differs from the stored ones."""
         own = {**asdict(self.settings), **asdict(method), "model": str(self.model), "lora": self.lora,
                "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards]}
         kept = once(self.states / SETTINGS, lambda: own)
         for name, value in own.items():
             if kept.get(name) != value:
-                raise GLMImageError(f"--out {self.out}: to go on with the run in it, {name} must be "
-                                    f"{kept.get(name)!r} (got {value!r}); choose another folder for a new run")
+                raise GLMImageError(f"--out {self.out}: to resume the run in it, {name} must be {kept.get(name)!r} "
+                                    f"(got {value!r}); choose another folder for a new run")
 
     def measure(self, count: Callable[[Callable[[], object]], Shares]) -> Shares:
         with self.progress("measure", len(self.measured), "prompt") as advance:
             return count(advance)
 
-    def finish(self, before: Shares, after: Shares) -> None:
+    def finish(self, before: Shares, after: Shares, lora_file: str) -> None:
+        """Report the figures, and where the result is. lora_file: its name, if LoRAs were trained."""
         write_json(self.states / REPORT, {"before": before, "after": after})
-        for line in table(before, after):
+        result = NEW_CHECKPOINT.format(self.out) if self.lora is None else NEW_LORA.format(self.out / lora_file)
+        for line in (*table(before, after), "", MEANING, result):
             self.report(line)
 
 
@@ -114,7 +120,7 @@ def with_settings(painter: Painter, settings: RenderSettings) -> Painter:
 
 
 def improve_planner(run: Run, method: GRPO) -> None:
-    """The planner learns from the run's rewards; writes the checkpoint or LoRA and reports figures before and after."""
+    """Train the planner, write the checkpoint or LoRA, and report figures before and after."""
     run.check_settings(method)
     planner, painter = load_planner(run.model, run.compute, fused=False), run.painter(run.model, run.measuring)
 
@@ -136,11 +142,11 @@ def improve_planner(run: Run, method: GRPO) -> None:
     else:
         write_checkpoint(run.model, run.out, PLANNER, planner.model.state_dict())
         planner = load_planner(run.out, run.compute)
-    run.finish(before, measured(planner))
+    run.finish(before, measured(planner), PLANNER_FILE)
 
 
 def improve_decoder(run: Run, method: Method) -> None:
-    """The decoder learns from the run's rewards; writes the checkpoint or LoRA and reports figures before and after."""
+    """Train the decoder, write the checkpoint or LoRA, and report figures before and after."""
     run.check_settings(method)
     painter = run.painter(run.model, run.drawing)
 
@@ -156,4 +162,4 @@ def improve_decoder(run: Run, method: Method) -> None:
     else:
         write_checkpoint(run.model, run.out, DIFFUSION, painter.dit.state_dict())
         painter = run.painter(run.out, run.measuring)
-    run.finish(before, measured(painter))
+    run.finish(before, measured(painter), DECODER_FILE)

@@ -13,16 +13,16 @@ def setting(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class RLSettings:
-    """How much is tried and how fast is learned. Raises GLMImageError on a value out of range."""
+    """Size of the run and of its updates. Raises GLMImageError on a value out of range."""
 
-    prompts: int = setting(7, "prompts in a batch; their kinds take turns")
-    group: int = setting(8, "plans or pictures of each prompt, which are compared with one another")
-    updates: int = setting(60, "updates of the weights in all")
-    reuse: int = setting(1, "updates on each batch")
-    learning_rate: float = setting(1e-4, "of AdamW, the same in every update")
-    average: float = setting(0.95, "decay per update of the moving average of the weights, which is the result")
-    seed: int = setting(0, "of prompts, plans and noise")
-    save_every: int = setting(10, "updates after which the state is saved; an interrupted run goes on from there")
+    prompts: int = setting(7, "number of prompts in a batch, from all kinds in turn")
+    group: int = setting(8, "number of plans or pictures that are drawn for each prompt and compared")
+    updates: int = setting(60, "number of updates of the weights")
+    reuse: int = setting(1, "number of updates on each batch")
+    learning_rate: float = setting(1e-4, "constant learning rate of AdamW")
+    average: float = setting(0.95, "decay per update of the moving average of the weights (EMA), which is the result")
+    seed: int = setting(0, "seed of prompts, plans and noise")
+    save_every: int = setting(10, "save the state after this many updates; an interrupted run resumes from there")
 
     def __post_init__(self) -> None:
         for name in ("prompts", "updates", "reuse", "save_every"):
@@ -37,9 +37,9 @@ class RLSettings:
 
 @dataclass(frozen=True)
 class GRPO:
-    """How the planner learns. Raises GLMImageError on a value out of range."""
+    """Settings of the planner's loss. Raises GLMImageError on a value out of range."""
 
-    clip: float = setting(0.2, "how far the ratio of new to old probability may leave 1")
+    clip: float = setting(0.2, "how far the ratio of new to old probability may differ from 1")
     kl: float = setting(0.01, "weight of the divergence from the starting weights")
 
     def __post_init__(self) -> None:

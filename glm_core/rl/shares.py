@@ -81,15 +81,20 @@ def cells(before: Counts, after: Counts | None) -> list[str]:
     if after is None:
         return [share_text(before)]
     change = change_of(before, after)
-    return [share_text(before), share_text(after), f"{100 * change.value:+.1f}{interval_text(change, '+.1f')}"]
+    return [share_text(before), share_text(after), points(change.value, "+.1f") + interval_text(change, "+.1f")]
 
 
 def share_text(counts: Counts) -> str:
     share = share_of(counts)
     right, total = (sum(values) for values in zip(*counts))
-    return f"{right}/{total} = {100 * share.value:.1f} %{interval_text(share, '.1f')}" if total else "none"
+    return f"{right}/{total} = {points(share.value, '.1f')} %{interval_text(share, '.1f')}" if total else "none"
 
 
 def interval_text(share: Share, form: str) -> str:
     """ (low to high) in percent; nothing where all draws are alike, as they then say nothing."""
-    return f" ({100 * share.low:{form}} to {100 * share.high:{form}})" if share.low < share.high else ""
+    return f" ({points(share.low, form)} to {points(share.high, form)})" if share.low < share.high else ""
+
+
+def points(share: float, form: str) -> str:
+    """In percent, never as -0.0."""
+    return f"{round(100 * share, 1) + 0.0:{form}}"

@@ -1,4 +1,4 @@
-"""What is practised: tasks of several kinds, as many of each in every batch."""
+"""What is trained on: tasks of several kinds, equally many of each."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class TaskSource:
     kinds: Mapping[str, DrawTask]
 
     def draw(self, rng: random.Random, count: int, first: int = 0) -> list[RLTask]:
-        """``count`` tasks; the kinds take turns, from the ``first`` on."""
+        """``count`` tasks of all kinds in turn. first: the number of tasks drawn before."""
         names = list(self.kinds)
         return [self.kinds[names[(first + i) % len(names)]](rng) for i in range(count)]

@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on_only_if_asked(model, tmp_path, capsys, reads
     assert run(*command, "--limit", 1) == 0
     first = (tmp_path / "benchmark-oneig-text-en" / "000.webp").read_bytes()
     assert run(*command) == 1
-    assert "add --resume to go on with them" in error_line(capsys)
+    assert "add --resume to continue that run" in error_line(capsys)
     assert run(*command, "--resume") == 0
     assert (tmp_path / "benchmark-oneig-text-en" / "000.webp").read_bytes() == first
     assert len((tmp_path / "benchmark-oneig-text-en" / "answers.jsonl").read_text().splitlines()) == 2

@@ -50,6 +50,7 @@ def test_the_planner_learns_and_becomes_a_checkpoint(model, tmp_path, tasks, cap
     assert learn("planner", model, out, tasks, "--reward", "likelihood=1") == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split() == ["figure", "before", "after", "change"]
+    assert printed[-1].startswith(f"New checkpoint: {out}.")
     assert any(line.startswith("prompts, T 1") and "words read" in line for line in printed)
     before, after = planner_weights(model), planner_weights(out)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -90,11 +91,12 @@ def test_a_run_is_not_continued_with_other_settings(model, tmp_path, tasks, caps
     assert "kl must be 0.01 (got 0.5)" in error_line(capsys)
 
 
-def test_loras_of_the_planner_are_peft_files(model, tmp_path, tasks):
+def test_loras_of_the_planner_are_peft_files(model, tmp_path, tasks, capsys):
     out = tmp_path / "out"
     assert learn("planner", model, out, tasks, "--reward", "likelihood=1", "--lora", 2) == 0
     lora = read_lora(out / "adapter_model.safetensors")
     assert lora.adapters and not lora.unknown and not (out / PLANNER.folder).exists()
+    assert f"New LoRA: {out / 'adapter_model.safetensors'}. To use it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("method", ["flow-grpo", "nft"])
@@ -114,11 +116,15 @@ def test_the_decoder_learns_from_a_server(model, tmp_path, tasks, method):
     ("planner", ("--average", 1), "--average must be from 0 to below 1 (got 1)"),
     ("planner", ("--clip", 0), "--clip must be above 0"),
     ("planner", ("--lora", 0), "--lora must be at least 1 (got 0)"),
-    ("planner", ("--dtype", "bfloat16"), "--dtype must be float32, or --lora be given (got --dtype bfloat16)"),
+    ("planner", ("--dtype", "bfloat16"), "--dtype must be float32 without --lora (got bfloat16)"),
     ("planner", ("--reward", "beauty=1"), "--reward must be NAME=WEIGHT with one of plan,"),
     ("decoder", ("--method", "nft", "--window", 1), "--window must be left out with --method nft (got 1)"),
     ("decoder", ("--beta", 1), "--beta must be left out with --method flow-grpo"),
     ("decoder", ("--steps", 3), "--window must be at most 1"),
+    ("decoder", ("--steps", 2), "--steps must be at least 3 with --method flow-grpo (got 2)"),
+    ("planner", (), "--reward must be none of plan, letters, truth with --tasks"),
+    ("decoder", ("--reward", "truth=1"), "--reward must be none of plan, letters, truth with --tasks"),
+    ("decoder", ("--reward", "likelihood=1"), "--reward of the decoder must judge pictures (got likelihood"),
 ])
 def test_bad_options_are_one_line(model, tmp_path, tasks, capsys, part, options, message):
     assert learn(part, model, tmp_path / "out", tasks, *options) == 1

@@ -1,4 +1,4 @@
-"""The reward ``likelihood``: how likely the planner itself finds its plan."""
+"""The reward ``likelihood``: how probable the plan is by the planner itself."""
 
 from __future__ import annotations
 

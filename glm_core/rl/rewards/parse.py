@@ -24,6 +24,7 @@ OWN: dict[str, Callable[[], Reward]] = {
 SERVED: dict[str, Callable[[str, str], Reward]] = {  # of a URL and a question
     "http": lambda url, question: HttpReward(url), "judge": JudgeReward,
 }
+OF_POSTERS = "plan", "letters", "truth"  # which compare with the poster that a task describes
 NAMES = (*OWN, *(f"{name}=[WEIGHT,]URL" for name in SERVED))
 
 

@@ -1,4 +1,4 @@
-"""The reward ``truth``: how near a picture is to the poster as the program draws it."""
+"""The reward ``truth``: how close a picture is to the poster as the program draws it."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
-"""An example of a server for the reward ``http``. It needs Pillow alone.
+"""An example of a server for the reward ``http``. It needs only Pillow.
 
     python docs/reward_server.py 9000
     python -m glm_core rl decoder --reward letters=1 --reward http=0.5,http://localhost:9000 ...
 
-A request is a POST of JSON with three lists, which have one entry for each of at most 16 pictures:
+A request is a POST of JSON with three lists, each with one entry per picture, at most 16:
 
     {"prompts": ["A sign that says \\"OPEN\\""], "texts": [["OPEN"]], "images": ["<PNG in base64>"]}
 
-"texts" are those that the picture should show. The answer is one finite number per picture, in any unit, larger for
-better pictures:
+"texts" are the texts that the picture should show. The answer has one finite number per picture, on any scale, higher
+for better pictures:
 
     {"scores": [0.31]}
 
-Anything else ends the training with a message; what was saved before is kept. Put your own model into ``score``.
+Any other answer stops the training with an error; the last saved state is kept. Put your own model into ``score``.
 """
 
 import base64
@@ -25,7 +25,7 @@ from PIL import Image, ImageStat
 
 
 def score(image: Image.Image, prompt: str, texts: list[str]) -> float:
-    """Here: the contrast of the picture, which knows nothing of the prompt."""
+    """An example: the contrast of the picture. It ignores the prompt."""
     return ImageStat.Stat(image.convert("L")).stddev[0] / 255
 
 
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Not a line for every request."""
+        """Print nothing for each request."""
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ MOST_BYTES = 2**30
 
 
 class Key(NamedTuple):
-    """What an answer belongs to. sha256: of the picture file."""
+    """Identifies an answer. sha256: of the picture file."""
 
     sha256: str
     cell: int
@@ -41,10 +41,10 @@ class Asked:
 
 
 class AnswerBook:
-    """Answers by what they belong to; each is written to the end of a file as it comes."""
+    """Answers by key; each is appended to a file as it comes."""
 
     def __init__(self, path: Path, reuse: bool):
-        """reuse: whether the answers that the file already has are given again."""
+        """reuse: whether answers that are already in the file are used."""
         self.path = path
         self.known: dict[Key, Answer] = {}
         if path.exists():

@@ -87,11 +87,13 @@ def add_benchmark(command: argparse.ArgumentParser, name: str) -> None:
         add("--copies", type=int, choices=IMAGES_PER_PROMPT[name], default=4, metavar="N",
             help="number of images for each prompt" + ("" if name == "longtext" else ", 1 or 4, in one file"))
         add_judge(command, name)
-    add("--corrected", action="store_true", help="correct obvious mistakes of the official code, listed below the table")
+    add("--corrected", action="store_true",
+        help="correct obvious mistakes of the official code, which are listed below the table")
     add("--json", type=Path, metavar="OUT", help="write all figures, the settings, and the results of each picture")
     add("--report", type=Path, metavar="FILE.html", help="write a web page of all pictures, the worst first")
     add_drawing(command)
-    add_many(command, "continue an interrupted run; answers that are kept beside the pictures (answers.jsonl) are used again")
+    add_many(command, "continue an interrupted run; answers that are kept beside the pictures (answers.jsonl) are "
+             "used again")
     command.set_defaults(run=run)
 
 

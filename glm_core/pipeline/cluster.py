@@ -1,8 +1,7 @@
-"""Jobs over the machines of a Ray cluster: a pool of workers that plan, and one of workers that draw.
+"""Jobs on a Ray cluster: a pool of workers that plan, and a pool of workers that draw.
 
 Ray Data streams jobs from the first pool to the second and their PNG files back to this process, which alone writes
-them. It holds the planners back when the plans that wait fill their share of its memory, and repeats what a lost worker
-had.
+them. It pauses the planners when waiting plans fill their share of its memory, and repeats the work of lost workers.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Pools:
 
     address: of the cluster; "local" starts one on this machine and ends it afterwards.
     gpus_per_planner, gpus_per_decoder: may be fractions, so that several workers share a GPU.
-    threads: of each worker; with another number, results may round differently.
+    threads: of each worker; results may round differently with another number.
     """
 
     address: str = LOCAL
@@ -141,10 +140,10 @@ def plan_on_cluster(model: Path, requests: Sequence[PlanRequest], compute: Compu
 
 @contextmanager
 def connected(pools: Pools) -> Iterator[None]:
-    """Connected to the cluster; to one that this process has started or joined before, if there is one."""
+    """Connected to the cluster, or to the one that this process is connected to already."""
     if find_spec("ray") is None:
         raise GLMImageError("--ray needs Ray, which is not installed; pip install 'ray[data]'")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else Ray reports its use to its makers
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # otherwise Ray sends usage statistics
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray  # pyright: ignore[reportMissingImports]
 

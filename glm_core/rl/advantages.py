@@ -1,9 +1,9 @@
-"""Scores → advantages: how much better a sample is than the others of its group, which were made for the same task.
+"""Scores → advantages: how much better a sample is than the others of its group, which belong to the same task.
 
 Each reward is centred within each group and divided by its deviation over the batch, so that rewards in different units
-can be added, and a group whose samples hardly differ is not blown up. (Dividing by a group's own deviation, as GRPO
-first did, gives an almost certain prompt the weight of an uncertain one: Liu et al. 2025, "Understanding R1-Zero-like
-training".)
+can be added, and small differences within a group are not magnified. (Dividing by a group's own deviation, as GRPO
+originally did, gives a prompt whose samples hardly differ the weight of any other: Liu et al. 2025, "Understanding
+R1-Zero-like training".)
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .rewards import Sample, Score, WeightedReward
 
-LARGEST = 5.0  # advantages are cut there; source: Flow-GRPO
-SMALLEST_DEVIATION = 1e-6  # below it, all scores are taken as equal
+LARGEST = 5.0  # advantages are clipped to this; source: Flow-GRPO
+SMALLEST_DEVIATION = 1e-6  # below it, all scores count as equal
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Advantages:
     means: dict[str, float]
 
     def is_kept(self, group: int) -> bool:
-        """False for a group from which nothing can be learned, as its samples are equally good in everything."""
+        """False for a group whose samples all have the same scores, so that nothing can be learned from it."""
         return bool(self.cells[group].any() or self.samples[group].any())
 
 
 def standardise(values: Sequence[Tensor]) -> list[Tensor]:
-    """Scores [G, ...] of each group → centred over each group, divided by the deviation over all groups, cut."""
+    """Scores [G, ...] of each group → centred over each group, divided by the deviation over all groups, clipped."""
     centred = [group - group.mean(0) for group in values]
     deviation = torch.cat([group.flatten() for group in centred]).square().mean().sqrt()
     if deviation < SMALLEST_DEVIATION:

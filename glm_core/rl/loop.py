@@ -1,4 +1,4 @@
-"""The loop of both parts: collect samples with rewards, update the weights on them, average, save, log."""
+"""The training loop of planner and decoder: collect samples with rewards, update the weights, average, save, log."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Batch = TypeVar("Batch")
 
 
 class Learner(Protocol[Batch]):
-    """What is learned. trained: the module whose parameters change: a model, or LoRAs that are hooked to one."""
+    """What is trained, and on what. trained: the module whose parameters change: a model, or LoRAs hooked to one."""
 
     trained: nn.Module
 
     def collect(self, rng: random.Random, first: int, average: AveragedModel) -> tuple[Batch, dict[str, float]]:
-        """Samples with their rewards, and figures for the log. first: number of tasks that were drawn before."""
+        """Samples with their rewards, and figures for the log. first: number of tasks drawn before."""
         ...
 
     def losses(self, batch: Batch, rng: random.Random) -> Iterator[Tensor]:
-        """The loss piece by piece; the gradients of all pieces are added."""
+        """The loss in parts, whose gradients are added up."""
         ...
 
 
 @dataclass(frozen=True)
 class Adam:
-    """AdamW for all parameters of a module, in the form in which states are saved."""
+    """AdamW for all parameters of a module, in the form that ``save`` and ``resume`` expect."""
 
     adam: torch.optim.AdamW
 
@@ -64,7 +64,7 @@ def weights_of(module: nn.Module, other: nn.Module) -> Iterator[None]:
 
 def run_loop(name: str, learner: Learner[Batch], settings: RLSettings, folder: Path,
              on_update: Callable[[int, dict[str, float]], object] = lambda i, figures: None) -> nn.Module:
-    """Improve ``learner.trained``, which ends up with the averaged weights.
+    """Train ``learner.trained``, which has the averaged weights at the end.
 
     folder: for the state and the log, ``name``.jsonl; an interrupted run resumes from the last saved update, and ends
     with the same weights. on_update: called with each update's number and figures.
@@ -93,7 +93,7 @@ def run_loop(name: str, learner: Learner[Batch], settings: RLSettings, folder: P
 
 
 def update(learner: Learner[Batch], batch: Batch, rng: random.Random, optimizer: Adam) -> float:
-    """Change the weights once; the norm of the gradient."""
+    """Update the weights once. Returns the norm of the gradient."""
     optimizer.adam.zero_grad()
     for loss in learner.losses(batch, rng):
         loss.backward()

@@ -1,4 +1,4 @@
-"""The result of learning: a checkpoint of which one part is new."""
+"""The result of training: a checkpoint with one new part."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, 
         raise GLMImageError(f"--out {out}: it must be another folder than the model's (got the same)")
     config = source / part.folder / "config.json"
     if not config.is_file():
-        raise GLMImageError(f"model folder {source}: it must be in the released layout (got no "
+        raise GLMImageError(f"model folder {source} must be in the released layout (got no "
                             f"{part.folder}/config.json)")
     changed = with_changes(source, part, tensors, dtype)
     for path in unchanged_files(source, part):
@@ -67,7 +67,7 @@ def unchanged_files(source: Path, part: Part) -> Iterator[Path]:
 
 
 def link(source: Path, out: Path) -> None:
-    """Let ``out`` be the same file as ``source`` or, where that is impossible, a copy."""
+    """Make ``out`` a hard link to ``source`` or, where that is impossible, a copy."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""GRPO for the planner: from several plans for one prompt, learn what made the better ones better.
+"""GRPO for the planner: compare several plans of one prompt and learn from the better ones.
 
 Shao et al. 2024, "DeepSeekMath". Tokens are sampled at temperature 1 from the full softmax, so that their
 log-probabilities are those of the policy that drew them.

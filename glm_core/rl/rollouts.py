@@ -1,4 +1,4 @@
-"""Plans to learn from, drawn in this process or by the planners of a Ray cluster."""
+"""Plans to train on, generated in this process or by the planners of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Rollout = Callable[[Sequence[RLTask], Sequence[int]], list[Plan]]  # tasks and t
 
 @dataclass(frozen=True)
 class ClusterRollout:
-    """Draws with the present weights, which every call writes to a folder that all machines can read.
+    """Generates plans with the current weights, which every call writes to a folder that all machines can read.
 
     source: folder of the model that learns. model, trained: as in PlannerLearner. group: plans of each task.
     """
@@ -47,7 +47,7 @@ class ClusterRollout:
 
 
 def reference_of(tokens: Plan) -> ReferenceImage:
-    """A reference image of these tokens. Its pixels are black: the planner reads the tokens alone."""
+    """A reference image with these tokens. Its pixels are black: the planner reads only the tokens."""
     return ReferenceImage(torch.zeros(tokens.batch, tokens.height, tokens.width, 3), tokens)
 
 

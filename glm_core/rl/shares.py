@@ -1,7 +1,7 @@
-"""Figures that are shares, with 95 % intervals by the bootstrap over prompts, and tables of them before and after.
+"""Figures that are shares, with 95 % intervals by bootstrap over prompts, and tables of them before and after.
 
-All counts of a prompt are drawn together, so that neither words of one poster nor plans of one prompt are taken as
-independent. For a change, both figures are of the same prompts and seeds in every draw.
+The bootstrap resamples whole prompts, so that neither words of one poster nor plans of one prompt are treated as
+independent. For a change, both figures use the same prompts and seeds in every draw.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 DRAWS = 2000
 CONFIDENCE = 95  # percent
-DIGITS = 9  # of the ends of an interval, which without rounding differ even if all draws are alike
+DIGITS = 9  # of the ends of an interval; unrounded, they differ even if all draws are equal
 
-Counts = list[tuple[int, int]]  # of each prompt: how many there are that count, of how many
+Counts = list[tuple[int, int]]  # for each prompt: how many are right, of how many
 Shares = dict[str, dict[str, Counts]]  # by row and column of a table, so that they can be kept as JSON
 
 
@@ -28,7 +28,7 @@ class Share(NamedTuple):
 
 
 def add_counts(shares: Shares, row: str, **columns: tuple[int, int]) -> None:
-    """Add a prompt's counts to a row; _ in a column's name is written as a blank."""
+    """Add a prompt's counts to a row; _ in a column's name becomes a blank."""
     for name, counts in columns.items():
         shares.setdefault(row, {}).setdefault(name.replace("_", " "), []).append(counts)
 
@@ -68,7 +68,7 @@ def with_interval(value: np.ndarray, drawn: np.ndarray) -> Share:
 def table(before: Shares, after: Shares | None = None) -> list[str]:
     """Lines of a table: every share before and, if there are others, after, and the change in percentage points.
 
-    A figure for which there is nothing to count is left out.
+    Figures with nothing to count are left out.
     """
     titles = ["", "figure", "before", *(["after", "change"] if after else [])]
     rows = [[row, column, *cells(counts, after[row][column] if after else None)]
@@ -91,7 +91,7 @@ def share_text(counts: Counts) -> str:
 
 
 def interval_text(share: Share, form: str) -> str:
-    """ (low to high) in percent; nothing where all draws are alike, as they then say nothing."""
+    """ (low to high) in percent; nothing if all draws are equal."""
     return f" ({points(share.low, form)} to {points(share.high, form)})" if share.low < share.high else ""
 
 

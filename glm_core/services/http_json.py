@@ -1,4 +1,4 @@
-"""JSON over HTTP with the standard library, for servers that the user named. Every fault is one line."""
+"""JSON over HTTP with the standard library, for servers that the user names. Every error is one line."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ LONGEST_REPLY = 300  # characters of a server's error message
 
 
 class NoRedirects(HTTPRedirectHandler):
-    """A redirected POST would lose its body and go to a server that nobody named."""
+    """A redirected POST would lose its body and go to a server that the user did not name."""
 
     def redirect_request(self, *args: Any) -> None:
         return None
@@ -65,7 +65,7 @@ def exchange(request: Request, timeout_s: float) -> dict[str, Any]:
     except (OSError, HTTPException) as error:
         raise GLMImageError(f"{url}: the server cannot be reached ({reason(error)})") from error
     if len(data) > MOST_BYTES:
-        raise GLMImageError(f"{url}: an answer must have at most {MOST_BYTES} bytes")
+        raise GLMImageError(f"{url}: the answer must have at most {MOST_BYTES} bytes (got more)")
     return parse_json(decode(data, f"{url}: the answer"), f"{url}: the answer")
 
 

@@ -118,8 +118,8 @@ def row(gpus: int, costs: Costs) -> str:
 
 def table(title: str, costs: Costs, gpus: Iterable[int] = GPUS) -> str:
     """A row for each number of GPUs."""
-    return "\n".join([f"{title}: planner {costs.planner} s, decoder {costs.decoder} s an image", "",
-                      "| GPUs | planners + decoders | first hour | second hour | of the ideal | slowest |",
+    return "\n".join([f"{title}: planner {costs.planner} s, decoder {costs.decoder} s per image", "",
+                      "| GPUs | planners + decoders | first hour | second hour | efficiency | bottleneck |",
                       "|---|---|---|---|---|---|", *(row(number, costs) for number in gpus)])
 
 

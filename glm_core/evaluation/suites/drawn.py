@@ -1,4 +1,4 @@
-"""Letters and posters as the program draws them, to compare pictures with."""
+"""Letters and posters as the program draws them, as a reference for pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faint edges where a poster is flat, such as those of a grid that a decoder may leave."""
+"""Faint edges in the flat areas of a poster, such as those of a grid that a decoder may leave."""
 
 from __future__ import annotations
 

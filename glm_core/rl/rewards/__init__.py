@@ -1,4 +1,4 @@
-"""Rewards by their names. Those that look at posters take milliseconds, so that training can use them."""
+"""Rewards by their names. Those that compare with posters take milliseconds."""
 
 from .base import Reward, Sample, Score, WeightedReward, need_pictures
 from .letters import LettersReward

@@ -1,7 +1,7 @@
-"""What a reward is: a judge of plans or pictures that gives every sample of a batch a number.
+"""What a reward is: it gives every sample of a batch, a plan or a picture, a score.
 
-A reward may also say how good each part of the picture is, and which cells of the plan drew it. The planner then learns
-from each token what its own part was worth.
+It may also score each part of the picture, and say which cells of the plan belong to it. Each token of the planner then
+gets the score of its own part.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Score:
-    """How good a sample is, in any unit.
+    """How good a sample is, on any scale.
 
-    parts: how good each of its parts is, in the same order for all samples of a task. part_of_cell: int64 [h, w], which
+    parts: the scores of its parts, in the same order for all samples of a task. part_of_cell: int64 [h, w], which
     part a cell of the target grid belongs to, or -1.
     """
 
@@ -46,7 +46,7 @@ class Score:
 
 
 class Reward(Protocol):
-    """A judge of samples."""
+    """A function that scores samples."""
 
     @property
     def needs_pictures(self) -> bool:

@@ -1,4 +1,4 @@
-"""Rewards as the command line names them."""
+"""Rewards by their names on the command line."""
 
 from __future__ import annotations
 

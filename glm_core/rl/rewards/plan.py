@@ -1,4 +1,4 @@
-"""The reward ``plan``: whether the codes of a plan show what its poster has, found out without drawing it."""
+"""The reward ``plan``: whether the codes of a plan show what the poster has. Nothing is drawn."""
 
 from __future__ import annotations
 

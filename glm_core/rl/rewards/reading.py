@@ -1,4 +1,4 @@
-"""The rewards ``words`` and ``shapes``, which look at any picture as ``evaluate`` does."""
+"""The rewards ``words`` and ``shapes``, which judge any picture as ``evaluate`` does."""
 
 from __future__ import annotations
 

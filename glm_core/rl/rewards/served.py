@@ -1,4 +1,4 @@
-"""The rewards ``http`` and ``judge``: servers that the user named look at the pictures."""
+"""The rewards ``http`` and ``judge``: servers that the user names score the pictures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ...services import ask, base64_png, post_json, with_model
 from .base import Sample, Score
 
 PER_REQUEST = 16  # most pictures in one request
-AT_ONCE = 8  # questions under way, which servers answer together
+AT_ONCE = 8  # questions sent at the same time
 TIMEOUT_S = 120.0  # as the services have it
 QUESTION = ("Does this picture show exactly what the following prompt asks for, with all texts spelled right? "
             "Answer with one number from 0 (not at all) to 10 (exactly) and nothing else.\n\nPrompt: {prompt}")
-PROMPT = "{prompt}"  # in a question: where the task's prompt goes
+PROMPT = "{prompt}"  # in a question: stands for the task's prompt
 VERDICTS = {"yes": 1.0, "no": 0.0}
 BEST = 10
 
 
 @dataclass(frozen=True)
 class HttpReward:
-    """Whatever the server at ``url`` says, see docs/reward_server.py.
+    """The scores of the server at ``url``, see docs/reward_server.py.
 
     A request is {"prompts": [text], "texts": [[text]], "images": [PNG in base64]}; the answer to it must be
     {"scores": [number]}, with a number for every picture.
@@ -62,7 +62,7 @@ def read_scores(answer: dict[str, Any], url: str, count: int) -> list[float]:
 
 @dataclass(frozen=True)
 class JudgeReward:
-    """What a vision-language model at ``url`` answers to a question, 0...1: yes is 1, no is 0, a number is of 10.
+    """The answer of a vision-language model at ``url`` to a question, 0...1: yes is 1, no is 0, numbers are of 10.
 
     url: as of ``with_model``. question: "{prompt}" in it stands for the task's prompt.
     """

@@ -28,7 +28,7 @@ class Question:
 class Case:
     """A picture file of a benchmark.
 
-    name: its path below the folder of pictures, as the official scorer wants it. prompt: what to draw.
+    name: its path below the folder of pictures, as the official scorer expects it. prompt: what to draw.
     cells: the number of images in it, 1 or 4; four stand in two rows.
     """
 

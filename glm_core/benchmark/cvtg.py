@@ -9,7 +9,7 @@ Metrics as in TextCrafter's unified_metrics_eval.py, over the words of all pictu
   n the length of the longer one
 
 What ``corrected`` changes: the official code takes every apostrophe for a quotation mark, so that "the shop's sign
-'OPEN'" wants the words "s", "sign". Corrected, the quoted texts are those that this pack finds in the prompt.
+'OPEN'" expects the words "s", "sign". Corrected, the quoted texts are those that this pack finds in the prompt.
 """
 
 import re

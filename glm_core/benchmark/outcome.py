@@ -13,7 +13,7 @@ from .readers import Reader
 
 @dataclass(frozen=True)
 class Outcome:
-    """reader: the model that read the pictures, as it calls itself; "" if nobody did.
+    """reader: the model that read the pictures, as it calls itself; "" if none did.
 
     notes: on how far the figures can be compared with others.
     """

@@ -56,7 +56,7 @@ def is_black(image: Image.Image) -> bool:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture without loss, so that no file is ever there in part."""
+    """Write a picture without loss, and never a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
     picture.save(unfinished, format=path.suffix[1:], lossless=True)

@@ -1,4 +1,4 @@
-"""Who reads the images: OCR in this process, or a vision-language model that a server offers."""
+"""Readers of images: OCR in this process, or a vision-language model on a server."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .base import Question
 
 @dataclass(frozen=True)
 class Reader:
-    """name: under which its answers are kept. at_once: the number of images that it is given at the same time."""
+    """name: under which its answers are stored. at_once: number of images that it reads at the same time."""
 
     name: str
     answer: Callable[[Image.Image, Question], Answer]

@@ -156,8 +156,8 @@ def check_pictures(args: argparse.Namespace, folder: Path, cases: list[Case]) ->
         raise GLMImageError(f"{folder} must have no pictures of an earlier run (got {len(cases) - len(missing)}); "
                             "add --resume to continue that run, or choose another folder with --pictures")
     if missing and args.model is None:
-        raise GLMImageError(f"--model must be given if pictures are missing (got {len(missing)} missing ones of "
-                            f"{len(cases)}, the first is {folder / missing[0].name})")
+        raise GLMImageError(f"--model must be given if pictures are missing ({len(missing)} of {len(cases)} are; "
+                            f"the first is {folder / missing[0].name})")
 
 
 def make_reader(args: argparse.Namespace, benchmark: Benchmark) -> Reader | None:

@@ -45,7 +45,7 @@ def check_plans(dit: GLMImageDiT, plan: Plan, references: Sequence[Plan], batch:
 def plan_velocity(dit: GLMImageDiT, plan: Plan, glyphs: Tensor, no_glyphs: Tensor, size: tuple[int, int], *,
                   guidance: float, references: Sequence[tuple[Tensor, Plan]] = (), device: torch.device | str = "cpu",
                   dtype: torch.dtype = torch.float32) -> Velocity:
-    """The velocity of latents that show a plan. With guidance of 1 or less the unconditional branch does not run.
+    """The velocity of latents for a plan. With guidance of 1 or less the unconditional branch does not run.
 
     size: height and width of the latents. Others as in ``sample_latent``. The keys and values of reference images are
     computed now, with the present weights.

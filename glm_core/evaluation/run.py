@@ -59,7 +59,7 @@ def picture_jobs(tasks: Sequence[Task], template: PlanRequest, settings: RenderS
 
 
 def read_pictures(jobs: Sequence[Job]) -> list[Image.Image]:
-    """The pictures of jobs that are done. Raises GLMImageError if one is missing, as those that are not finite are."""
+    """The pictures of finished jobs. Raises GLMImageError if one is missing because the model gave NaN or infinity."""
     return [to_image(read_image(path)[0]) for job in jobs for path in job.paths]
 
 

@@ -1,4 +1,4 @@
-"""Many requests → picture files. An interrupted run is resumed, and several processes may share the work.
+"""Many requests → picture files. An interrupted run can be resumed, and several processes can share the work.
 
 jobs → ``plan_jobs`` → render requests → ``render_jobs`` → PNG files. One process takes a chunk of jobs through both,
 and then the next chunk (``draw_jobs``); ``cluster`` has a pool of workers for each.
@@ -27,7 +27,7 @@ from .run import Progress, no_progress, plan, read_references, render
 
 CHUNK = 32  # jobs
 SUFFIX = ".png"
-KEYWORD = "glm_image_job"  # of the text chunk that says what a picture was drawn from
+KEYWORD = "glm_image_job"  # of the text chunk with prompt, settings and model of a picture
 MOST_DESCRIPTION = 2**20  # bytes
 
 
@@ -72,14 +72,14 @@ class Job:
         return request if self.has_glyphs else replace(request, prompt="")
 
     def description(self, tag: str) -> str:
-        """What decides the pictures, as JSON in ASCII. tag: that of the model, see ``model_tag``."""
+        """What determines the pictures, as JSON in ASCII. tag: that of the model, see ``model_tag``."""
         settings = asdict(replace(self.settings, seed=self.request.seed))
         return json.dumps({"model": tag, **describe(self), "settings": settings, "glyphs": self.has_glyphs,
                            "plan_of": describe(self.plan_of) if self.plan_of else None})
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """What decides a job's plan. The number of tokens tried in a pass does not."""
+    """What determines a job's plan. The number of tokens tried in a pass does not."""
     request = replace(job.request, look_ahead=1)
     return {"request": asdict(request), "images": [image.name for image in job.images]}
 
@@ -107,13 +107,13 @@ class Share:
 
 
 class Drawing(NamedTuple):
-    """A job's pictures as bytes of PNG files, by their paths; without those whose numbers are not finite."""
+    """A job's pictures as bytes of PNG files, by their paths; without those that have NaN or infinity."""
 
     job: Job
     files: dict[Path, bytes]
 
     def save(self) -> Job:
-        """Write the pictures, so that no file is ever there in part. An old file of one that is missing is deleted."""
+        """Write the pictures, never a partial file. If a picture is missing, its old file is deleted."""
         for path in self.job.paths:
             if path not in self.files:
                 path.unlink(missing_ok=True)
@@ -128,7 +128,7 @@ DrawJobs = Callable[[Path, Sequence[Job], Compute, Progress], Iterator[Job]]  # 
 
 
 def unfinished_jobs(model: Path, jobs: Sequence[Job], compute: Compute) -> list[Job]:
-    """The jobs with a picture that is not there yet.
+    """The jobs with a missing picture.
 
     Raises GLMImageError if a file that is there was not drawn from its job by this model.
     """

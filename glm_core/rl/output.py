@@ -27,32 +27,34 @@ def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, 
 
     dtype: of the new tensors; None for that in which the source stores them.
     Files that do not change are hard links to the source's, or copies where the file system has no such links.
+    Raises GLMImageError as ``check_source`` does.
+    """
+    stored = check_source(source, out, part, tensors)
+    changed = {name: tensor.to("cpu", dtype or stored[name].dtype) for name, tensor in tensors.items()}
+    for path in unchanged_files(source, part):
+        link(source / path, out / path)
+    write_part(out, part, read_json(source / part.folder / "config.json"), stored | changed)
+
+
+def check_source(source: Path, out: Path, part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part's tensors in ``source``, a copy of which can be written to ``out`` with ``tensors`` in their place.
+
     Raises GLMImageError if ``out`` is ``source``, or ``source`` is not in the released layout or quantised, or if it
     has no tensor of such a name and shape.
     """
     if out.resolve() == source.resolve():
         raise GLMImageError(f"--out {out}: it must be another folder than the model's (got the same)")
-    config = source / part.folder / "config.json"
-    if not config.is_file():
+    path = source / part.folder
+    if not (path / "config.json").is_file():
         raise GLMImageError(f"model folder {source} must be in the released layout (got no "
                             f"{part.folder}/config.json)")
-    changed = with_changes(source, part, tensors, dtype)
-    for path in unchanged_files(source, part):
-        link(source / path, out / path)
-    write_part(out, part, read_json(config), changed)
-
-
-def with_changes(source: Path, part: Part, tensors: Mapping[str, Tensor],
-                 dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """All tensors of the part's files, with those that are new."""
-    path = source / part.folder
     stored = read_part(path, part).tensors
     for name, tensor in tensors.items():
         found = f"{list(stored[name].shape)}, {stored[name].dtype}" if name in stored else "none"
         if name not in stored or stored[name].shape != tensor.shape or stored[name].dtype not in TRAINABLE:
             raise GLMImageError(f"{part.title} {path}: {name} must have the shape {list(tensor.shape)}, in float32, "
                                 f"bfloat16 or float16 (got {found})")
-    return stored | {name: tensor.to("cpu", dtype or stored[name].dtype) for name, tensor in tensors.items()}
+    return stored
 
 
 def unchanged_files(source: Path, part: Part) -> Iterator[Path]:

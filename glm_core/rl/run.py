@@ -22,7 +22,7 @@ from .decoder import DecoderLearner, Method
 from .loop import Learner, run_loop
 from .lora import DECODER_FILE, PLANNER_FILE, attach_lora, save_decoder_lora, save_planner_lora
 from .measure import Look, measure_decoder, measure_planner
-from .output import write_checkpoint
+from .output import check_source, write_checkpoint
 from .pictures import Painter
 from .planner import PlannerLearner
 from .rewards import WeightedReward, need_pictures
@@ -72,6 +72,11 @@ class Run:
 
     def painter(self, model: Path, settings: RenderSettings) -> Painter:
         return Painter.load(model, self.compute, settings.steps, settings.guidance)
+
+    def check_result(self, module: nn.Module, part: Part) -> None:
+        """Raise GLMImageError now if the checkpoint could not be written at the end."""
+        if self.lora is None:
+            check_source(self.model, self.out, part, module.state_dict())
 
     def learnable(self, module: nn.Module, part: Part) -> nn.Module:
         """What is trained: the module, or LoRAs hooked to it."""
@@ -123,6 +128,7 @@ def improve_planner(run: Run, method: GRPO) -> None:
     """Train the planner, write the checkpoint or LoRA, and report figures before and after."""
     run.check_settings(method)
     planner, painter = load_planner(run.model, run.compute, fused=False), run.painter(run.model, run.measuring)
+    run.check_result(planner.model, PLANNER)
 
     def measured(planner: LoadedPlanner) -> Shares:
         return run.measure(lambda advance: measure_planner(planner, run.compute, run.measured, run.plans,
@@ -149,6 +155,7 @@ def improve_decoder(run: Run, method: Method) -> None:
     """Train the decoder, write the checkpoint or LoRA, and report figures before and after."""
     run.check_settings(method)
     painter = run.painter(run.model, run.drawing)
+    run.check_result(painter.dit, DIFFUSION)
 
     def measured(painter: Painter) -> Shares:
         look = Look(with_settings(painter, run.measuring), run.reader)

@@ -99,6 +99,15 @@ def test_loras_of_the_planner_are_peft_files(model, tmp_path, tasks, capsys):
     assert f"New LoRA: {out / 'adapter_model.safetensors'}. To use it" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("part, reward", [("planner", "likelihood=1"), ("decoder", "words=1")])
+def test_a_model_that_cannot_be_copied_is_refused_before_anything_is_measured(model, tmp_path, tasks, capsys, part,
+                                                                              reward):
+    assert run("convert", model, tmp_path / "models") == 0
+    assert learn(part, tmp_path / "models", tmp_path / "out", tasks, "--reward", reward) == 1
+    assert "must be in the released layout" in error_line(capsys)
+    assert not (tmp_path / "out/training/before.json").exists()
+
+
 @pytest.mark.parametrize("method", ["flow-grpo", "nft"])
 def test_the_decoder_learns_from_a_server(model, tmp_path, tasks, method):
     out = tmp_path / "out"

@@ -15,7 +15,15 @@ from .codebook import (
 )
 from .draw import CHINESE_FONTS, draw_poster, load_font, outline
 from .edits import Edit, random_edit, random_letters
-from .held_out import ENGLISH_WORDS, HELD_OUT_WORDS, held_out_edit, held_out_poster, write_edits, write_prompts
+from .held_out import (
+    CHINESE_WORDS,
+    ENGLISH_WORDS,
+    HELD_OUT_WORDS,
+    held_out_edit,
+    held_out_poster,
+    write_edits,
+    write_prompts,
+)
 from .random_posters import (
     allowed_boxes,
     mixed_posters,
@@ -54,6 +62,7 @@ __all__ = [
     "BACKGROUNDS",
     "CELL_CODES",
     "CHINESE_FONTS",
+    "CHINESE_WORDS",
     "CODEBOOK_SIZE",
     "COLOURS",
     "COLUMNS",

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,13 @@ STYLES: dict[str, Callable[[int], Style]] = {  # kind of prompt file -> style of
 }
 
 
-def held_out_poster(rng: random.Random, style: Style = Style()) -> Poster:
-    """A random poster with one or two held-out words."""
-    candidates = CHINESE_WORDS if style.chinese else ENGLISH_WORDS
-    words = rng.sample(candidates, rng.choice((1, 1, 2)))
+def held_out_poster(rng: random.Random, style: Style = Style(), candidates: Sequence[str] | None = None,
+                    counts: Sequence[int] = (1, 1, 2)) -> Poster:
+    """A random poster with held-out words. candidates: for the words; None for all in the style's language. counts: of
+    the words, one of which is drawn."""
+    if candidates is None:
+        candidates = CHINESE_WORDS if style.chinese else ENGLISH_WORDS
+    words = rng.sample(candidates, rng.choice(counts))
     lengths = tuple(len(word) for word in words)
     return with_words(random_poster(rng, lengths, style=style), words)
 
@@ -68,10 +71,10 @@ def write_prompts(path: Path, count: int, kind: str) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def held_out_edit(rng: random.Random, changes_word: bool) -> Edit:
-    """An edit of a poster on the token grid, with held-out words before and after."""
-    poster = held_out_poster(rng)
-    return edit_poster(rng, poster, (lambda: rng.choice(ENGLISH_WORDS)) if changes_word else None)
+def held_out_edit(rng: random.Random, changes_word: bool, candidates: Sequence[str] = ENGLISH_WORDS) -> Edit:
+    """An edit of a poster on the token grid, with held-out words before and after. candidates: for the words."""
+    poster = held_out_poster(rng, candidates=candidates)
+    return edit_poster(rng, poster, (lambda: rng.choice(candidates)) if changes_word else None)
 
 
 def write_edits(path: Path, count: int) -> None:

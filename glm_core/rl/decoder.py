@@ -23,9 +23,10 @@ from ..pipeline import encode_glyphs
 from ..plans import Plan
 from .advantages import advantages
 from .flow_grpo import Velocities
-from .loop import RLSettings, weights_of
+from .loop import weights_of
 from .pictures import Painter
 from .rewards import Sample, WeightedReward
+from .settings import RLSettings
 from .tasks import RLTask, TaskSource
 
 

@@ -16,25 +16,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..training.loop import resume, save
+from .settings import RLSettings
 
 Batch = TypeVar("Batch")
-
-
-@dataclass(frozen=True)
-class RLSettings:
-    """prompts, group: tasks of a batch, and samples of a task. updates: of the weights in all. reuse: updates on each
-    batch of samples. average: decay per update of the moving average of the weights, which is the result.
-    """
-
-    prompts: int = 8
-    group: int = 8
-    updates: int = 60
-    reuse: int = 1
-    learning_rate: float = 1e-4
-    average: float = 0.95
-    seed: int = 0
-    weight_decay: float = 0.0
-    save_every: int = 10
 
 
 class Learner(Protocol[Batch]):
@@ -62,7 +46,7 @@ class Adam:
 
     @classmethod
     def of(cls, module: nn.Module, settings: RLSettings) -> Adam:
-        return cls(torch.optim.AdamW(module.parameters(), settings.learning_rate, weight_decay=settings.weight_decay))
+        return cls(torch.optim.AdamW(module.parameters(), settings.learning_rate, weight_decay=0.0))
 
     def parameters(self) -> list[tuple[torch.optim.Optimizer, Tensor]]:
         return [(self.adam, parameter) for parameter in self.adam.param_groups[0]["params"]]

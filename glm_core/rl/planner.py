@@ -18,9 +18,10 @@ from torch.optim.swa_utils import AveragedModel
 from ..planner import PlannerModel, PromptLayout, PromptTokenizer, Sampling, generate_plan, lay_out_prompt, score
 from ..plans import Plan, select
 from .advantages import Advantages, advantages
-from .loop import RLSettings, weights_of
+from .loop import weights_of
 from .pictures import Painter
 from .rewards import Sample, WeightedReward
+from .settings import GRPO, RLSettings
 from .tasks import RLTask, TaskSource
 
 ON_POLICY = Sampling(temperature=1.0, top_p=1.0)
@@ -39,14 +40,6 @@ class PlanGroup:
     advantages: Tensor
     old: Tensor | None = None
     start: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class GRPO:
-    """clip: how far the ratio of new to old probability may leave 1. kl: weight of the divergence from the start."""
-
-    clip: float = 0.2
-    kl: float = 0.01
 
 
 class PlannerLearner:

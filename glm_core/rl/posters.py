@@ -14,6 +14,7 @@ from ..posters import (
     GRID,
     HELD_OUT_WORDS,
     LARGE_LETTERS,
+    Edit,
     Poster,
     Style,
     caption,
@@ -70,9 +71,13 @@ def captioned(kind: str, draw: DrawPoster, rng: random.Random) -> RLTask:
 
 
 def edit_task(rng: random.Random) -> RLTask:
-    """A random edit of a poster, whose tokens are the reference image's."""
+    """A random edit of a poster."""
     style = Style(rng.random() < 0.5, font=rng.choice(tuple(FONTS)))
-    edit = random_edit(rng, random_letters(rng), HELD_OUT_WORDS, style)
+    return edit_as_task(random_edit(rng, random_letters(rng), HELD_OUT_WORDS, style))
+
+
+def edit_as_task(edit: Edit) -> RLTask:
+    """An edit as a task, whose reference image is the poster before it."""
     before = Plan(torch.tensor([cell_codes(edit.before)]))
     return replace(poster_task(edit.after, EDITS, edit.sentence), references=(before,))
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from glm_core.rl.loop import RLSettings, run_loop, weights_of
+from glm_core.rl.loop import run_loop, weights_of
+from glm_core.rl.settings import RLSettings
 
 SETTINGS = RLSettings(prompts=2, updates=12, reuse=2, learning_rate=0.05, average=0.5, save_every=4)
 

@@ -1,6 +1,14 @@
-"""Rewards by their names."""
+"""Rewards by their names. Those that look at posters take milliseconds, so that training can use them."""
 
 from .base import Reward, Sample, Score, WeightedReward
+from .letters import LettersReward
+from .likelihood import LikelihoodReward
+from .parse import NAMES, parse_rewards
 from .plan import PlanReward
+from .reading import ShapesReward, WordsReward
+from .served import QUESTION, HttpReward, JudgeReward
+from .truth import TruthReward
 
-__all__ = ["PlanReward", "Reward", "Sample", "Score", "WeightedReward"]
+__all__ = ["NAMES", "QUESTION", "HttpReward", "JudgeReward", "LettersReward", "LikelihoodReward", "PlanReward",
+           "Reward", "Sample", "Score", "ShapesReward", "TruthReward", "WeightedReward", "WordsReward",
+           "parse_rewards"]

@@ -46,9 +46,12 @@ class Score:
 
 
 class Reward(Protocol):
-    """needs_pictures: whether samples must have pictures."""
+    """A judge of samples."""
 
-    needs_pictures: bool
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether samples must have pictures."""
+        ...
 
     def __call__(self, samples: Sequence[Sample]) -> list[Score]:
         """The score of every sample. Raises GLMImageError on a task that the reward cannot judge."""

@@ -11,13 +11,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi, sin
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..decoder import Velocity, official_sigmas
 from ..errors import GLMImageError
+from .settings import check_least, check_open, check_weight, setting
 
 
 class Velocities(NamedTuple):
@@ -81,28 +82,26 @@ class Move:
 
 @dataclass(frozen=True)
 class FlowGRPO:
-    """sampler: a key of SAMPLERS. noise: how random its steps are; with cps up to 1. window: number of random steps,
-    the first of which is chosen at random. clip: how far the ratio of new to old probability may leave 1. kl: weight
-    of the divergence from the starting weights.
+    """How the decoder learns by Flow-GRPO. The first step of the window is drawn at random for every task.
 
     Raises GLMImageError on a value out of range.
     """
 
-    sampler: str = "cps"
-    noise: float = 0.7
-    window: int = 2
-    clip: float = 1e-4
-    kl: float = 0.04
-    averaged = False  # samples come from the present weights
-    guided = True  # and are learned with guidance, if they are drawn so
+    sampler: str = setting("cps", "how random steps are drawn: cps, or sde as in the paper of Flow-GRPO")
+    noise: float = setting(0.7, "how random these steps are")
+    window: int = setting(2, "number of random steps, which are neither the first nor the last")
+    clip: float = setting(1e-4, "how far the ratio of new to old probability may leave 1")
+    kl: float = setting(0.04, "weight of the divergence from the starting weights")
+    averaged: ClassVar[bool] = False  # samples come from the present weights
+    guided: ClassVar[bool] = True  # and are learned with guidance, if they are drawn so
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise GLMImageError(f"--sampler must be one of {', '.join(SAMPLERS)} (got {self.sampler})")
-        if not 0 < self.noise <= 1:
-            raise GLMImageError(f"--noise must be above 0 and at most 1 (got {self.noise})")
-        if self.window < 1:
-            raise GLMImageError(f"--window must be at least 1 (got {self.window})")
+        check_open("noise", self.noise, 1.0)
+        check_least("window", self.window, 1)
+        check_open("clip", self.clip, 1.0)
+        check_weight("kl", self.kl)
 
     def check_steps(self, steps: int) -> None:
         if self.window > steps - 2:

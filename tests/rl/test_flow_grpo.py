@@ -120,6 +120,7 @@ def test_the_divergence_is_that_of_the_two_steps_and_pulls_to_the_start():
 @pytest.mark.parametrize("options, message", [
     ({"sampler": "ddim"}, "--sampler must be one of cps, sde"), ({"noise": 0.0}, "--noise must be above 0"),
     ({"noise": 1.5}, "--noise must be above 0 and at most 1"), ({"window": 0}, "--window must be at least 1"),
+    ({"clip": 0.0}, "--clip must be above 0"), ({"kl": -1.0}, "--kl must be at least 0"),
 ])
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(GLMImageError, match=message):

@@ -73,7 +73,8 @@ def test_points_are_the_samples_with_noise():
 
 
 @pytest.mark.parametrize("options, message", [({"levels": 0}, "--levels must be at least 1"),
-                                              ({"beta": 0.0}, "--beta must be above 0")])
+                                              ({"beta": 0.0}, "--beta must be above 0"),
+                                              ({"kl": float("nan")}, "--kl must be at least 0")])
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(GLMImageError, match=message):
         NFT(**options)

@@ -6,35 +6,201 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ..checkpoint import DIFFUSION, GLYPH, PLANNER, VAE
 from ..errors import GLMImageError
-from ..pipeline import check_aspect, default_side
-from ..pipeline.requests import check_count
+from ..ocr import make_reader
+from ..pipeline import Compute, default_side
+from ..pipeline.requests import RenderSettings, check_count
+from ..rl.flow_grpo import FlowGRPO
+from ..rl.held_out import HALVES
+from ..rl.nft import NFT
+from ..rl.practice import (
+    Practice,
+    check_posters,
+    decoder_posters,
+    planner_posters,
+    read_tasks,
+    split_tasks,
+    with_plans,
+)
+from ..rl.rewards import NAMES, QUESTION, WeightedReward, need_pictures, parse_rewards
+from ..rl.settings import GRPO, RLSettings
 from .files import check_files, check_out_folder
-from .options import HelpFormatter, Subparsers, add_device, add_model, choose_compute, progress_bar, report
+from .options import (
+    DTYPES,
+    HelpFormatter,
+    Subparsers,
+    add_device,
+    add_model,
+    check_parts,
+    choose_compute,
+    progress_bar,
+    report,
+)
 from .train import check_installed
 
-HELP = {
-    "prompts": "prompts in a batch; their kinds take turns",
-    "group": "plans or pictures of each prompt, which are compared with each other",
-    "updates": "updates of the weights in all",
-    "reuse": "updates on each batch",
-    "learning_rate": "of AdamW, the same at every update",
-    "average": "decay per update of the moving average of the weights, which is the result",
-    "seed": "of prompts, plans and noise",
-    "save_every": "updates after which the state is saved; an interrupted run goes on from there",
-    "clip": "how far the ratio of new to old probability may leave 1",
-    "kl": "weight of the divergence from the starting weights",
+METHODS = {"flow-grpo": FlowGRPO, "nft": NFT}
+METHOD_HELP = {
     "sampler": "how random steps are drawn: cps, or sde as in the Flow-GRPO paper",
     "noise": "how random these steps are, up to 1",
     "window": "number of random steps, neither the first nor the last",
+    "clip": "how far the ratio of new to old probability may leave 1",
     "levels": "noise levels at which each picture is learned",
     "beta": "how far the good and the bad velocity lie from the old one",
+    "kl": "weight of the divergence from the starting weights",
 }
+DECODER_DEFAULTS = {"prompts": 5, "average": 0.8}  # where they differ from RLSettings
 
 
 def add_command(commands: Subparsers) -> None:
     command = commands.add_parser("rl", help="improve the planner or the decoder by rewards (reinforcement learning)",
                                   formatter_class=HelpFormatter)
     parts = command.add_subparsers(dest="part", required=True)
-    if not has_later_torch():
-        return
+    add_planner(parts)
+    add_decoder(parts)
+
+
+def add_planner(parts: Subparsers) -> None:
+    command = parts.add_parser("planner", help="GRPO: of several plans of a prompt, learn from the better ones",
+                               formatter_class=HelpFormatter)
+    add_common(command, ["plan=1"], steps=8, guidance=1.5)
+    add_fields(command, GRPO)
+    command.add_argument("--measure-plans", type=int, default=2, metavar="N", help="plans of each measured prompt")
+    command.set_defaults(run=run_planner)
+
+
+def add_decoder(parts: Subparsers) -> None:
+    command = parts.add_parser("decoder", help="of several pictures of a plan, learn from the better ones",
+                               formatter_class=HelpFormatter)
+    add_common(command, ["letters=1", "truth=1"], steps=4, guidance=1.0)
+    add = command.add_argument
+    add("--method", choices=METHODS, default="flow-grpo",
+        help="flow-grpo learns from random sampling steps, nft from finished pictures to which noise is added")
+    for name, text in METHOD_HELP.items():
+        defaults = {method: settings[name] for method, settings in method_defaults().items() if name in settings}
+        shown = ", ".join(f"{method}: {default}" for method, default in defaults.items())
+        add(f"--{name}", type=type(next(iter(defaults.values()))), help=f"{text} (default of {shown})")
+    command.set_defaults(run=run_decoder, measure_plans=1, **DECODER_DEFAULTS)
+
+
+def add_common(command: argparse.ArgumentParser, rewards: Sequence[str], steps: int, guidance: float) -> None:
+    add = command.add_argument
+    add_model(command)
+    add("--out", type=Path, required=True, metavar="OUT",
+        help="folder for the new checkpoint or LoRA and its curves; states and logs go to training/ in it. An "
+             "interrupted run goes on from there")
+    add("--reward", action="append", metavar="NAME=WEIGHT",
+        help=f"what is good: one of {', '.join(NAMES)}; repeat for several (default: {' '.join(rewards)}). A URL is "
+             "sent every picture with its prompt")
+    add("--question", default=QUESTION, help="what a judge is asked; {prompt} stands for the prompt")
+    add("--tasks", type=Path, metavar="FILE.jsonl",
+        help="prompts to practise, as evaluate reads them; every tenth is kept to measure (default: random posters, "
+             "for the embedded model)")
+    add_fields(command, RLSettings)
+    add("--lora", type=int, metavar="RANK", help="learn LoRAs of this rank instead of all weights")
+    add("--steps", type=int, default=steps, help="sampling steps of the pictures that rewards look at")
+    add("--guidance", type=float, default=guidance, help="guidance scale of these pictures")
+    add("--measure", type=int, default=20, metavar="N", help="prompts of each kind for the figures before and after")
+    add("--measure-steps", type=int, default=12, help="sampling steps of their pictures")
+    add("--half", choices=HALVES, default=HALVES[0],
+        help="half of the words that are never practised, for these figures: choose settings by one, report the other")
+    add("--dtype", choices=("auto", *DTYPES), default="auto",
+        help="auto: bfloat16 for LoRAs on a GPU, otherwise float32, which weights need to learn")
+    add_device(command)
+    command.set_defaults(default_rewards=rewards)
+
+
+def add_fields(command: argparse.ArgumentParser, settings: Any) -> None:
+    """An option for every field."""
+    for entry in fields(settings):
+        command.add_argument(f"--{entry.name.replace('_', '-')}", type=type(entry.default), default=entry.default,
+                             help=entry.metadata["help"])
+
+
+def values_of(args: argparse.Namespace, settings: Any) -> dict[str, Any]:
+    return {entry.name: getattr(args, entry.name) for entry in fields(settings)}
+
+
+def method_defaults() -> dict[str, dict[str, Any]]:
+    return {name: {entry.name: entry.default for entry in fields(method)} for name, method in METHODS.items()}
+
+
+def decoder_method(args: argparse.Namespace) -> FlowGRPO | NFT:
+    """Raises GLMImageError on an option of the other method."""
+    given = {name: getattr(args, name) for name in METHOD_HELP if getattr(args, name) is not None}
+    own = method_defaults()[args.method]
+    for name in given:
+        if name not in own:
+            raise GLMImageError(f"--{name} must be left out with --method {args.method} (got {given[name]})")
+    return METHODS[args.method](**given)
+
+
+def run_planner(args: argparse.Namespace) -> None:
+    method = GRPO(**values_of(args, GRPO))
+    check(args)
+    from ..rl.run import improve_planner  # needs a later torch than other commands
+
+    rewards = rewards_of(args)
+    if args.tasks:
+        practice = split_tasks(read_tasks(args.tasks, default_side(args.model)), args.measure)
+    else:
+        practice = planner_posters(args.half, args.measure, edits=not need_pictures(rewards))
+    improve_planner(make_run(args, rewards, practice), method)
+
+
+def run_decoder(args: argparse.Namespace) -> None:
+    method = decoder_method(args)
+    method.check_steps(args.steps)
+    check(args)
+    from ..rl.run import improve_decoder
+
+    if args.tasks:
+        tasks = read_tasks(args.tasks, default_side(args.model))
+        planned = with_plans(tasks, args.model, compute_of(args), args.out / "training" / "plans", progress_bar,
+                             args.seed)
+        practice = split_tasks(planned, args.measure)
+    else:
+        practice = decoder_posters(args.half, args.measure)
+    improve_decoder(make_run(args, rewards_of(args), practice), method)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise GLMImageError on what can be known to fail before any work."""
+    check_out_folder("--out", args.out)
+    check_out_folder("--out", args.out / "training")
+    for name in ("measure", "measure_plans", "measure_steps"):
+        check_count(name.replace("_", "-"), getattr(args, name))
+    for steps in (args.steps, args.measure_steps):
+        RenderSettings(steps, args.guidance)
+    if args.lora is not None:
+        check_count("lora", args.lora)
+    check_files([], [("--tasks", args.tasks)] if args.tasks else [])
+    check_parts(args.model, (PLANNER, GLYPH, DIFFUSION, VAE))
+    check_installed("rl")
+    compute_of(args)
+    if not args.tasks:
+        check_posters(args.model)
+
+
+def compute_of(args: argparse.Namespace) -> Compute:
+    """Raises GLMImageError on bfloat16 for weights that learn, which are too coarse for small steps."""
+    wanted = "float32" if args.lora is None and args.dtype == "auto" else args.dtype
+    compute = choose_compute(args.device, wanted)
+    if args.lora is None and compute.dtype != torch.float32:
+        raise GLMImageError(f"--dtype must be float32, or --lora be given (got --dtype {args.dtype})")
+    return compute
+
+
+def rewards_of(args: argparse.Namespace) -> list[WeightedReward]:
+    return parse_rewards(args.reward or args.default_rewards, args.question)
+
+
+def make_run(args: argparse.Namespace, rewards: Sequence[WeightedReward], practice: Practice) -> Any:
+    """The Run of the options."""
+    from ..rl.run import Run
+
+    return Run(args.model, args.out, compute_of(args), RLSettings(**values_of(args, RLSettings)),
+               rewards, practice.source, practice.measured, args.measure_plans, make_reader(), args.lora,
+               RenderSettings(args.steps, args.guidance), RenderSettings(args.measure_steps), progress_bar, report)

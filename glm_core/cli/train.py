@@ -24,14 +24,15 @@ def add_command(commands: Subparsers) -> None:
 def run(args: argparse.Namespace) -> None:
     check_out_folder("OUT", args.out)
     check_out_folder("OUT", args.out / "training")
-    check_installed()
+    check_installed("train")
     from ..training.recipe import Recipe, train  # needs a later torch than the other commands
 
     train(Recipe(), args.out, choose_compute(args.device, "float32").device)
 
 
-def check_installed() -> None:
+def check_installed(command: str) -> None:
+    """Raise GLMImageError, naming the command, if a package is missing or too old."""
     if not hasattr(torch.optim, "Muon"):
-        raise GLMImageError(f"train: torch must be 2.9 or later (got {torch.__version__})")
+        raise GLMImageError(f"{command}: torch must be 2.9 or later (got {torch.__version__})")
     if find_spec("matplotlib") is None:
-        raise GLMImageError("train: matplotlib is not installed; pip install matplotlib")
+        raise GLMImageError(f"{command}: matplotlib is not installed; pip install matplotlib")

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ..evaluation.suites.codes import judge
 from ..evaluation.suites.drawn import drawn_poster, to_pixels
 from ..evaluation.suites.faint_edges import faint_edges
-from ..evaluation.suites.posters import measure
+from ..evaluation.suites.posters import PosterResult, measure
 from ..evaluation.suites.serifs import serifs
 from ..glyph import quoted_texts
 from ..ocr import Reader
-from ..planner import PlannerModel, PromptTokenizer, Sampling, generate_plan, lay_out_prompt
-from ..plans import Plan
+from ..pipeline import Compute, LoadedPlanner
+from ..planner import Sampling, generate_plan, lay_out_prompt
+from ..plans import Plan, select
 from ..posters import Poster
 from ..posters.words import CHINESE
 from .pictures import Painter
@@ -35,37 +35,41 @@ LOOK_AHEAD = 8  # as ``generate`` has it; it saves time and changes no plan
 Count = Callable[[], Any]  # called after each task
 
 
-def require_poster(task: RLTask) -> Poster:
-    """The task's poster. Raises ValueError if there is none."""
-    if task.poster is None:
-        raise ValueError(f"a task to measure must have a poster (got none for {task.prompt!r})")
-    return task.poster
-
-
-def measure_planner(model: PlannerModel, tokenizer: PromptTokenizer, tasks: Sequence[RLTask], plans: int,
-                    device: torch.device, count: Count = lambda: None) -> Shares:
-    """Words and whole plans that are right: a row for each sampling and kind of task.
+def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RLTask], plans: int, painter: Painter,
+                    reader: Reader, count: Count = lambda: None) -> Shares:
+    """A row for each sampling and kind of task: words and whole plans that are right by the codes, if a task has a
+    poster; words that are read and shapes in a picture of its first plan, if it has no reference images.
 
     plans: of every task. Those of task i have the seeds from i * plans on, at both samplings.
     """
-    shares: Shares = {}
+    model, shares, totals = planner.model, Shares(), Shares()
     for i, task in enumerate(tasks):
-        layout = lay_out_prompt(tokenizer, model.config, task.prompt, task.width, task.height, task.references)
+        layout = lay_out_prompt(planner.tokenizer, model.config, task.prompt, task.width, task.height, task.references)
         for name, sampling in SAMPLINGS.items():
-            drawn = generate_plan(model, layout, batch=plans, seed=i * plans, sampling=sampling, device=device,
-                                  lookahead=LOOK_AHEAD)
-            for kind in (task.kind, ALL_KINDS):
-                add_plans(shares, f"{kind}, {name}", task, drawn)
+            drawn = generate_plan(model, layout, batch=plans, seed=i * plans, sampling=sampling, lookahead=LOOK_AHEAD,
+                                  device=compute.device, dtype=compute.dtype)
+            counts = plan_counts(task.poster, task.prompt, drawn) if task.poster else {}
+            if not task.references:
+                picture = painter.draw(select(drawn, 0), task.prompt, i)
+                counts |= read_counts(measure(task, picture, reader))
+            add_counts(shares, f"{task.kind}, {name}", **counts)
+            add_counts(totals, f"{ALL_KINDS}, {name}", **counts)
         count()
-    return shares
+    return shares | totals
 
 
-def add_plans(shares: Shares, row: str, task: RLTask, plans: Plan) -> None:
-    """Count what is right in all plans [B, h, w] of a task."""
-    results = [judge(codes, require_poster(task), quoted_texts(task.prompt)) for codes in plans.ids.tolist()]
+def plan_counts(poster: Poster, prompt: str, plans: Plan) -> dict[str, tuple[int, int]]:
+    """What is right in all plans [B, h, w] for a poster's prompt, by their codes."""
+    results = [judge(codes, poster, quoted_texts(prompt)) for codes in plans.ids.tolist()]
     words = [right for result in results for right in result.words]
-    add_counts(shares, row, words=(sum(words), len(words)),
-               whole_plans=(sum(result.whole for result in results), len(results)))
+    return {"words": (sum(words), len(words)),
+            "whole_plans": (sum(result.whole for result in results), len(results))}
+
+
+def read_counts(result: PosterResult) -> dict[str, tuple[int, int]]:
+    """What is right in a picture."""
+    return {"words_read": (sum(word.right for word in result.words), len(result.words)),
+            "shapes": (sum(shape.right for shape in result.shapes), len(result.shapes))}
 
 
 def measure_decoder(painter: Painter, tasks: Sequence[RLTask], reader: Reader,
@@ -73,24 +77,24 @@ def measure_decoder(painter: Painter, tasks: Sequence[RLTask], reader: Reader,
     """Words that are read, shapes that are right, Chinese letters and posters in the wanted font, and faint edges: a
     row for each kind of task. Every picture is of the task's own plan, with the number of the task as its seed.
     """
-    shares: Shares = {}
+    shares, totals = Shares(), Shares()
     for i, task in enumerate(tasks):
         assert task.plan is not None
         counts = picture_counts(task, painter.draw(task.plan, task.prompt, i), reader)
-        for kind in (task.kind, ALL_KINDS):
-            add_counts(shares, kind, **counts)
+        add_counts(shares, task.kind, **counts)
+        add_counts(totals, ALL_KINDS, **counts)
         count()
-    return shares
+    return shares | totals
 
 
 def picture_counts(task: RLTask, picture: Image.Image, reader: Reader) -> dict[str, tuple[int, int]]:
-    """The counts of each figure."""
-    poster, pixels = require_poster(task), to_pixels(picture)
-    result, edges = measure(task, picture, reader), faint_edges(pixels, drawn_poster(poster))
-    counts = {"words_read": (sum(word.right for word in result.words), len(result.words)),
-              "shapes": (sum(shape.right for shape in result.shapes), len(result.shapes)),
-              "faint_edges": tuple(edges)}
-    return counts | font_counts(poster, pixels)
+    """The counts of each figure; those of fonts and edges only for a task with a poster."""
+    counts = read_counts(measure(task, picture, reader))
+    if task.poster is None:
+        return counts
+    pixels = to_pixels(picture)
+    edges = tuple(faint_edges(pixels, drawn_poster(task.poster)))
+    return counts | {"faint_edges": edges} | font_counts(task.poster, pixels)
 
 
 def font_counts(poster: Poster, pixels: Tensor) -> dict[str, tuple[int, int]]:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ..errors import GLMImageError
+from ..pipeline import Compute
 from ..planner import PlannerModel, PromptLayout, PromptTokenizer, Sampling, generate_plan, lay_out_prompt, score
 from ..plans import Plan, select
 from .advantages import Advantages, advantages
@@ -48,17 +50,16 @@ class PlannerLearner:
     """
 
     def __init__(self, model: PlannerModel, tokenizer: PromptTokenizer, trained: nn.Module, source: TaskSource,
-                 rewards: Sequence[WeightedReward], settings: RLSettings, method: GRPO, device: torch.device,
+                 rewards: Sequence[WeightedReward], settings: RLSettings, method: GRPO, compute: Compute,
                  painter: Painter | None = None):
         self.model, self.tokenizer, self.trained, self.source = model, tokenizer, trained, source
-        self.rewards, self.settings, self.method, self.device = rewards, settings, method, device
+        self.rewards, self.settings, self.method, self.compute = rewards, settings, method, compute
         self.painter, self.start = painter, deepcopy(trained)
 
     def collect(self, rng: random.Random, first: int, average: AveragedModel) -> tuple[list[PlanGroup], dict]:
         tasks = self.source.draw(rng, self.settings.prompts, first)
         layouts = [self.lay_out(task) for task in tasks]
-        plans = [generate_plan(self.model, layout, batch=self.settings.group, seed=rng.getrandbits(63),
-                               sampling=ON_POLICY, device=self.device) for layout in layouts]
+        plans = [self.plan(layout, rng.getrandbits(63)) for layout in layouts]
         samples = [self.samples(task, plan, rng.getrandbits(63)) for task, plan in zip(tasks, plans)]
         found = advantages(samples, self.rewards)
         kept = [i for i in range(len(tasks)) if found.is_kept(i)]
@@ -68,16 +69,26 @@ class PlannerLearner:
     def lay_out(self, task: RLTask) -> PromptLayout:
         return lay_out_prompt(self.tokenizer, self.model.config, task.prompt, task.width, task.height, task.references)
 
+    def plan(self, layout: PromptLayout, seed: int) -> Plan:
+        return generate_plan(self.model, layout, batch=self.settings.group, seed=seed, sampling=ON_POLICY,
+                             device=self.compute.device, dtype=self.compute.dtype)
+
+    def score(self, group: PlanGroup) -> Tensor:
+        return score(self.model, group.layout, group.plans, self.compute.device, self.compute.dtype)
+
     def samples(self, task: RLTask, plans: Plan, seed: int) -> list[Sample]:
         """The plans of a task one by one, with pictures if a reward needs them, all from the noise of one ``seed``."""
         items = [select(plans, i) for i in range(plans.batch)]
         if self.painter is None:
             return [Sample(task, plan) for plan in items]
+        if task.references:
+            raise GLMImageError("rewards that look at pictures need prompts without reference images "
+                                f"(got {task.prompt!r})")
         return [Sample(task, plan, self.painter.draw(plan, task.prompt, seed)) for plan in items]
 
     def losses(self, batch: list[PlanGroup], rng: random.Random) -> Iterator[Tensor]:
         for group in batch:
-            log_probs = score(self.model, group.layout, group.plans, self.device)
+            log_probs = self.score(group)
             if group.old is None:
                 group.old = log_probs.detach()
                 group.start = self.log_probs_at_start(group)
@@ -87,7 +98,7 @@ class PlannerLearner:
     @torch.no_grad()
     def log_probs_at_start(self, group: PlanGroup) -> Tensor:
         with weights_of(self.trained, self.start):
-            return score(self.model, group.layout, group.plans, self.device)
+            return self.score(group)
 
 
 def token_advantages(found: Advantages, group: int, plans: Plan) -> Tensor:

@@ -1,45 +1,151 @@
-"""A whole run: measure, improve, write, measure again. What was done before a cut is not done again."""
+"""A whole run: measure, learn, write, measure again. What was done before a cut is not done again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from ..checkpoint import DIFFUSION, PLANNER, Part
 from ..checkpoint.write import write_json
 from ..errors import GLMImageError
 from ..files import read_json
+from ..ocr import Reader
+from ..pipeline import Compute, LoadedPlanner, Progress, RenderSettings, load_planner
+from ..training.loop import draw_curves
+from .decoder import DecoderLearner, Method
+from .loop import Learner, run_loop
+from .lora import attach_lora, save_decoder_lora, save_planner_lora
+from .measure import measure_decoder, measure_planner
+from .output import write_checkpoint
+from .pictures import Painter
+from .planner import PlannerLearner
+from .rewards import WeightedReward, need_pictures
+from .settings import GRPO, RLSettings
+from .shares import Shares, table
+from .tasks import RLTask, TaskSource
 
-STATES = "training"  # folder in OUT for states, logs and what a run was started with
-SETTINGS, BEFORE, REPORT = "settings.json", "before.json", "report.json"
+STATES, SETTINGS, BEFORE, REPORT = "training", "settings.json", "before.json", "report.json"
+BLOCKS = {PLANNER: "layers", DIFFUSION: "transformer_blocks"}  # in the names of the layers that get LoRAs
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """Where a run keeps what it needs to go on after a cut."""
+class Run:
+    """What a run needs, whichever part learns.
 
+    source: of prompts to practise. measured: tasks for the figures before and after; plans: of each, for the planner.
+    lora: rank of the LoRAs that learn, or None for all weights. drawing: of pictures for rewards; measuring: of those
+    for the figures.
+    progress, report: show how far it is, and lines of text.
+    """
+
+    model: Path
     out: Path
+    compute: Compute
+    settings: RLSettings
+    rewards: Sequence[WeightedReward]
+    source: TaskSource
+    measured: Sequence[RLTask]
+    plans: int
+    reader: Reader
+    lora: int | None
+    drawing: RenderSettings
+    measuring: RenderSettings
+    progress: Progress
+    report: Callable[[str], object]
 
     @property
     def states(self) -> Path:
         return self.out / STATES
 
-    def check_settings(self, settings: dict[str, Any]) -> None:
-        """Keep the settings of a new run. Raises GLMImageError, naming the first, if a run had others."""
-        path = self.states / SETTINGS
-        if not path.exists():
-            write_json(path, settings)
-            return
-        kept = read_json(path)
-        for name, value in settings.items():
-            if kept.get(name) != value:
-                raise GLMImageError(f"{self.out}: to go on with the run in it, {name} must be {kept.get(name)!r} "
-                                    f"(got {value!r}); choose another folder for a new run")
+    def painter(self, model: Path, settings: RenderSettings) -> Painter:
+        return Painter.load(model, self.compute, settings.steps, settings.guidance)
 
-    def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The JSON object in a file, which is made if it is not there."""
-        path = self.states / name
-        if not path.exists():
-            write_json(path, make())
-        return read_json(path)
+    def learnable(self, module: nn.Module, part: Part) -> nn.Module:
+        """What changes: the module, or the LoRAs that are hooked to it."""
+        if self.lora is None:
+            return module.requires_grad_(True)
+        return attach_lora(module, self.lora, self.settings.seed, BLOCKS[part])
+
+    def learn(self, name: str, learner: Learner) -> None:
+        """Learn with a bar of the updates; curves of the rewards are drawn at the end."""
+        with self.progress("learn", self.settings.updates // self.settings.reuse, "batch") as advance:
+            run_loop(name, learner, self.settings, self.states, lambda update, figures: advance())
+        names = [reward.name for reward in self.rewards]
+        draw_curves(self.states, self.out / "curves.png", names, logarithmic=False)
+
+    def check_settings(self, method: GRPO | Method) -> None:
+        """Keep the settings of a new run. Raises GLMImageError, naming the first, if the folder's run had others."""
+        own = {**asdict(self.settings), **asdict(method), "model": str(self.model), "lora": self.lora,
+               "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards]}
+        kept = once(self.states / SETTINGS, lambda: own)
+        for name, value in own.items():
+            if kept.get(name) != value:
+                raise GLMImageError(f"--out {self.out}: to go on with the run in it, {name} must be "
+                                    f"{kept.get(name)!r} (got {value!r}); choose another folder for a new run")
+
+    def measure(self, count: Callable[[Callable[[], object]], Shares]) -> Shares:
+        with self.progress("measure", len(self.measured), "prompt") as advance:
+            return count(advance)
+
+    def finish(self, before: Shares, after: Shares) -> None:
+        write_json(self.states / REPORT, {"before": before, "after": after})
+        for line in table(before, after):
+            self.report(line)
+
+
+def once(path: Path, make: Callable[[], Any]) -> Any:
+    """The JSON object in a file, which is made if it is not there."""
+    if not path.exists():
+        write_json(path, make())
+    return read_json(path)
+
+
+def with_settings(painter: Painter, settings: RenderSettings) -> Painter:
+    return replace(painter, steps=settings.steps, guidance=settings.guidance)
+
+
+def improve_planner(run: Run, method: GRPO) -> None:
+    """The planner learns from the run's rewards; writes the checkpoint or LoRA and reports figures before and after."""
+    run.check_settings(method)
+    planner, painter = load_planner(run.model, run.compute, fused=False), run.painter(run.model, run.measuring)
+
+    def measured(planner: LoadedPlanner) -> Shares:
+        return run.measure(lambda advance: measure_planner(planner, run.compute, run.measured, run.plans, painter,
+                                                           run.reader, advance))
+
+    before = once(run.states / BEFORE, lambda: measured(planner))
+    trained = run.learnable(planner.model, PLANNER)
+    run.learn("planner", PlannerLearner(planner.model, planner.tokenizer, trained, run.source, run.rewards,
+                                        run.settings, method, run.compute,
+                                        with_settings(painter, run.drawing) if need_pictures(run.rewards) else None))
+    if isinstance(trained, nn.ModuleDict):
+        assert run.lora is not None
+        save_planner_lora(trained, run.out, run.lora)
+    else:
+        write_checkpoint(run.model, run.out, PLANNER, planner.model.state_dict())
+        planner = load_planner(run.out, run.compute)
+    run.finish(before, measured(planner))
+
+
+def improve_decoder(run: Run, method: Method) -> None:
+    """The decoder learns from the run's rewards; writes the checkpoint or LoRA and reports figures before and after."""
+    run.check_settings(method)
+    painter = run.painter(run.model, run.drawing)
+
+    def measured(painter: Painter) -> Shares:
+        usual = with_settings(painter, run.measuring)
+        return run.measure(lambda advance: measure_decoder(usual, run.measured, run.reader, advance))
+
+    before = once(run.states / BEFORE, lambda: measured(painter))
+    trained = run.learnable(painter.dit, DIFFUSION)
+    run.learn("decoder", DecoderLearner(painter, trained, run.source, run.rewards, run.settings, method))
+    if isinstance(trained, nn.ModuleDict):
+        save_decoder_lora(trained, run.out)
+    else:
+        write_checkpoint(run.model, run.out, DIFFUSION, painter.dit.state_dict())
+        painter = run.painter(run.out, run.measuring)
+    run.finish(before, measured(painter))

@@ -13,6 +13,7 @@ import numpy as np
 
 DRAWS = 2000
 CONFIDENCE = 95  # percent
+DIGITS = 9  # of the ends of an interval, which without rounding differ even if all draws are alike
 
 Counts = list[tuple[int, int]]  # of each prompt: how many there are that count, of how many
 Shares = dict[str, dict[str, Counts]]  # by row and column of a table, so that they can be kept as JSON
@@ -61,14 +62,17 @@ def change_of(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -
 def with_interval(value: np.ndarray, drawn: np.ndarray) -> Share:
     rest = (100 - CONFIDENCE) / 2
     low, high = np.nanpercentile(drawn, (rest, 100 - rest)) if not np.isnan(drawn).all() else (np.nan, np.nan)
-    return Share(float(value), float(low), float(high))
+    return Share(float(value), round(float(low), DIGITS), round(float(high), DIGITS))
 
 
 def table(before: Shares, after: Shares | None = None) -> list[str]:
-    """Lines of a table: every share before and, if there are others, after, and the change in percentage points."""
+    """Lines of a table: every share before and, if there are others, after, and the change in percentage points.
+
+    A figure for which there is nothing to count is left out.
+    """
     titles = ["", "figure", "before", *(["after", "change"] if after else [])]
     rows = [[row, column, *cells(counts, after and after[row][column])]
-            for row, columns in before.items() for column, counts in columns.items()]
+            for row, columns in before.items() for column, counts in columns.items() if any(of for _, of in counts)]
     widths = [max(map(len, texts)) for texts in zip(titles, *rows)]
     return ["  ".join(text.ljust(width) for text, width in zip(texts, widths)).rstrip() for texts in (titles, *rows)]
 
@@ -77,11 +81,15 @@ def cells(before: Counts, after: Counts | None) -> list[str]:
     if after is None:
         return [share_text(before)]
     change = change_of(before, after)
-    signed = f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
-    return [share_text(before), share_text(after), signed]
+    return [share_text(before), share_text(after), f"{100 * change.value:+.1f}{interval_text(change, '+.1f')}"]
 
 
 def share_text(counts: Counts) -> str:
     share = share_of(counts)
     right, total = (sum(values) for values in zip(*counts))
-    return f"{right}/{total} = {100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
+    return f"{right}/{total} = {100 * share.value:.1f} %{interval_text(share, '.1f')}" if total else "none"
+
+
+def interval_text(share: Share, form: str) -> str:
+    """ (low to high) in percent; nothing where all draws are alike, as they then say nothing."""
+    return f" ({100 * share.low:{form}} to {100 * share.high:{form}})" if share.low < share.high else ""

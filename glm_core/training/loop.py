@@ -6,7 +6,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,8 +240,8 @@ def resume(path: Path, averaged: AveragedModel, optimizers: Optimizers) -> int:
     return step
 
 
-def draw_curves(folder: Path, out: Path) -> None:
-    """Draw the losses of all stages that have a log in ``folder``, one panel per stage, as a PNG at ``out``."""
+def draw_curves(folder: Path, out: Path, values: Sequence[str] = ("loss",), logarithmic: bool = True) -> None:
+    """Draw these values of all runs that have a log in ``folder``, one panel per run, as a PNG at ``out``."""
     import matplotlib  # an optional dependency
 
     matplotlib.use("Agg")
@@ -251,8 +251,10 @@ def draw_curves(folder: Path, out: Path) -> None:
     figure, axes = pyplot.subplots(1, len(logs), figsize=(4 * len(logs), 3), squeeze=False)
     for axis, path in zip(axes[0], logs):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        axis.semilogy([row["step"] for row in rows], [row["loss"] for row in rows], linewidth=0.8)
-        axis.set(title=path.stem, xlabel="step", ylabel="loss")
+        for value in values:
+            axis.plot([row["step"] for row in rows], [row[value] for row in rows], linewidth=0.8, label=value)
+        axis.set(title=path.stem, xlabel="step", ylabel=", ".join(values),
+                 yscale="log" if logarithmic else "linear")
     figure.tight_layout()
     figure.savefig(out, dpi=100)
     pyplot.close(figure)

@@ -10,9 +10,6 @@ from glm_core.errors import GLMImageError
 from glm_core.plans import Plan
 from glm_core.posters import (
     CELL_CODES,
-    Item,
-    ItemBox,
-    Poster,
     allowed_boxes,
     caption,
     cell_codes,
@@ -21,10 +18,8 @@ from glm_core.posters import (
 )
 from glm_core.rl.posters import PLANNER_POSTERS, decoder_source, planner_source, poster_task
 from glm_core.rl.rewards import PlanReward, Sample, Score
+from tests.support.posters import BOX, CROSS, SIGN
 
-BOX = Item("red", ("top", "left"), "BOX", None, "small", ItemBox(0, 32, 32))
-CROSS = Item("blue", ("bottom", "right"), "", "cross", "large", ItemBox(192, 192, 32))
-SIGN = Poster("white", (BOX, CROSS))
 TASK = poster_task(SIGN, "free", caption(SIGN))
 
 

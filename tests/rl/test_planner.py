@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
+from glm_core.pipeline import Compute
 from glm_core.planner import generate_plan, score
 from glm_core.plans import Plan
 from glm_core.rl.advantages import Advantages
@@ -16,7 +17,7 @@ from glm_core.rl.settings import GRPO, RLSettings
 from tests.rl.practice import SOURCE, EvenCodes
 from tests.support.tiny import SMALL, prompt_tokenizer, random_planner
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"), torch.float32)
 SETTINGS = RLSettings(prompts=3, group=6, updates=6, learning_rate=3e-3, average=0.5, save_every=2)
 
 

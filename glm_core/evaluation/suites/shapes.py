@@ -40,8 +40,9 @@ class Region:
 
 def nearest_colours(pixels: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] → int64 [H, W], each pixel's index into BACKGROUNDS."""
-    distances = [((pixels.astype(np.int32) - rgb) ** 2).sum(-1) for rgb in BACKGROUNDS.values()]
-    return np.argmin(distances, axis=0)
+    colours = np.array(list(BACKGROUNDS.values()), np.float32)  # in which these whole numbers are exact
+    distances = (colours**2).sum(-1) - 2 * (pixels.astype(np.float32) @ colours.T)  # all less the pixel's own square
+    return distances.argmin(-1)
 
 
 def shrink(mask: np.ndarray, width: int, height: int) -> np.ndarray:

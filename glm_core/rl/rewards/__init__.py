@@ -1,6 +1,6 @@
 """Rewards by their names. Those that look at posters take milliseconds, so that training can use them."""
 
-from .base import Reward, Sample, Score, WeightedReward
+from .base import Reward, Sample, Score, WeightedReward, need_pictures
 from .letters import LettersReward
 from .likelihood import LikelihoodReward
 from .parse import NAMES, parse_rewards
@@ -11,4 +11,4 @@ from .truth import TruthReward
 
 __all__ = ["NAMES", "QUESTION", "HttpReward", "JudgeReward", "LettersReward", "LikelihoodReward", "PlanReward",
            "Reward", "Sample", "Score", "ShapesReward", "TruthReward", "WeightedReward", "WordsReward",
-           "parse_rewards"]
+           "need_pictures", "parse_rewards"]

@@ -65,3 +65,8 @@ class WeightedReward:
     name: str
     weight: float
     reward: Reward
+
+
+def need_pictures(rewards: Sequence[WeightedReward]) -> bool:
+    """Whether any of the rewards looks at pictures."""
+    return any(entry.reward.needs_pictures for entry in rewards)

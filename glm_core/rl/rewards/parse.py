@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ...errors import GLMImageError
 from ...files import quote
+from ...services.http_json import check_url
 from .base import Reward, WeightedReward
 from .letters import LettersReward
 from .likelihood import LikelihoodReward
@@ -52,7 +53,7 @@ def parse_reward(text: str, question: str) -> WeightedReward:
         if not match:
             raise GLMImageError(f"--reward: {name} must be written as {form} (got {quote(text)})")
         weight = 1.0 if match[1] is None else parse_weight(match[1], text, form)
-        return WeightedReward(f"{name}={match[2]}", weight, SERVED[name](match[2], question))
+        return WeightedReward(f"{name}={match[2]}", weight, SERVED[name](check_url(match[2]), question))
     raise GLMImageError(f"--reward must be one of {', '.join(NAMES)} (got {quote(text)})")
 
 

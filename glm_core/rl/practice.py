@@ -1,0 +1,81 @@
+"""What a run practises, and what it is measured by: prompts of a file, or random posters for the embedded model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ..checkpoint import DIFFUSION, locate, read_config_only
+from ..errors import GLMImageError
+from ..evaluation.suites import posters
+from ..pipeline import Compute, PlanRequest, Progress, plan
+from ..plans import load_plan
+from ..posters import CODEBOOK_SIZE
+from .held_out import decoder_tasks, planner_tasks
+from .posters import EDITS, PLANNER_POSTERS, decoder_source, planner_source
+from .tasks import RLTask, TaskSource
+
+MEASURED = 10  # every tenth prompt of a file is measured, and never practised
+KIND = "prompts"  # of all prompts of a file
+
+
+class Practice(NamedTuple):
+    source: TaskSource
+    measured: list[RLTask]
+
+
+def planner_posters(half: str, count: int, edits: bool) -> Practice:
+    """Random posters, and ``count`` tasks of each kind with words of this half of the held-out ones.
+
+    edits: whether edits are practised, too; they are measured in any case.
+    """
+    kinds = (*PLANNER_POSTERS, EDITS) if edits else tuple(PLANNER_POSTERS)
+    return Practice(planner_source(kinds), planner_tasks(half, count))
+
+
+def decoder_posters(half: str, count: int) -> Practice:
+    """As ``planner_posters``, with their plans."""
+    return Practice(decoder_source(), decoder_tasks(half, count))
+
+
+def check_posters(model: Path) -> None:
+    """Raise GLMImageError unless a model has the embedded model's codes, in which random posters are written."""
+    codes = read_config_only(locate(model, DIFFUSION), DIFFUSION).get("prior_vq_quantizer_codebook_size")
+    if codes != CODEBOOK_SIZE:
+        raise GLMImageError(f"--tasks must be given: random posters need the embedded model's {CODEBOOK_SIZE} codes "
+                            f"(got {codes})")
+
+
+def read_tasks(path: Path, side: int) -> list[RLTask]:
+    """The tasks of a JSONL file, for pictures of side x side pixels.
+
+    Raises GLMImageError if there are fewer than two, if one has reference images, or as ``posters.tasks`` does.
+    """
+    tasks = posters.tasks(path)
+    if len(tasks) < 2:
+        raise GLMImageError(f"{path}: must have at least two prompts, one to practise and one to measure "
+                            f"(got {len(tasks)})")
+    for task in tasks:
+        if task.images:
+            raise GLMImageError(f"{path}: prompts to practise must have no reference images (got {task.prompt!r})")
+    return [RLTask(task.prompt, task.texts, (), task.shapes, KIND, side, side) for task in tasks]
+
+
+def split_tasks(tasks: Sequence[RLTask], count: int) -> Practice:
+    """Every tenth task is measured, up to ``count``; the others are practised, in random order."""
+    practised = [task for i, task in enumerate(tasks) if i % MEASURED]
+    return Practice(TaskSource({KIND: lambda rng: rng.choice(practised)}), list(tasks[::MEASURED][:count]))
+
+
+def with_plans(tasks: Sequence[RLTask], model: Path, compute: Compute, folder: Path, progress: Progress,
+               seed: int) -> list[RLTask]:
+    """The tasks with plans of the model's planner, which are kept in ``folder`` and not made again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{i:05}.safetensors" for i in range(len(tasks))]
+    missing = [i for i, path in enumerate(paths) if not path.exists()]
+    requests = [PlanRequest(tasks[i].prompt, tasks[i].width, tasks[i].height, seed=seed + i) for i in missing]
+    for i, made in zip(missing, plan(model, requests, compute, progress) if missing else []):
+        made.save(paths[i])
+    return [replace(task, plan=load_plan(path)) for task, path in zip(tasks, paths)]

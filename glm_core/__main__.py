@@ -1,4 +1,4 @@
-"""Command line: python -m glm_core generate | prompt | evaluate | convert | check | train."""
+"""Command line: python -m glm_core generate | prompt | evaluate | benchmark | convert | check | train | rl."""
 
 import os
 import sys

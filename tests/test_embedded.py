@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +16,12 @@ from PIL import Image
 
 from glm_core.checkpoint import DIFFUSION, EMBEDDED, VISION, locate, read_part
 from glm_core.decoder import DiTConfig
-from glm_core.evaluation import Ablation, Task, draw_pictures
-from glm_core.evaluation.run import plan_requests, render_requests
+from glm_core.evaluation import Ablation, Task, draw_pictures, picture_jobs, rotate
 from glm_core.evaluation.suites.posters import measure, summary, tasks
 from glm_core.glyph import quoted_texts
 from glm_core.images import to_image
 from glm_core.ocr import make_reader
-from glm_core.pipeline import LoadedPlanner, PlanRequest, RenderSettings, load, load_planner, render
+from glm_core.pipeline import LoadedPlanner, PlanRequest, RenderRequest, RenderSettings, load, load_planner, render
 from glm_core.planner import plan_prompt
 from glm_core.plans import Plan
 from glm_core.posters import (
@@ -75,9 +75,15 @@ def plans(planner) -> Callable[[Sequence[Poster]], list[Plan]]:
     return lambda posters: [plan(caption(poster), i) for i, poster in enumerate(posters)]
 
 
+def render_requests(posters: Sequence[Poster], plans: Sequence[Plan],
+                    without: Ablation | None = None) -> list[RenderRequest]:
+    jobs = picture_jobs([task_of(poster) for poster in posters], TEMPLATE, SETTINGS, Path(), without)
+    drawn = rotate(plans) if without == "plan" else plans
+    return [job.to_render(plan) for job, plan in zip(jobs, drawn, strict=True)]
+
+
 def draw_plans(posters: Sequence[Poster], plans: Sequence[Plan], without: Ablation | None = None) -> list[np.ndarray]:
-    requests = plan_requests([task_of(poster) for poster in posters], TEMPLATE, [()] * len(posters))
-    rendered = render(EMBEDDED, render_requests(requests, plans, SETTINGS, without), CPU)
+    rendered = render(EMBEDDED, render_requests(posters, plans, without), CPU)
     return [np.asarray(to_image(result.pictures[0])) for result in rendered]
 
 
@@ -229,8 +235,7 @@ def test_pictures_are_the_posters_of_their_prompts(pictures):
 def test_the_preview_of_a_finished_latent_is_close_to_the_small_picture(plans):
     """Of every poster: at most 25 levels of 255 off in the mean."""
     config = DiTConfig.from_json(read_part(locate(EMBEDDED, DIFFUSION), DIFFUSION).config, "test")
-    requests = plan_requests([task_of(poster) for poster in POSTERS[:3]], TEMPLATE, [()] * 3)
-    for result in render(EMBEDDED, render_requests(requests, plans(POSTERS[:3]), SETTINGS, None), CPU):
+    for result in render(EMBEDDED, render_requests(POSTERS[:3], plans(POSTERS[:3])), CPU):
         shown = preview(config.latents_rgb, result.latent).clamp(-1, 1) / 2 + 0.5
         small = F.avg_pool2d(result.pictures.movedim(-1, 1), 8)
         assert (shown - small).abs().mean() * 255 <= 25

@@ -16,6 +16,7 @@ ALLOWED = {"torch", "safetensors", "tokenizers", "transformers", "numpy", "PIL",
 OPTIONAL = {  # package → the files that may import it
     "rapidocr": {"glm_core/ocr/reader.py"},
     "comfy_kitchen": {"glm_core/checkpoint/formats/library.py"},
+    "ray": {"glm_core/pipeline/cluster.py"},
     "matplotlib": {"glm_core/training/loop.py", "glm_core/posters/draw.py"},
 }
 NETWORK = {  # file → modules of the standard library for the network; only the command line reaches these files
@@ -35,9 +36,11 @@ MAY_IMPORT = {  # room → rooms of glm_core that it may import beside itself
     "pipeline": COMMON | MIDDLE,
     "evaluation": COMMON | MIDDLE | {"ocr", "pipeline"},
     "evaluation/suites": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "posters"},
+    "benchmark": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "services"},
     "training": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters"},
     "rl": COMMON | MIDDLE | {"ocr", "services", "pipeline", "evaluation", "evaluation/suites", "posters", "training"},
-    "cli": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters", "training", "rl"},
+    "cli": COMMON | MIDDLE | {"ocr", "pipeline", "evaluation", "evaluation/suites", "posters", "training", "rl",
+                              "benchmark"},
     "__main__": {"cli"},
     "nodes": COMMON | MIDDLE | {"host", "ocr"},
     "": {"nodes"},

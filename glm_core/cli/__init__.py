@@ -6,10 +6,10 @@ import sys
 from io import TextIOWrapper
 
 from ..errors import GLMImageError
-from . import check, convert, evaluate, generate, prompt, rl, train
+from . import benchmark, check, convert, evaluate, generate, prompt, rl, train
 
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
-COMMANDS = generate, prompt, evaluate, convert, check, train, rl
+COMMANDS = generate, prompt, evaluate, benchmark, convert, check, train, rl
 
 
 class Parser(argparse.ArgumentParser):

@@ -34,12 +34,16 @@ from ..pipeline import (
     with_seeds,
 )
 from ..plans import Plan, load_plan, save_plan_image, select
-from .files import Named, Writer, check_files, check_picture_suffix
+from .files import Named, Writer, check_files, check_out_folder, check_picture_suffix
+from .many import NOT_FINITE, PROMPTS_HELP, draw_many, read_jobs, report_picture
 from .options import (
+    RAY_OPTIONS,
     HelpFormatter,
     Subparsers,
     add_drawing,
+    add_many,
     add_model,
+    check_needs,
     check_parts,
     choose_compute,
     plan_request,
@@ -50,6 +54,8 @@ from .options import (
 
 Captioned = tuple[Image.Image, str]  # a picture and its prompt
 PLAN_PICTURE = ".png"  # suffix of plans that are saved as pictures
+OPTIONS_OF_MANY = "resume", "part", "ray", *RAY_OPTIONS
+OPTIONS_OF_FEW = "image", "sheet", "check_text", "plan_in", "plan_out", "noise_in", "latent_out"
 FILES_OF_ONE_PROMPT = "plan_in", "plan_out", "noise_in", "latent_out"
 
 
@@ -58,17 +64,21 @@ def add_command(commands: Subparsers) -> None:
                                   formatter_class=HelpFormatter)
     add = command.add_argument
     add_model(command)
-    add("--prompt", action="append", required=True, metavar="TEXT",
+    prompts = command.add_mutually_exclusive_group(required=True)
+    prompts.add_argument(
+        "--prompt", action="append", metavar="TEXT",
         help="what to draw or, with --image, what to change; put text that should appear in the image in quotation "
              "marks; repeat for several prompts")
+    prompts.add_argument("--prompts", type=Path, metavar="FILE.jsonl", help=PROMPTS_HELP)
     add("--out", type=Path, required=True, metavar="FILE.png",
-        help="image to write; further images get -1, -2, … before .png")
+        help="image to write; further images get -1, -2, … before .png. With --prompts, the folder for all images")
     add("--sheet", type=Path, metavar="FILE.png", help="also write a sheet of all images with their prompts")
     add("--image", type=Path, action="append", default=[], metavar="FILE",
         help="reference image; repeat for several, in the order the prompt refers to them")
     add("--batch", type=int,
         help=f"number of images for each prompt, each with its own plan (default: {PlanRequest.batch})")
     add_drawing(command)
+    add_many(command)
     add("--check-text", action="store_true",
         help="read every image with OCR and print which quoted words are wrong in it; needs the Python packages "
              "rapidocr and onnxruntime")
@@ -85,6 +95,29 @@ def add_command(commands: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.prompts:
+        draw_lines(args)
+    else:
+        check_needs(args, "prompts", OPTIONS_OF_MANY)
+        draw_prompts(args)
+
+
+def draw_lines(args: argparse.Namespace) -> None:
+    """Draw the prompts of a file."""
+    for option in OPTIONS_OF_FEW:
+        if getattr(args, option):
+            raise GLMImageError(f"--{option.replace('_', '-')} must come with --prompt (got --prompts)")
+    check_out_folder("--out", args.out)
+    compute = choose_compute(args.device, args.dtype, is_here=not args.ray)
+    jobs = read_jobs(args)
+    check_parts(args.model, [*([VISION] if any(job.images for job in jobs) else []), PLANNER, GLYPH, DIFFUSION, VAE])
+    for width, height in dict.fromkeys((job.request.width, job.request.height) for job in jobs):
+        check_aspect(args.model, width, height)
+    draw_many(args, jobs, compute, report_picture)
+
+
+def draw_prompts(args: argparse.Namespace) -> None:
+    """Draw the prompts of the command itself."""
     check_one_prompt(args)
     check_no_choice(args)
     given_plan = read_plan(args) if args.plan_in else None
@@ -224,7 +257,7 @@ def write_pictures(writer: Writer, out: Path, requests: Sequence[RenderRequest],
 def save_picture(picture: Image.Image, is_finite: bool, path: Path) -> None:
     """Raises ValueError if the picture's numbers were not finite: its colours then mean nothing."""
     if not is_finite:
-        raise ValueError("the model gave NaN or infinity; 'python -m glm_core check DIR' examines it")
+        raise ValueError(NOT_FINITE)
     picture.save(path)
 
 

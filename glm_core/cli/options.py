@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -16,7 +17,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..checkpoint import EMBEDDED, REPOSITORY, Part, find_model, locate
 from ..errors import GLMImageError
 from ..glyph import DIFFUSERS, NATURAL
-from ..pipeline import Compute, PlanRequest, RenderSettings, default_side
+from ..pipeline import Compute, PlanRequest, RenderSettings, Share, default_side
+from ..pipeline.cluster import Pools
+from ..pipeline.jobs import CHUNK
 from ..pipeline.requests import MOST_STEPS
 from ..planner import Sampling
 from ..plans import Plan
@@ -25,6 +28,9 @@ EMBEDDED_NAME = "embedded"
 MODEL_HELP = (f"released or converted folder, {REPOSITORY} if it is in the Hugging Face cache, or 'embedded' for the "
               "small model of this pack")
 CLOSED_PIPE = errno.EPIPE, errno.EINVAL  # the second on Windows
+RESUME_HELP = ("keep the images that are in the folder already, and draw the others; it is an error if one of them was "
+               "drawn from another prompt, with other settings or by another model")
+RAY_OPTIONS = "planners", "decoders", "gpus_per_planner", "gpus_per_decoder"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Subparsers = argparse._SubParsersAction  # what add_subparsers returns; argparse has no public name for it
@@ -92,9 +98,59 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     add_device(command)
 
 
-def choose_compute(device: str, dtype: str) -> Compute:
-    """The values of --device and --dtype, with "auto" resolved. Raises GLMImageError on cuda without a GPU."""
-    if device == "cuda" and not torch.cuda.is_available():
+def add_many(command: argparse.ArgumentParser, resume: str = RESUME_HELP) -> None:
+    """What every command takes that draws many pictures into a folder. resume: what --resume does."""
+    add = command.add_argument
+    add("--resume", action="store_true", help=resume)
+    add("--part", type=share, metavar="I/N",
+        help="draw only prompts I, I + N, I + 2 N, … so that N processes draw all of them; images are the same as "
+             "without it")
+    add("--chunk", type=int, default=CHUNK, metavar="N",
+        help="number of prompts that are planned before they are drawn; each part of the model is loaded anew for "
+             "every N prompts (without --ray)")
+    add("--ray", metavar="ADDRESS",
+        help="draw on a Ray cluster, or with 'local' in several processes on this machine; pack and model must have "
+             "the same paths on all machines. Needs the Python package ray[data]")
+    for part in ("planner", "decoder"):
+        add(f"--{part}s", type=int, metavar="N", help=f"with --ray: number of processes with a {part} (default: 1)")
+        add(f"--gpus-per-{part}", type=float, metavar="N",
+            help="with --ray: GPUs for each of them; with 0.5, two share one (default: 1, or 0 with --device cpu)")
+
+
+def share(text: str) -> Share:
+    """Of "2/8", the second part of eight."""
+    numbers = text.split("/")
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"must be two numbers such as 2/8 (got {text!r})")
+    try:
+        return Share(*map(int, numbers))
+    except GLMImageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def check_needs(args: argparse.Namespace, needed: str, options: Sequence[str]) -> None:
+    """Raise GLMImageError if one of the options is given without the one that it needs."""
+    if getattr(args, needed) is not None:
+        return
+    for option in options:
+        if getattr(args, option) is not None and getattr(args, option) is not False:
+            raise GLMImageError(f"--{option.replace('_', '-')} must come with --{needed.replace('_', '-')} (got none)")
+
+
+def pools_of(args: argparse.Namespace, compute: Compute) -> Pools:
+    """The pools of --ray. A worker has as many threads as this process, so that it rounds in the same way."""
+    gpus = 1.0 if compute.device.type == "cuda" else 0.0
+    options: dict[str, Any] = {"gpus_per_planner": gpus, "gpus_per_decoder": gpus}
+    options |= {name: getattr(args, name) for name in RAY_OPTIONS if getattr(args, name, None) is not None}
+    return Pools(args.ray, threads=torch.get_num_threads(), **options)
+
+
+def choose_compute(device: str, dtype: str, is_here: bool = True) -> Compute:
+    """The values of --device and --dtype, with "auto" resolved as on this machine.
+
+    Raises GLMImageError on cuda without a GPU, if the work is done here.
+    """
+    if is_here and device == "cuda" and not torch.cuda.is_available():
         raise GLMImageError("--device must be cpu or auto, since torch sees no GPU (got cuda)")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

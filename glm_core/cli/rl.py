@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ from .options import (
     Subparsers,
     add_device,
     add_model,
+    check_needs,
     check_parts,
     choose_compute,
+    pools_of,
     progress_bar,
     report,
 )
@@ -67,7 +69,14 @@ def add_planner(parts: Subparsers) -> None:
                                formatter_class=HelpFormatter)
     add_common(command, ["plan=1"], steps=8, guidance=1.5)
     add_fields(command, GRPO)
-    command.add_argument("--measure-plans", type=int, default=2, metavar="N", help="plans of each measured prompt")
+    add = command.add_argument
+    add("--measure-plans", type=int, default=2, metavar="N", help="plans of each measured prompt")
+    add("--ray", metavar="ADDRESS",
+        help="draw the plans of each batch on a Ray cluster, or with 'local' in several processes; the pack, the model "
+             "and OUT must have the same paths on all machines. Needs the Python package ray[data]")
+    add("--planners", type=int, metavar="N", help="with --ray: number of processes (default: 1)")
+    add("--gpus-per-planner", type=float, metavar="N",
+        help="with --ray: GPUs for each of them (default: 1, or 0 with --device cpu)")
     command.set_defaults(run=run_planner)
 
 
@@ -139,6 +148,7 @@ def decoder_method(args: argparse.Namespace) -> FlowGRPO | NFT:
 
 def run_planner(args: argparse.Namespace) -> None:
     method = GRPO(**values_of(args, GRPO))
+    check_needs(args, "ray", ("planners", "gpus_per_planner"))
     check(args)
     from ..rl.run import improve_planner  # needs a later torch than other commands
 
@@ -147,7 +157,8 @@ def run_planner(args: argparse.Namespace) -> None:
         practice = split_tasks(read_tasks(args.tasks, default_side(args.model)), args.measure)
     else:
         practice = planner_posters(args.half, args.measure, edits=not need_pictures(rewards))
-    improve_planner(make_run(args, rewards, practice), method)
+    pools = pools_of(args, compute_of(args)) if args.ray else None
+    improve_planner(replace(make_run(args, rewards, practice), pools=pools), method)
 
 
 def run_decoder(args: argparse.Namespace) -> None:

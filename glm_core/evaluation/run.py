@@ -1,8 +1,9 @@
-"""Tasks → requests → plans → pictures → results. An ablation disables one component on the way."""
+"""Tasks → jobs → pictures → results. An ablation disables one component on the way."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar, get_args
 
 from PIL import Image
@@ -11,18 +12,14 @@ from ..images import read_image, to_image
 from ..ocr import Reader
 from ..pipeline import (
     Compute,
+    Job,
     PlanRequest,
     Progress,
-    ReferenceImage,
-    RenderRequest,
     RenderSettings,
+    draw_jobs,
     no_progress,
-    plan,
-    read_references,
-    render,
     with_seeds,
 )
-from ..plans import Plan
 from .tasks import Task
 
 Ablation = Literal["plan", "glyphs", "preview"]  # with the next task's plan; without quoted texts; without coarse grids
@@ -35,39 +32,35 @@ Result = TypeVar("Result")
 
 def draw_pictures(model: Path, tasks: Sequence[Task], template: PlanRequest, settings: RenderSettings, compute: Compute,
                   without: Ablation | None = None, progress: Progress = no_progress) -> list[Image.Image]:
-    """One picture for each task. Plan and noise of picture i have the template's seed + i; if plans are chosen from
-    n each, + i * n.
+    """One picture for each task, as ``picture_jobs`` describes it.
+
+    Raises GLMImageError on a reference image that cannot be read, and if the model gives NaN or infinity.
+    """
+    with TemporaryDirectory() as folder:
+        jobs = picture_jobs(tasks, template, settings, Path(folder), without)
+        for _ in draw_jobs(model, jobs, compute, progress):
+            pass
+        return read_pictures(jobs)
+
+
+def picture_jobs(tasks: Sequence[Task], template: PlanRequest, settings: RenderSettings, folder: Path,
+                 without: Ablation | None = None) -> list[Job]:
+    """One job for each task. Plan and noise of picture i have the template's seed + i; if plans are chosen from n
+    each, + i * n.
 
     template: what all requests share, such as size and sampling; prompt and references are each task's own.
     without: the component that is disabled, if any.
-    Raises GLMImageError on a reference image that cannot be read, and OSError if there is no such file.
     """
-    images = [[read_image(path) for path in task.images] for task in tasks]
-    references = read_references(model, images, compute, progress)
     template = replace(template, batch=1, coarse=template.coarse and without != "preview")
-    requests = plan_requests(tasks, template, references)
-    plans = plan(model, requests, compute, progress)
-    rendered = render(model, render_requests(requests, plans, settings, without), compute, progress)
-    return [to_image(result.pictures[0]) for result in rendered]
+    requests = with_seeds([replace(template, prompt=task.prompt) for task in tasks], template.seed)
+    jobs = [Job(folder / f"{i:05d}.png", request, settings, task.images, has_glyphs=without != "glyphs")
+            for i, (request, task) in enumerate(zip(requests, tasks))]
+    return [replace(job, plan_of=other) for job, other in zip(jobs, rotate(jobs))] if without == "plan" else jobs
 
 
-def plan_requests(tasks: Sequence[Task], template: PlanRequest,
-                  references: Sequence[tuple[ReferenceImage, ...]]) -> list[PlanRequest]:
-    """One request per task, with a seed of its own."""
-    requests = [replace(template, prompt=task.prompt, references=images)
-                for task, images in zip(tasks, references, strict=True)]
-    return with_seeds(requests, template.seed)
-
-
-def render_requests(requests: Sequence[PlanRequest], plans: Sequence[Plan], settings: RenderSettings,
-                    without: Ablation | None) -> list[RenderRequest]:
-    """One request per plan, with the ablation, if any, of plans or glyphs."""
-    if without == "plan":
-        plans = rotate(plans)
-    to_render = [RenderRequest.of(request, plan, settings) for request, plan in zip(requests, plans, strict=True)]
-    if without == "glyphs":
-        to_render = [replace(request, prompt="") for request in to_render]
-    return to_render
+def read_pictures(jobs: Sequence[Job]) -> list[Image.Image]:
+    """The pictures of jobs that are done. Raises GLMImageError if one is missing, as those that are not finite are."""
+    return [to_image(read_image(path)[0]) for job in jobs for path in job.paths]
 
 
 def rotate(items: Sequence[Element]) -> list[Element]:

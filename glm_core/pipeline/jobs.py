@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import GLMImageError
 from ..files import check_file
 from ..images import read_image, to_image
+from ..plans import Plan
 from ..plans.png import read_text_chunk, write_png
 from .parts import Compute, Loaders, model_tag
 from .requests import PlanRequest, ReferenceImage, RenderRequest, RenderSettings, check_count
@@ -36,7 +37,7 @@ class Job:
 
     path: of the first picture, a PNG; further ones of a batch get -1, -2, … before the suffix.
     settings: the seed of the noise is that of the request.
-    images: files of the request's reference images.
+    images: files of the request's reference images; their paths become absolute.
     plan_of: the job whose plan is drawn, if it is not this one's own.
     has_glyphs: whether quoted texts are encoded.
     Raises GLMImageError if the file is no PNG, or if the request has references of its own.
@@ -54,6 +55,7 @@ class Job:
             raise GLMImageError(f"the file of a picture must end with {SUFFIX} (got {self.path})")
         if self.request.references:
             raise GLMImageError("a job's reference images must be given as files (got images)")
+        object.__setattr__(self, "images", tuple(path.absolute() for path in self.images))
 
     @property
     def paths(self) -> list[Path]:
@@ -63,6 +65,11 @@ class Job:
     def planned(self) -> Job:
         """The job whose plan is drawn."""
         return self.plan_of or self
+
+    def to_render(self, plan: Plan, references: tuple[ReferenceImage, ...] = ()) -> RenderRequest:
+        """What is drawn of a plan of ``planned``. references: those of the own ``images``."""
+        request = RenderRequest.of(replace(self.request, references=references), plan, self.settings)
+        return request if self.has_glyphs else replace(request, prompt="")
 
     def description(self, tag: str) -> str:
         """What decides the pictures, as JSON in ASCII. tag: that of the model, see ``model_tag``."""
@@ -86,8 +93,8 @@ def picture_path(out: Path, i: int) -> Path:
 class Share:
     """Every ``count``-th job from job ``number`` on, counted from 1: what one of ``count`` processes draws."""
 
-    number: int = 1
-    count: int = 1
+    number: int
+    count: int
 
     def __post_init__(self) -> None:
         check_count("part", self.count)
@@ -106,12 +113,18 @@ class Drawing(NamedTuple):
     files: dict[Path, bytes]
 
     def save(self) -> Job:
-        """Write the pictures, so that no file is ever there in part."""
+        """Write the pictures, so that no file is ever there in part. An old file of one that is missing is deleted."""
+        for path in self.job.paths:
+            if path not in self.files:
+                path.unlink(missing_ok=True)
         for path, data in self.files.items():
             unfinished = path.with_name(f"{path.name}.part")
             unfinished.write_bytes(data)
             os.replace(unfinished, path)
         return self.job
+
+
+DrawJobs = Callable[[Path, Sequence[Job], Compute, Progress], Iterator[Job]]  # such as ``draw_jobs``
 
 
 def unfinished_jobs(model: Path, jobs: Sequence[Job], compute: Compute) -> list[Job]:
@@ -154,12 +167,9 @@ def plan_jobs(model: Path, jobs: Sequence[Job], compute: Compute, progress: Prog
               loaders: Loaders = Loaders()) -> list[RenderRequest]:
     """What is to be drawn for each job, with its plan."""
     references = references_of(model, [*jobs, *(job.planned for job in jobs)], compute, progress, loaders)
-    requests = [replace(job.request, references=references[job.images]) for job in jobs]
-    planned = [replace(job.planned.request, references=references[job.planned.images]) for job in jobs]
-    plans = plan(model, planned, compute, progress, loaders)
-    to_render = [RenderRequest.of(request, plan, job.settings)
-                 for request, plan, job in zip(requests, plans, jobs, strict=True)]
-    return [request if job.has_glyphs else replace(request, prompt="") for request, job in zip(to_render, jobs)]
+    requests = [replace(job.planned.request, references=references[job.planned.images]) for job in jobs]
+    plans = plan(model, requests, compute, progress, loaders)
+    return [job.to_render(plan, references[job.images]) for job, plan in zip(jobs, plans, strict=True)]
 
 
 def references_of(model: Path, jobs: Sequence[Job], compute: Compute, progress: Progress,

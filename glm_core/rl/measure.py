@@ -93,8 +93,8 @@ def picture_counts(task: RLTask, picture: Image.Image, reader: Reader) -> dict[s
     if task.poster is None:
         return counts
     pixels = to_pixels(picture)
-    edges = tuple(faint_edges(pixels, drawn_poster(task.poster)))
-    return counts | {"faint_edges": edges} | font_counts(task.poster, pixels)
+    edges = faint_edges(pixels, drawn_poster(task.poster))
+    return counts | {"faint_edges": (edges.faint, edges.flat)} | font_counts(task.poster, pixels)
 
 
 def font_counts(poster: Poster, pixels: Tensor) -> dict[str, tuple[int, int]]:

@@ -21,9 +21,11 @@ WEIGHTS = ".safetensors", ".safetensors.index.json"  # ends of the names of file
 TRAINABLE = torch.float32, torch.bfloat16, torch.float16
 
 
-def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, Tensor]) -> None:
-    """Write a copy of the released folder ``source`` in which these tensors of a part are new, in their stored dtypes.
+def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, Tensor],
+                     dtype: torch.dtype | None = None) -> None:
+    """Write a copy of the released folder ``source`` in which these tensors of a part are new.
 
+    dtype: of the new tensors; None for that in which the source stores them.
     Files that do not change are hard links to the source's, or copies where the file system has no such links.
     Raises GLMImageError if ``out`` is ``source``, or ``source`` is not in the released layout or quantised, or if it
     has no tensor of such a name and shape.
@@ -34,13 +36,14 @@ def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, 
     if not config.is_file():
         raise GLMImageError(f"model folder {source}: it must be in the released layout (got no "
                             f"{part.folder}/config.json)")
-    changed = with_changes(source, part, tensors)
+    changed = with_changes(source, part, tensors, dtype)
     for path in unchanged_files(source, part):
         link(source / path, out / path)
     write_part(out, part, read_json(config), changed)
 
 
-def with_changes(source: Path, part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def with_changes(source: Path, part: Part, tensors: Mapping[str, Tensor],
+                 dtype: torch.dtype | None) -> dict[str, Tensor]:
     """All tensors of the part's files, with those that are new."""
     path = source / part.folder
     stored = read_part(path, part).tensors
@@ -49,7 +52,7 @@ def with_changes(source: Path, part: Part, tensors: Mapping[str, Tensor]) -> dic
         if name not in stored or stored[name].shape != tensor.shape or stored[name].dtype not in TRAINABLE:
             raise GLMImageError(f"{part.title} {path}: {name} must have the shape {list(tensor.shape)}, in float32, "
                                 f"bfloat16 or float16 (got {found})")
-    return stored | {name: tensor.to("cpu", stored[name].dtype) for name, tensor in tensors.items()}
+    return stored | {name: tensor.to("cpu", dtype or stored[name].dtype) for name, tensor in tensors.items()}
 
 
 def unchanged_files(source: Path, part: Part) -> Iterator[Path]:

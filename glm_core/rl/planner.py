@@ -17,16 +17,15 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..errors import GLMImageError
 from ..pipeline import Compute
-from ..planner import PlannerModel, PromptLayout, PromptTokenizer, Sampling, generate_plan, lay_out_prompt, score
+from ..planner import PlannerModel, PromptLayout, PromptTokenizer, generate_plan, lay_out_prompt, score
 from ..plans import Plan, select
 from .advantages import Advantages, advantages
 from .loop import weights_of
 from .pictures import Painter
 from .rewards import Sample, WeightedReward
+from .rollouts import ON_POLICY, Rollout
 from .settings import GRPO, RLSettings
 from .tasks import RLTask, TaskSource
-
-ON_POLICY = Sampling(temperature=1.0, top_p=1.0)
 
 
 @dataclass
@@ -45,21 +44,23 @@ class PlanGroup:
 
 
 class PlannerLearner:
-    """A Learner, see loop.py. trained: the model, or its LoRAs. painter: draws the plans for rewards that look at
-    pictures; None if there are none.
+    """A Learner, see loop.py.
+
+    trained: the model, or its LoRAs. painter: draws the plans for rewards that look at pictures; None if there are
+    none. rollout: draws the plans; None for this process.
     """
 
     def __init__(self, model: PlannerModel, tokenizer: PromptTokenizer, trained: nn.Module, source: TaskSource,
                  rewards: Sequence[WeightedReward], settings: RLSettings, method: GRPO, compute: Compute,
-                 painter: Painter | None = None):
+                 painter: Painter | None = None, rollout: Rollout | None = None):
         self.model, self.tokenizer, self.trained, self.source = model, tokenizer, trained, source
         self.rewards, self.settings, self.method, self.compute = rewards, settings, method, compute
-        self.painter, self.start = painter, deepcopy(trained)
+        self.painter, self.start, self.rollout = painter, deepcopy(trained), rollout or self.draw_plans
 
     def collect(self, rng: random.Random, first: int, average: AveragedModel) -> tuple[list[PlanGroup], dict]:
         tasks = self.source.draw(rng, self.settings.prompts, first)
         layouts = [self.lay_out(task) for task in tasks]
-        plans = [self.plan(layout, rng.getrandbits(63)) for layout in layouts]
+        plans = self.rollout(tasks, [rng.getrandbits(63) for _ in tasks])
         samples = [self.samples(task, plan, rng.getrandbits(63)) for task, plan in zip(tasks, plans)]
         found = advantages(samples, self.rewards)
         kept = [i for i in range(len(tasks)) if found.is_kept(i)]
@@ -69,9 +70,11 @@ class PlannerLearner:
     def lay_out(self, task: RLTask) -> PromptLayout:
         return lay_out_prompt(self.tokenizer, self.model.config, task.prompt, task.width, task.height, task.references)
 
-    def plan(self, layout: PromptLayout, seed: int) -> Plan:
-        return generate_plan(self.model, layout, batch=self.settings.group, seed=seed, sampling=ON_POLICY,
-                             device=self.compute.device, dtype=self.compute.dtype)
+    def draw_plans(self, tasks: Sequence[RLTask], seeds: Sequence[int]) -> list[Plan]:
+        """A group of plans for each task."""
+        return [generate_plan(self.model, self.lay_out(task), batch=self.settings.group, seed=seed, sampling=ON_POLICY,
+                              device=self.compute.device, dtype=self.compute.dtype)
+                for task, seed in zip(tasks, seeds)]
 
     def score(self, group: PlanGroup) -> Tensor:
         return score(self.model, group.layout, group.plans, self.compute.device, self.compute.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..errors import GLMImageError
 from ..files import read_json
 from ..ocr import Reader
 from ..pipeline import Compute, LoadedPlanner, Progress, RenderSettings, load_planner
+from ..pipeline.cluster import Pools, connected
 from ..training.loop import draw_curves
 from .decoder import DecoderLearner, Method
 from .loop import Learner, run_loop
@@ -24,11 +26,13 @@ from .output import write_checkpoint
 from .pictures import Painter
 from .planner import PlannerLearner
 from .rewards import WeightedReward, need_pictures
+from .rollouts import ClusterRollout
 from .settings import GRPO, RLSettings
 from .shares import Shares, table
 from .tasks import RLTask, TaskSource
 
 STATES, SETTINGS, BEFORE, REPORT = "training", "settings.json", "before.json", "report.json"
+ROLLOUT = "rollout"  # folder for the weights that a cluster draws with
 BLOCKS = {PLANNER: "layers", DIFFUSION: "transformer_blocks"}  # in the names of the layers that get LoRAs
 
 
@@ -39,7 +43,7 @@ class Run:
     source: of prompts to practise. measured: tasks for the figures before and after; plans: of each, for the planner.
     lora: rank of the LoRAs that learn, or None for all weights. drawing: of pictures for rewards; measuring: of those
     for the figures.
-    progress, report: show how far it is, and lines of text.
+    progress, report: show how far it is, and lines of text. pools: of the Ray cluster that draws the planner's plans.
     """
 
     model: Path
@@ -56,6 +60,7 @@ class Run:
     measuring: RenderSettings
     progress: Progress
     report: Callable[[str], object]
+    pools: Pools | None = None
 
     @property
     def states(self) -> Path:
@@ -119,9 +124,12 @@ def improve_planner(run: Run, method: GRPO) -> None:
 
     before = once(run.states / BEFORE, lambda: measured(planner))
     trained = run.learnable(planner.model, PLANNER)
-    run.learn("planner", PlannerLearner(planner.model, planner.tokenizer, trained, run.source, run.rewards,
-                                        run.settings, method, run.compute,
-                                        with_settings(painter, run.drawing) if need_pictures(run.rewards) else None))
+    drawing = with_settings(painter, run.drawing) if need_pictures(run.rewards) else None
+    rollout = run.pools and ClusterRollout(run.model, run.states / ROLLOUT, planner.model, trained, run.settings.group,
+                                           run.compute, run.pools)
+    with connected(run.pools) if run.pools else nullcontext():
+        run.learn("planner", PlannerLearner(planner.model, planner.tokenizer, trained, run.source, run.rewards,
+                                            run.settings, method, run.compute, drawing, rollout))
     if isinstance(trained, nn.ModuleDict):
         assert run.lora is not None
         save_planner_lora(trained, run.out, run.lora)

@@ -71,7 +71,7 @@ def table(before: Shares, after: Shares | None = None) -> list[str]:
     A figure for which there is nothing to count is left out.
     """
     titles = ["", "figure", "before", *(["after", "change"] if after else [])]
-    rows = [[row, column, *cells(counts, after and after[row][column])]
+    rows = [[row, column, *cells(counts, after[row][column] if after else None)]
             for row, columns in before.items() for column, counts in columns.items() if any(of for _, of in counts)]
     widths = [max(map(len, texts)) for texts in zip(titles, *rows)]
     return ["  ".join(text.ljust(width) for text, width in zip(texts, widths)).rstrip() for texts in (titles, *rows)]

@@ -14,7 +14,7 @@ from ..files import quote
 from .http_json import base64_png, check_url, get_json, post_json
 
 COMPLETIONS = "/chat/completions"
-MOST_TOKENS = 1024  # of an answer; a transcript of LongText-Bench has at most some 300
+MOST_TOKENS = 1024  # of an answer
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,20 @@ class Answer:
     model: str
 
 
-def ask(url: str, question: str, image: Image.Image, timeout_s: float = 120.0) -> Answer:
+def ask(url: str, question: str, image: Image.Image, timeout_s: float = 120.0,
+        max_tokens: int = MOST_TOKENS) -> Answer:
     """The answer to a question about an image, at temperature 0.
 
     url: of the server, up to and including its version (http://localhost:8000/v1), or of its chat completions; the
     model's name may follow after #. Without it the server must offer just one model. For many questions, pass what
     ``with_model`` returns, which saves looking that up each time.
-    timeout_s: the longest wait for a connection, and for each piece of the answer.
+    timeout_s: the longest wait for a connection, and for each piece of the answer. max_tokens: where the answer is cut.
     Raises GLMImageError if the server cannot be reached, takes too long, or answers with an error or without text.
     """
     base, model = split_url(with_model(url, timeout_s))
     content = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64_png(image)}"}},
                {"type": "text", "text": question}]
-    value = {"model": model, "temperature": 0, "max_tokens": MOST_TOKENS,
+    value = {"model": model, "temperature": 0, "max_tokens": max_tokens,
              "messages": [{"role": "user", "content": content}]}
     reply = post_json(base + COMPLETIONS, value, timeout_s)
     reported = reply.get("model")

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from glm_core.checkpoint import convert
-from glm_core.pipeline import run as pipeline
+from glm_core.pipeline import parts
 from glm_core.plans import DROPPED, Plan, save_plan_image
 from tests.support.command_line import run
 from tests.support.hosts import PACK
@@ -95,6 +95,9 @@ GENERATE = [  # options after a good command, what the line says
     ("--image {t}/flat.png", "the aspect ratio must be at most 4:1 (got 900x100 pixels)"),
     ("--image {t}/tiny.png", "both sides must be at least 16 pixels (got 8x20)"),
     ("--image {t}/picture.png --image {t}/tiny.png", "both sides must be at least 16 pixels (got 8x20)"),
+    ("--resume", "--resume must come with --prompts (got none)"),
+    ("--part 1/2", "--part must come with --prompts (got none)"),
+    ("--ray local", "--ray must come with --prompts (got none)"),
     ("--seed -1", f"{SEED_RANGE} (got -1)"),
     ("--seed 18446744073709551616", f"{SEED_RANGE} (got 18446744073709551616)"),
     ("--seed 1" + 30 * "0", f"{SEED_RANGE} (got 1000"),
@@ -128,7 +131,9 @@ GENERATE = [  # options after a good command, what the line says
 MALFORMED = [  # whole command lines that argparse refuses
     ("", "the following arguments are required: command"),
     ("paint", "invalid choice: 'paint'"),
-    ("generate", "the following arguments are required: --prompt, --out"),
+    ("generate", "the following arguments are required: --out"),
+    ("generate --out {t}/a.png", "one of the arguments --prompt --prompts is required"),
+    ("generate --prompt a --prompts {t}/lines.jsonl --out {t}/a", "--prompts: not allowed with argument --prompt"),
     ("generate --prompt a", "the following arguments are required: --out"),
     ("generate --prompt a --out {t}/a.png --steps many", "argument --steps: invalid int value: 'many'"),
     ("generate --prompt a --out {t}/a.png --steps 2.5", "argument --steps: invalid int value: '2.5'"),
@@ -137,6 +142,10 @@ MALFORMED = [  # whole command lines that argparse refuses
     ("generate --prompt a --out {t}/a.png --dtype float16", "argument --dtype: invalid choice: 'float16'"),
     ("generate --prompt a --out {t}/a.png --colour", "unrecognized arguments: --colour"),
     ("generate --prompt --out {t}/a.png", "argument --prompt: expected one argument"),
+    ("generate --prompts {t}/lines.jsonl --out {t}/out --part 1", "--part: must be two numbers such as 2/8 (got '1')"),
+    ("generate --prompts {t}/lines.jsonl --out {t}/out --part 3/2", "--part must be from 1/2 to 2/2 (got 3/2)"),
+    ("generate --prompts {t}/lines.jsonl --out {t}/out --part 0/2", "--part must be from 1/2 to 2/2 (got 0/2)"),
+    ("generate --prompts {t}/lines.jsonl --out {t}/out --part a/b", "must be two numbers such as 2/8 (got 'a/b')"),
     ("evaluate", "the following arguments are required: --prompts"),
     ("evaluate --prompts {t}/prompts.jsonl --without decoder", "invalid choice: 'decoder'"),
     ("convert", "the following arguments are required: FOLDER"),
@@ -151,6 +160,10 @@ EVALUATE = [
     ("--json {t}/folder", "--json {t}/folder: it must be a file (got a folder)"),
     ("--sheet {t}/s.json", "--sheet {t}/s.json: its suffix"),
     ("--sheet {t}/nowhere/s.png", "its folder {t}/nowhere must exist"),
+    ("--resume", "--resume must come with --pictures (got none)"),
+    ("--part 1/2", "--part must come with --pictures (got none)"),
+    ("--pictures {t}/out --part 1/2 --json {t}/a.json", "--json must come without --part, which only draws (got both)"),
+    ("--pictures {t}/text.png", "--pictures {t}/text.png: it must be a folder, or one that can be made"),
     ("--sheet {t}/picture.png --prompts {t}/edits.jsonl", "another file than that of a reference image (got the same)"),
     ("--prompts {t}/folder", "--prompts {t}/folder: it must be a file (got a folder)"),
     ("--prompts {t}/pipe.png", "--prompts {t}/pipe.png: it must be a file (got a pipe, device or socket)"),
@@ -161,6 +174,24 @@ EVALUATE = [
     ("--seed -1", f"{SEED_RANGE} (got -1)"),
     ("--steps 1001", "--steps must be at most 1000 (got 1001)"),
     ("--guidance nan", "--guidance must be a finite number (got nan)"),
+    ("--model {t}/part", "model folder {t}/part: no VAE found"),
+    ("--width 4096 --height 32", "size: the aspect ratio must be at most 16:1 for this model (got 4096x32 pixels)"),
+]
+LINES = [  # options after a good command with --prompts
+    ("--out {t}/text.png", "--out {t}/text.png: it must be a folder, or one that can be made (got a file at"),
+    ("--prompts {t}/pipe.png", "{t}/pipe.png: must be a file (got a device, pipe or socket)"),
+    ("--prompts {t}/nowhere.jsonl", "nowhere.jsonl: must be a file (got no such file)"),
+    ("--prompts {t}/surrogate.jsonl", "line 1: the line must be an object with \"prompt\" and optionally \"name\", "),
+    ("--chunk 0", "--chunk must be at least 1 (got 0)"),
+    ("--planners 2", "--planners must come with --ray (got none)"),
+    ("--gpus-per-decoder 0", "--gpus-per-decoder must come with --ray (got none)"),
+    ("--ray local --planners 0", "--planners must be at least 1 (got 0)"),
+    ("--ray local --gpus-per-planner 1.5", "--gpus-per-planner must be from 0 to 1, or a whole number (got 1.5)"),
+    ("--sheet {t}/s.png", "--sheet must come with --prompt (got --prompts)"),
+    ("--image {t}/picture.png", "--image must come with --prompt (got --prompts)"),
+    ("--plan-in {t}/plan.safetensors", "--plan-in must come with --prompt (got --prompts)"),
+    ("--check-text", "--check-text must come with --prompt (got --prompts)"),
+    ("--steps 0", "--steps must be at least 1 (got 0)"),
     ("--model {t}/part", "model folder {t}/part: no VAE found"),
     ("--width 4096 --height 32", "size: the aspect ratio must be at most 16:1 for this model (got 4096x32 pixels)"),
 ]
@@ -201,6 +232,7 @@ def place(tmp_path_factory, model):
     write_pictures(folder)
     write_tensors(folder)
     write_lines(folder / "prompts.jsonl", SIGN)
+    write_lines(folder / "lines.jsonl", {"prompt": "a"})
     write_lines(folder / "edits.jsonl", SIGN | {"images": ["picture.png"]})
     write_lines(folder / "gone.jsonl", SIGN | {"images": ["nowhere.png"]})
     write_lines(folder / "surrogate.jsonl", SIGN, '{"prompt": "\\ud800", "texts": ["a"]}')
@@ -239,7 +271,7 @@ def nothing_is_loaded(monkeypatch):
     def fail(*arguments, **named):
         raise AssertionError("loaded before everything was checked")
 
-    for module, name in ((pipeline, "load"), (pipeline, "load_planner"), (convert, "read_part")):
+    for module, name in ((parts, "read_part"), (convert, "read_part")):
         monkeypatch.setattr(module, name, fail)
 
 
@@ -285,6 +317,12 @@ def test_generate(options, message, place, model, nothing_is_loaded, capsys):
 def test_evaluate(options, message, place, model, nothing_is_loaded, capsys, monkeypatch):
     monkeypatch.setattr("glm_core.cli.evaluate.make_reader", lambda: None)
     command = words("evaluate --model {m} --prompts {t}/prompts.jsonl --width 64 --height 64", place, model)
+    check_refused(command + words(options, place, model), message, 1, place, model, capsys)
+
+
+@pytest.mark.parametrize("options, message", LINES)
+def test_generate_from_a_file(options, message, place, model, nothing_is_loaded, capsys):
+    command = words("generate --model {m} --prompts {t}/lines.jsonl --out {t}/out --width 96 --height 64", place, model)
     check_refused(command + words(options, place, model), message, 1, place, model, capsys)
 
 

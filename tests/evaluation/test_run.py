@@ -1,4 +1,6 @@
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -6,8 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from glm_core.evaluation import ABLATIONS, Ablation, Task, draw_pictures, measure_pictures, rotate
-from glm_core.evaluation.run import plan_requests, render_requests
+from glm_core.evaluation import ABLATIONS, Ablation, Task, draw_pictures, measure_pictures, picture_jobs, rotate
 from glm_core.pipeline import PlanRequest, RenderSettings
 from glm_core.plans import Plan
 from tests.support.compute import CPU
@@ -39,12 +40,15 @@ def test_every_ablation_draws_other_pictures(model):
     assert len(drawn) == 1 + len(ABLATIONS) == 1 + len(get_args(Ablation))
 
 
-def test_each_request_has_its_own_seed_for_plan_and_noise():
-    requests = plan_requests(TASKS, PlanRequest("", 64, 96, seed=7), [()] * 3)
-    assert [(request.prompt, request.width, request.height, request.seed) for request in requests] == [
-        ("a 'sign'", 64, 96, 7), ("b 'sign'", 64, 96, 8), ("c", 64, 96, 9)]
-    drawn = render_requests(requests, plans(), RenderSettings(), None)
-    assert [request.settings.seed for request in drawn] == [7, 8, 9]
+def jobs(without: Ablation | None = None):
+    return picture_jobs(TASKS, PlanRequest("", 64, 96, seed=7), ONE_STEP, Path("out"), without)
+
+
+def test_each_job_has_its_own_file_and_its_own_seed_for_plan_and_noise():
+    assert [(str(job.path), job.request.prompt, job.request.width, job.request.height, job.request.seed)
+            for job in jobs()] == [("out/00000.png", "a 'sign'", 64, 96, 7), ("out/00001.png", "b 'sign'", 64, 96, 8),
+                                   ("out/00002.png", "c", 64, 96, 9)]
+    assert [job.to_render(plan).settings.seed for job, plan in zip(jobs(), plans())] == [7, 8, 9]
 
 
 def plans() -> list[Plan]:
@@ -52,18 +56,15 @@ def plans() -> list[Plan]:
 
 
 def test_ablations_change_nothing_but_their_component():
-    requests = plan_requests(TASKS, PlanRequest("", 64, 96), [()] * 3)
-    whole = render_requests(requests, plans(), ONE_STEP, None)
-    other_plans = render_requests(requests, plans(), ONE_STEP, "plan")
-    no_glyphs = render_requests(requests, plans(), ONE_STEP, "glyphs")
-    assert [int(request.plan.ids[0, 0, 0]) for request in whole] == [0, 1, 2]
-    assert [int(request.plan.ids[0, 0, 0]) for request in other_plans] == [1, 2, 0]
-    assert [int(request.plan.ids[0, 0, 0]) for request in no_glyphs] == [0, 1, 2]
-    assert [request.prompt for request in whole] == [task.prompt for task in TASKS]
-    assert [request.prompt for request in other_plans] == [task.prompt for task in TASKS]
-    assert [request.prompt for request in no_glyphs] == [""] * 3
-    assert [request.settings for request in whole] == [request.settings for request in other_plans]
-    assert [request.settings for request in whole] == [request.settings for request in no_glyphs]
+    whole, other_plans, no_glyphs, no_coarse = (jobs(without) for without in (None, "plan", "glyphs", "preview"))
+    assert [job.planned for job in whole] == whole
+    assert [job.planned for job in other_plans] == rotate(whole)
+    assert [replace(job, plan_of=None) for job in other_plans] == whole
+    assert [replace(job, has_glyphs=True) for job in no_glyphs] == whole
+    assert [replace(job, request=replace(job.request, coarse=True)) for job in no_coarse] == whole
+    assert not any(job.has_glyphs for job in no_glyphs) and not any(job.request.coarse for job in no_coarse)
+    assert [job.to_render(plan).prompt for job, plan in zip(no_glyphs, plans())] == [""] * 3
+    assert [job.to_render(plan).prompt for job, plan in zip(other_plans, plans())] == [task.prompt for task in TASKS]
 
 
 def test_rotating_takes_the_next_item():

@@ -126,7 +126,9 @@ def test_reference_images_are_read_from_their_files(model, tmp_path):
 def test_a_picture_that_is_not_finite_is_not_written(model, tmp_path, monkeypatch):
     nothing = torch.full((1, 8, 8, 3), torch.nan)
     monkeypatch.setattr(run, "decode_pixels", lambda vae, latent, compute: nothing)
-    assert draw(model, make_jobs(tmp_path)[:1]) == {}
+    jobs = make_jobs(tmp_path)[:1]
+    jobs[0].path.write_text("of an earlier run")
+    assert draw(model, jobs) == {}
 
 
 def test_a_file_is_never_there_in_part(model, tmp_path, monkeypatch):

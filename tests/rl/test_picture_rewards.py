@@ -1,5 +1,6 @@
 """The rewards that look at pictures, on drawn posters with faults made by hand."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 from PIL import Image
 
 from glm_core.errors import GLMImageError
+from glm_core.evaluation.suites.drawn import letter_masks
 from glm_core.plans import Plan
-from glm_core.posters import ItemBox, draw_poster, item_cells
+from glm_core.posters import ItemBox, draw, draw_poster, item_cells
 from glm_core.posters.words import LETTERS
+from glm_core.rl.posters import decoder_source
 from glm_core.rl.rewards import LettersReward, LikelihoodReward, Sample, ShapesReward, TruthReward, WordsReward
 from tests.support.ocr import needs_ocr
 from tests.support.posters import (
@@ -105,6 +108,28 @@ def test_what_cannot_be_compared_is_refused_by_name(reward):
         reward([sample(SIGN, Image.new("RGB", (128, 128)))])
     with pytest.raises(ValueError, match="must have a picture"):
         reward([sample(SIGN)])
+
+
+@needs_chinese_fonts
+def test_signs_and_posters_that_the_decoder_practises_are_worth_most_as_they_are_drawn():
+    tasks = decoder_source().draw(random.Random(0), 10)
+    samples = [Sample(task, task.plan, draw_poster(task.poster)) for task in tasks]
+    assert {sample.picture.width for sample in samples} == {128, 256}
+    assert min(score.value for score in LettersReward()(samples)) > 0.97
+    assert {score.value for score in TruthReward()(samples)} == {0}
+
+
+@pytest.mark.parametrize("reward", ON_POSTERS, ids=lambda reward: type(reward).__name__)
+def test_a_missing_font_is_one_line_that_says_what_to_install(reward, monkeypatch):
+    def fail(*arguments):
+        raise OSError("cannot open resource")
+
+    monkeypatch.setattr(draw, "load_font", fail)
+    unseen = with_item(SIGN, 0, text="春" * 3)  # that no test has drawn
+    letter_masks.cache_clear()
+    picture = Image.new("RGB", (256, 256))
+    with pytest.raises(GLMImageError, match=r"needs matplotlib and the fonts .* \(cannot open resource\)$"):
+        reward([sample(unseen, picture)])
 
 
 def test_posters_without_words_have_all_their_letters_and_words_right():

@@ -11,8 +11,9 @@ from glm_core.plans import Plan
 from glm_core.rl.advantages import Advantages
 from glm_core.rl.loop import run_loop
 from glm_core.rl.lora import attach_lora
-from glm_core.rl.planner import ON_POLICY, PlannerLearner, grpo_loss, token_advantages
+from glm_core.rl.planner import PlannerLearner, grpo_loss, token_advantages
 from glm_core.rl.rewards import WeightedReward
+from glm_core.rl.rollouts import ON_POLICY
 from glm_core.rl.settings import GRPO, RLSettings
 from tests.rl.practice import SOURCE, EvenCodes
 from tests.support.tiny import SMALL, prompt_tokenizer, random_planner

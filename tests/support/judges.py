@@ -23,6 +23,11 @@ def completion(text: str, model: str = "a-served-model") -> dict:
     return {"model": model, "choices": [{"message": {"role": "assistant", "content": text}}]}
 
 
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *args: Any) -> None:
+        """A client that no longer waits is no error."""
+
+
 @contextmanager
 def serve_judge(reply: Reply, models: tuple[str, ...] = ("a-served-model",)) -> Iterator[ServedJudge]:
     """A judge whose answer to a request's body is ``reply(body)``."""
@@ -49,7 +54,7 @@ def serve_judge(reply: Reply, models: tuple[str, ...] = ("a-served-model",)) -> 
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = QuietServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     judge.url = f"http://127.0.0.1:{server.server_port}/v1"

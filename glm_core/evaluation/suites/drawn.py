@@ -18,7 +18,7 @@ from ...posters.words import CHINESE, LETTERS
 
 FACES = "", "serif"  # as in Style
 PAGE_CELLS = 2  # of a page with one letter of any pitch
-POSTERS = 256  # that are kept
+POSTERS = 32  # that are kept in memory
 
 
 @contextmanager

@@ -24,7 +24,7 @@ OWN: dict[str, Callable[[], Reward]] = {
 SERVED: dict[str, Callable[[str, str], Reward]] = {  # of a URL and a question
     "http": lambda url, question: HttpReward(url), "judge": JudgeReward,
 }
-NAMES = (*OWN, *(f"{name}=URL" for name in SERVED))
+NAMES = (*OWN, *(f"{name}=[WEIGHT,]URL" for name in SERVED))
 
 
 def parse_rewards(texts: Sequence[str], question: str = QUESTION) -> list[WeightedReward]:
@@ -35,7 +35,7 @@ def parse_rewards(texts: Sequence[str], question: str = QUESTION) -> list[Weight
     """
     rewards = [parse_reward(text, question) for text in texts]
     if not rewards:
-        raise GLMImageError(f"--reward must be given at least once, as one of {', '.join(NAMES)}")
+        raise GLMImageError(f"--reward must be given at least once (got none of {', '.join(NAMES)})")
     names = [reward.name for reward in rewards]
     for name in names:
         if names.count(name) > 1:
@@ -48,13 +48,13 @@ def parse_reward(text: str, question: str) -> WeightedReward:
     if name in OWN:
         return WeightedReward(name, parse_weight(value, text, f"{name}=WEIGHT"), OWN[name]())
     if name in SERVED:
-        form = f"{name}=URL or {name}=WEIGHT,URL"
+        form = f"{name}=[WEIGHT,]URL"
         match = re.fullmatch(r"(?:([^,:/]*),)?(https?://\S+)", value)
         if not match:
             raise GLMImageError(f"--reward: {name} must be written as {form} (got {quote(text)})")
         weight = 1.0 if match[1] is None else parse_weight(match[1], text, form)
         return WeightedReward(f"{name}={match[2]}", weight, SERVED[name](check_url(match[2]), question))
-    raise GLMImageError(f"--reward must be one of {', '.join(NAMES)} (got {quote(text)})")
+    raise GLMImageError(f"--reward must be NAME=WEIGHT with one of {', '.join(NAMES)} (got {quote(text)})")
 
 
 def parse_weight(value: str, text: str, form: str) -> float:

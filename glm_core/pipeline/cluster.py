@@ -1,0 +1,184 @@
+"""Jobs over the machines of a Ray cluster: a pool of workers that plan, and one of workers that draw.
+
+Ray Data streams jobs from the first pool to the second and their PNG files back to this process, which alone writes
+them. It holds the planners back when the plans that wait fill their share of its memory, and repeats what a lost worker
+had.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import GLMImageError
+from ..plans import Plan
+from .jobs import Drawing, Job, plan_jobs, render_jobs
+from .parts import Compute, Loaders, model_tag
+from .requests import PlanRequest, RenderRequest, check_count
+from .run import Progress, no_progress, plan
+
+LOCAL = "local"
+ITEM = "item"  # the one column of the datasets
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The cluster, and how many workers of each kind it runs.
+
+    address: of the cluster; "local" starts one on this machine and ends it afterwards.
+    gpus_per_planner, gpus_per_decoder: may be fractions, so that several workers share a GPU.
+    threads: of each worker; with another number, results may round differently.
+    """
+
+    address: str = LOCAL
+    planners: int = 1
+    decoders: int = 1
+    gpus_per_planner: float = 0
+    gpus_per_decoder: float = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("planners", self.planners)
+        check_count("decoders", self.decoders)
+        for name in ("gpus_per_planner", "gpus_per_decoder"):
+            gpus = getattr(self, name)
+            if not isfinite(gpus) or gpus < 0 or gpus > 1 and gpus != int(gpus):
+                raise GLMImageError(f"--{name.replace('_', '-')} must be from 0 to 1, or a whole number (got {gpus})")
+
+    @property
+    def cpus(self) -> int:
+        """What Ray counts: one for each worker, and one for its own tasks."""
+        return self.planners + self.decoders + 1
+
+
+class Worker:
+    """One process of a pool. It keeps the parts that it has loaded. Its errors are passed on to the end."""
+
+    def __init__(self, model: Path, compute: Compute, threads: int):
+        torch.set_num_threads(threads)
+        self.model, self.compute, self.loaders = model, compute, Loaders.keeping()
+
+    def __call__(self, row: Row) -> Row:
+        if isinstance(row[ITEM], GLMImageError):
+            return row
+        try:
+            return {ITEM: self.work(row[ITEM])}
+        except (GLMImageError, OSError) as error:
+            return {ITEM: GLMImageError(str(error))}
+
+    def work(self, item: Any) -> Any:
+        raise NotImplementedError
+
+
+class JobPlanner(Worker):
+    def work(self, item: Job) -> tuple[Job, RenderRequest]:
+        (request,) = plan_jobs(self.model, [item], self.compute, loaders=self.loaders)
+        return item, request
+
+
+class JobDecoder(Worker):
+    def __init__(self, tag: str, **options: Any):
+        super().__init__(**options)
+        self.tag = tag
+
+    def work(self, item: tuple[Job, RenderRequest]) -> Drawing:
+        job, request = item
+        (drawing,) = render_jobs(self.model, [job], [request], self.compute, self.tag, loaders=self.loaders)
+        return drawing
+
+
+class RequestPlanner(Worker):
+    """Plans requests that belong to no picture, such as those of a rollout."""
+
+    def work(self, item: tuple[int, PlanRequest]) -> tuple[int, Plan]:
+        (written,) = plan(self.model, [item[1]], self.compute, loaders=self.loaders)
+        return item[0], written
+
+
+def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress: Progress = no_progress,
+                    pools: Pools = Pools()) -> Iterator[Job]:
+    """As ``draw_jobs``, on a cluster: each job is given once its files are there, in the order of finishing.
+
+    Every machine must have the pack and the model under the same paths. Raises GLMImageError if Ray is not installed,
+    and as ``draw_jobs`` does.
+    """
+    if not jobs:
+        return
+    options = {"model": model.absolute(), "compute": compute, "threads": pools.threads}
+    tag = model_tag(model, compute)
+    with connected(pools), progress("draw", len(jobs), "prompt") as advance:
+        planned = in_pool(items(jobs), JobPlanner, pools.planners, pools.gpus_per_planner, options)
+        for drawing in results(in_pool(planned, JobDecoder, pools.decoders, pools.gpus_per_decoder,
+                                       options | {"tag": tag})):
+            yield drawing.save()
+            advance()
+
+
+def plan_on_cluster(model: Path, requests: Sequence[PlanRequest], compute: Compute, progress: Progress = no_progress,
+                    pools: Pools = Pools()) -> list[Plan]:
+    """As ``plan``, by the planners of a cluster, which load the model of this folder for every call."""
+    if not requests:
+        return []
+    options = {"model": model.absolute(), "compute": compute, "threads": pools.threads}
+    plans: dict[int, Plan] = {}
+    with connected(pools), progress("plan", len(requests), "prompt") as advance:
+        numbered = items(list(enumerate(requests)))
+        for i, written in results(in_pool(numbered, RequestPlanner, pools.planners, pools.gpus_per_planner, options)):
+            plans[i] = written
+            advance()
+    return [plans[i] for i in range(len(requests))]
+
+
+@contextmanager
+def connected(pools: Pools) -> Iterator[None]:
+    """Connected to the cluster; to one that this process has started or joined before, if there is one."""
+    if find_spec("ray") is None:
+        raise GLMImageError("--ray needs Ray, which is not installed; pip install 'ray[data]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else Ray reports its use to its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray  # pyright: ignore[reportMissingImports]
+
+    if ray.is_initialized():
+        yield
+        return
+    here = {"num_cpus": pools.cpus, "include_dashboard": False} if pools.address == LOCAL else {}
+    ray.init(pools.address, log_to_driver=False, logging_level=logging.ERROR, **here)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def items(values: Sequence[Any]) -> Any:
+    """A dataset with a block for each of the values, so that they are spread, held back and repeated one by one."""
+    import ray.data  # pyright: ignore[reportMissingImports]
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    return ray.data.from_items([{ITEM: value} for value in values], override_num_blocks=len(values))
+
+
+def in_pool(rows: Any, worker: type[Worker], size: int, gpus: float, options: dict[str, Any]) -> Any:
+    """The dataset after the work of a pool. Ray starts lost workers again and repeats their work."""
+    from ray.data import ActorPoolStrategy  # pyright: ignore[reportMissingImports]
+
+    return rows.map(worker, compute=ActorPoolStrategy(size=size), num_gpus=gpus,
+                    num_cpus=0 if gpus else 1, fn_constructor_kwargs=options)
+
+
+def results(rows: Any) -> Iterator[Any]:
+    """What the last pool gives, as it comes. Raises the first error that a worker passed on."""
+    for row in rows.iter_rows():
+        if isinstance(row[ITEM], GLMImageError):
+            raise row[ITEM]
+        yield row[ITEM]

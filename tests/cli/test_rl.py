@@ -1,0 +1,140 @@
+"""The command rl, on a tiny random checkpoint."""
+
+import json
+
+import pytest
+import torch
+
+from glm_core.checkpoint import DIFFUSION, PLANNER, read_part
+from glm_core.checkpoint.lora import read_lora
+from glm_core.pipeline import Compute, load_planner
+from glm_core.rl import loop
+from tests.support.command_line import error_line, run
+from tests.support.reward_servers import serve_example
+from tests.support.tasks import write_lines
+from tests.support.tiny import small_checkpoint
+
+PROMPTS = [{"prompt": f'A sign that says "{word}"', "texts": [word]} for word in ("a", "the", "in", "32")]
+QUICK = ("--updates", 2, "--prompts", 2, "--group", 2, "--measure", 1, "--measure-steps", 1, "--save-every", 1,
+         "--learning-rate", 0.01)
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return small_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    return write_lines(tmp_path / "tasks.jsonl", *PROMPTS)
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch):
+    """OCR reads nothing, and pictures have 64 x 64 pixels."""
+    monkeypatch.setattr("glm_core.cli.rl.make_reader", lambda: lambda pixels: [])
+    monkeypatch.setattr("glm_core.cli.rl.default_side", lambda model: 64)
+
+
+def learn(part, model, out, tasks, *options):
+    return run("rl", part, "--model", model, "--out", out, "--tasks", tasks, *QUICK, *options)
+
+
+def planner_weights(folder):
+    return read_part(folder / PLANNER.folder, PLANNER).tensors
+
+
+def test_the_planner_learns_and_becomes_a_checkpoint(model, tmp_path, tasks, capsys):
+    out = tmp_path / "out"
+    assert learn("planner", model, out, tasks, "--reward", "likelihood=1") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == ["figure", "before", "after", "change"]
+    assert any(line.startswith("prompts, T 1") and "words read" in line for line in printed)
+    before, after = planner_weights(model), planner_weights(out)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys() and any("q_proj" in name for name in changed)
+    assert not any(name.startswith(("visual", "vqmodel")) for name in changed)
+    assert (out / "curves.png").stat().st_size > 1000
+    lines = [json.loads(line) for line in (out / "training/planner.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2] and all("likelihood" in line for line in lines)
+    assert set(json.loads((out / "training/report.json").read_text())) == {"before", "after"}
+    load_planner(out, CPU)
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(model, tmp_path, tasks, monkeypatch):
+    options = "--reward", "likelihood=1"
+    assert learn("planner", model, tmp_path / "whole", tasks, *options) == 0
+    once = loop.update
+
+    def interrupted(*args):
+        monkeypatch.setattr(loop, "update", stop)
+        return once(*args)
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "update", interrupted)
+    assert learn("planner", model, tmp_path / "cut", tasks, *options) == 130
+    monkeypatch.setattr(loop, "update", once)
+    first = (tmp_path / "cut/training/before.json").stat().st_mtime_ns
+    assert learn("planner", model, tmp_path / "cut", tasks, *options) == 0
+    assert (tmp_path / "cut/training/before.json").stat().st_mtime_ns == first
+    whole, cut = planner_weights(tmp_path / "whole"), planner_weights(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_a_run_is_not_continued_with_other_settings(model, tmp_path, tasks, capsys):
+    assert learn("planner", model, tmp_path / "out", tasks, "--reward", "likelihood=1") == 0
+    assert learn("planner", model, tmp_path / "out", tasks, "--reward", "likelihood=1", "--kl", 0.5) == 1
+    assert "kl must be 0.01 (got 0.5)" in error_line(capsys)
+
+
+def test_loras_of_the_planner_are_peft_files(model, tmp_path, tasks):
+    out = tmp_path / "out"
+    assert learn("planner", model, out, tasks, "--reward", "likelihood=1", "--lora", 2) == 0
+    lora = read_lora(out / "adapter_model.safetensors")
+    assert lora.adapters and not lora.unknown and not (out / PLANNER.folder).exists()
+
+
+@pytest.mark.parametrize("method", ["flow-grpo", "nft"])
+def test_the_decoder_learns_from_a_server(model, tmp_path, tasks, method):
+    out = tmp_path / "out"
+    with serve_example() as url:
+        assert learn("decoder", model, out, tasks, "--reward", f"http={url}", "--method", method) == 0
+    before, after = (read_part(folder / DIFFUSION.folder, DIFFUSION).tensors for folder in (model, out))
+    assert any(not torch.equal(before[key], after[key]) for key in before) and before.keys() == after.keys()
+    assert len(list((out / "training/plans").glob("*.safetensors"))) == len(PROMPTS)
+
+
+@pytest.mark.parametrize("part, options, message", [
+    ("planner", ("--group", 1), "--group must be at least 2 (got 1)"),
+    ("planner", ("--updates", 3, "--reuse", 2), "--updates must be a multiple of --reuse, 2 (got 3)"),
+    ("planner", ("--learning-rate", 0), "--learning-rate must be above 0 and at most 1 (got 0)"),
+    ("planner", ("--average", 1), "--average must be from 0 to below 1 (got 1)"),
+    ("planner", ("--clip", 0), "--clip must be above 0"),
+    ("planner", ("--lora", 0), "--lora must be at least 1 (got 0)"),
+    ("planner", ("--dtype", "bfloat16"), "--dtype must be float32, or --lora be given (got --dtype bfloat16)"),
+    ("planner", ("--reward", "beauty=1"), "--reward must be NAME=WEIGHT with one of plan,"),
+    ("decoder", ("--method", "nft", "--window", 1), "--window must be left out with --method nft (got 1)"),
+    ("decoder", ("--beta", 1), "--beta must be left out with --method flow-grpo"),
+    ("decoder", ("--steps", 3), "--window must be at most 1"),
+])
+def test_bad_options_are_one_line(model, tmp_path, tasks, capsys, part, options, message):
+    assert learn(part, model, tmp_path / "out", tasks, *options) == 1
+    assert message in error_line(capsys)
+
+
+def test_random_posters_need_the_embedded_models_codes(model, tmp_path, capsys):
+    assert run("rl", "planner", "--model", model, "--out", tmp_path / "out") == 1
+    assert "--tasks must be given" in error_line(capsys)
+
+
+@pytest.mark.parametrize("lines, message", [
+    (PROMPTS[:1], "must have at least two prompts"),
+    ([*PROMPTS, {"prompt": "a", "texts": [], "images": ["a.png"]}], "must have no reference images"),
+])
+def test_bad_files_of_prompts_are_one_line(model, tmp_path, capsys, lines, message):
+    bad = write_lines(tmp_path / "bad.jsonl", *lines)
+    assert learn("planner", model, tmp_path / "out", bad, "--reward", "likelihood=1") == 1
+    assert message in error_line(capsys)

@@ -88,7 +88,7 @@ class FlowGRPO:
     """
 
     sampler: str = setting("cps", "how random steps are drawn: cps, or sde as in the paper of Flow-GRPO")
-    noise: float = setting(0.7, "how random these steps are")
+    noise: float = setting(0.7, "how random these steps are, up to 1")
     window: int = setting(2, "number of random steps, which are neither the first nor the last")
     clip: float = setting(1e-4, "how far the ratio of new to old probability may leave 1")
     kl: float = setting(0.04, "weight of the divergence from the starting weights")
@@ -132,16 +132,16 @@ class FlowGRPO:
         start = self.step(x, velocities.start(x, sigma), sigma, next_sigma).mean if velocities.start else None
         return Move(x, sigma, next_x, next_sigma, log_prob(next_x, step), start)
 
-    def loss(self, move: Move, velocity: Tensor, advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, point: Move, velocity: Tensor, advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The loss of a step, of which the weights now say ``velocity``; with the share of samples that were clipped.
 
         advantages: [B]. The divergence is that of the two normal distributions, per element like the log-probabilities.
         """
-        step = self.step(move.x, velocity, move.sigma, move.next_sigma)
-        ratio = (log_prob(move.next_x, step) - move.log_prob).exp()
+        step = self.step(point.x, velocity, point.sigma, point.next_sigma)
+        ratio = (log_prob(point.next_x, step) - point.log_prob).exp()
         gain, clipped = advantages * ratio, advantages * ratio.clamp(1 - self.clip, 1 + self.clip)
         loss, figures = -torch.minimum(gain, clipped).mean(), {"clipped": float((clipped < gain).float().mean())}
-        if move.start is not None:
-            divergence = per_sample((step.mean - move.start).square()).mean() / (2 * step.std**2)
+        if point.start is not None:
+            divergence = per_sample((step.mean - point.start).square()).mean() / (2 * step.std**2)
             loss, figures = loss + self.kl * divergence, {**figures, "kl": float(divergence.detach())}
         return loss, figures

@@ -42,7 +42,7 @@ class NFT:
 
     levels: int = setting(2, "noise levels at which each picture is learned")
     beta: float = setting(1.0, "how far the good and the bad velocity, with the old one between them, lie from it")
-    kl: float = setting(0.3, "weight of the squared distance to the velocity by the starting weights")
+    kl: float = setting(0.3, "weight of the divergence from the starting weights")
     averaged: ClassVar[bool] = True  # samples come from the averaged weights
     guided: ClassVar[bool] = False  # what is learned is the velocity without guidance
 

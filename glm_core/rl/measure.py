@@ -7,7 +7,7 @@ are read by OCR, and looked at for shapes, fonts of Chinese letters, and faint e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -35,12 +35,20 @@ LOOK_AHEAD = 8  # as ``generate`` has it; it saves time and changes no plan
 Count = Callable[[], Any]  # called after each task
 
 
-def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RLTask], plans: int, painter: Painter,
-                    reader: Reader, count: Count = lambda: None) -> Shares:
+class Look(NamedTuple):
+    """What draws pictures, and what reads them."""
+
+    painter: Painter
+    reader: Reader
+
+
+def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RLTask], plans: int, look: Look | None,
+                    count: Count = lambda: None) -> Shares:
     """A row for each sampling and kind of task: words and whole plans that are right by the codes, if a task has a
     poster; words that are read and shapes in a picture of its first plan, if it has no reference images.
 
-    plans: of every task. Those of task i have the seeds from i * plans on, at both samplings.
+    plans: of every task. Those of task i have the seeds from i * plans on, at both samplings. look: None for no
+    pictures.
     """
     model, shares, totals = planner.model, Shares(), Shares()
     for i, task in enumerate(tasks):
@@ -49,9 +57,9 @@ def measure_planner(planner: LoadedPlanner, compute: Compute, tasks: Sequence[RL
             drawn = generate_plan(model, layout, batch=plans, seed=i * plans, sampling=sampling, lookahead=LOOK_AHEAD,
                                   device=compute.device, dtype=compute.dtype)
             counts = plan_counts(task.poster, task.prompt, drawn) if task.poster else {}
-            if not task.references:
-                picture = painter.draw(select(drawn, 0), task.prompt, i)
-                counts |= read_counts(measure(task, picture, reader))
+            if look and not task.references:
+                picture = look.painter.draw(select(drawn, 0), task.prompt, i)
+                counts |= read_counts(measure(task, picture, look.reader))
             add_counts(shares, f"{task.kind}, {name}", **counts)
             add_counts(totals, f"{ALL_KINDS}, {name}", **counts)
         count()
@@ -72,15 +80,14 @@ def read_counts(result: PosterResult) -> dict[str, tuple[int, int]]:
             "shapes": (sum(shape.right for shape in result.shapes), len(result.shapes))}
 
 
-def measure_decoder(painter: Painter, tasks: Sequence[RLTask], reader: Reader,
-                    count: Count = lambda: None) -> Shares:
+def measure_decoder(look: Look, tasks: Sequence[RLTask], count: Count = lambda: None) -> Shares:
     """Words that are read, shapes that are right, Chinese letters and posters in the wanted font, and faint edges: a
     row for each kind of task. Every picture is of the task's own plan, with the number of the task as its seed.
     """
     shares, totals = Shares(), Shares()
     for i, task in enumerate(tasks):
         assert task.plan is not None
-        counts = picture_counts(task, painter.draw(task.plan, task.prompt, i), reader)
+        counts = picture_counts(task, look.painter.draw(task.plan, task.prompt, i), look.reader)
         add_counts(shares, task.kind, **counts)
         add_counts(totals, ALL_KINDS, **counts)
         count()

@@ -21,7 +21,7 @@ from ..training.loop import draw_curves
 from .decoder import DecoderLearner, Method
 from .loop import Learner, run_loop
 from .lora import attach_lora, save_decoder_lora, save_planner_lora
-from .measure import measure_decoder, measure_planner
+from .measure import Look, measure_decoder, measure_planner
 from .output import write_checkpoint
 from .pictures import Painter
 from .planner import PlannerLearner
@@ -119,8 +119,8 @@ def improve_planner(run: Run, method: GRPO) -> None:
     planner, painter = load_planner(run.model, run.compute, fused=False), run.painter(run.model, run.measuring)
 
     def measured(planner: LoadedPlanner) -> Shares:
-        return run.measure(lambda advance: measure_planner(planner, run.compute, run.measured, run.plans, painter,
-                                                           run.reader, advance))
+        return run.measure(lambda advance: measure_planner(planner, run.compute, run.measured, run.plans,
+                                                           Look(painter, run.reader), advance))
 
     before = once(run.states / BEFORE, lambda: measured(planner))
     trained = run.learnable(planner.model, PLANNER)
@@ -145,8 +145,8 @@ def improve_decoder(run: Run, method: Method) -> None:
     painter = run.painter(run.model, run.drawing)
 
     def measured(painter: Painter) -> Shares:
-        usual = with_settings(painter, run.measuring)
-        return run.measure(lambda advance: measure_decoder(usual, run.measured, run.reader, advance))
+        look = Look(with_settings(painter, run.measuring), run.reader)
+        return run.measure(lambda advance: measure_decoder(look, run.measured, advance))
 
     before = once(run.states / BEFORE, lambda: measured(painter))
     trained = run.learnable(painter.dit, DIFFUSION)

@@ -11,7 +11,7 @@ from glm_core.plans import Plan
 from glm_core.posters import CELL_CODES, draw_poster
 from glm_core.rl import measure
 from glm_core.rl.held_out import decoder_tasks, planner_tasks
-from glm_core.rl.measure import measure_decoder, measure_planner
+from glm_core.rl.measure import Look, measure_decoder, measure_planner
 from tests.support.posters import needs_chinese_fonts, with_grid
 
 
@@ -36,7 +36,7 @@ def totals(shares, row):
 
 
 def measured(tasks, **options):
-    return measure_decoder(DrawnPictures(tasks, **options), tasks, reader_of(tasks))
+    return measure_decoder(Look(DrawnPictures(tasks, **options), reader_of(tasks)), tasks)
 
 
 @needs_chinese_fonts
@@ -62,8 +62,8 @@ def test_chinese_letters_of_the_wrong_font_are_seen():
 
 def test_wrong_words_and_shapes_are_counted():
     tasks = [task for task in decoder_tasks("choose", 6) if task.kind == "english sans"]
-    shares = measure_decoder(DrawnPictures(tasks, change=lambda task: replace(task.poster, items=())), tasks,
-                             lambda pixels: [])
+    empty = DrawnPictures(tasks, change=lambda task: replace(task.poster, items=()))
+    shares = measure_decoder(Look(empty, lambda pixels: []), tasks)
     found = totals(shares, "all kinds")
     assert found["words read"] == (0, sum(len(task.words) for task in tasks))
     assert found["shapes"] == (0, sum(len(task.shapes) for task in tasks)) and found["shapes"][1] > 0
@@ -117,7 +117,7 @@ def test_plans_are_counted_by_sampling_and_kind(planned):
 
     tasks = planner_tasks("choose", 3, ["grid", "three words"])
     seeds = planned(tasks, ids_of)
-    shares = measure_planner(PLANNER, CPU, tasks, 2, DrawnPictures(tasks), reader_of(twice(tasks)))
+    shares = measure_planner(PLANNER, CPU, tasks, 2, Look(DrawnPictures(tasks), reader_of(twice(tasks))))
     assert list(shares) == ["grid, default", "grid, T 1", "three words, default", "three words, T 1",
                             "all kinds, default", "all kinds, T 1"]
     assert totals(shares, "three words, default") == {"words": (18, 18), "whole plans": (6, 6), "words read": (9, 9),
@@ -130,8 +130,8 @@ def test_plans_are_counted_by_sampling_and_kind(planned):
 def test_a_task_without_a_poster_is_measured_by_its_picture_alone(planned):
     (task,) = planner_tasks("choose", 1, ["grid"])
     planned([task], lambda task, sampling, i: task.plan.ids)
-    painter, reader = DrawnPictures([task]), reader_of(twice([task]))
-    shares = measure_planner(PLANNER, CPU, [replace(task, poster=None)], 1, painter, reader)
+    look = Look(DrawnPictures([task]), reader_of(twice([task])))
+    shares = measure_planner(PLANNER, CPU, [replace(task, poster=None)], 1, look)
     assert set(shares["grid, default"]) == {"words read", "shapes"}
     assert totals(shares, "grid, T 1")["words read"] == (len(task.words), len(task.words))
 
@@ -139,5 +139,5 @@ def test_a_task_without_a_poster_is_measured_by_its_picture_alone(planned):
 def test_edits_are_measured_by_their_codes_alone(planned):
     tasks = planner_tasks("choose", 2, ["edits"])
     planned(tasks, lambda task, sampling, i: task.plan.ids)
-    shares = measure_planner(PLANNER, CPU, tasks, 1, DrawnPictures(tasks), reader_of(twice(tasks)))
+    shares = measure_planner(PLANNER, CPU, tasks, 1, Look(DrawnPictures(tasks), reader_of(twice(tasks))))
     assert set(shares["edits, default"]) == {"words", "whole plans"}

@@ -44,15 +44,7 @@ from .options import (
 from .train import check_installed
 
 METHODS = {"flow-grpo": FlowGRPO, "nft": NFT}
-METHOD_HELP = {
-    "sampler": "formula of the random steps: cps, or sde as in the Flow-GRPO paper",
-    "noise": "noise level of these steps, above 0 and at most 1",
-    "window": "number of random steps; the first and the last step are never random",
-    "clip": "how far the ratio of new to old probability may differ from 1",
-    "levels": "number of noise levels for each picture",
-    "beta": "how far the positive and negative velocities are from the old one",
-    "kl": "weight of the divergence from the starting weights",
-}
+METHOD_HELP = {entry.name: entry.metadata["help"] for method in METHODS.values() for entry in fields(method)}
 DECODER_DEFAULTS = {"prompts": 5, "average": 0.8}  # where they differ from RLSettings
 
 

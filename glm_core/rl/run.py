@@ -18,10 +18,12 @@ from ..ocr import Reader
 from ..pipeline import Compute, LoadedPlanner, Progress, RenderSettings, load_planner
 from ..pipeline.cluster import Pools, connected
 from ..training.loop import draw_curves
-from .decoder import DecoderLearner, Method
+from .decoder import DecoderLearner
+from .flow_grpo import FlowGRPO
 from .loop import Learner, run_loop
 from .lora import DECODER_FILE, PLANNER_FILE, attach_lora, save_decoder_lora, save_planner_lora
 from .measure import Look, measure_decoder, measure_planner
+from .nft import NFT
 from .output import check_source, write_checkpoint
 from .pictures import Painter
 from .planner import PlannerLearner
@@ -91,7 +93,7 @@ class Run:
         names = [reward.name for reward in self.rewards]
         draw_curves(self.states, self.out / "curves.png", names, logarithmic=False)
 
-    def check_settings(self, method: GRPO | Method) -> None:
+    def check_settings(self, method: GRPO | FlowGRPO | NFT) -> None:
         """Store the settings of a new run. Raises GLMImageError, naming the first that differs from the stored ones."""
         own = {**asdict(self.settings), **asdict(method), "model": str(self.model), "lora": self.lora,
                "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards]}
@@ -151,7 +153,7 @@ def improve_planner(run: Run, method: GRPO) -> None:
     run.finish(before, measured(planner), PLANNER_FILE)
 
 
-def improve_decoder(run: Run, method: Method) -> None:
+def improve_decoder(run: Run, method: FlowGRPO | NFT) -> None:
     """Train the decoder, write the checkpoint or LoRA, and report figures before and after."""
     run.check_settings(method)
     painter = run.painter(run.model, run.drawing)

@@ -44,8 +44,7 @@ class GRPO:
 
     def __post_init__(self) -> None:
         check_open("clip", self.clip, 1.0)
-        if not 0 <= self.kl < float("inf"):
-            raise GLMImageError(f"--kl must be at least 0 (got {self.kl:g})")
+        check_weight("kl", self.kl)
 
 
 def check_least(name: str, value: int, least: int) -> None:
@@ -58,3 +57,9 @@ def check_open(name: str, value: float, most: float) -> None:
     """Raise GLMImageError, naming the option, unless a value is above 0 and at most ``most``."""
     if not 0 < value <= most:
         raise GLMImageError(f"--{name.replace('_', '-')} must be above 0 and at most {most:g} (got {value:g})")
+
+
+def check_weight(name: str, value: float) -> None:
+    """Raise GLMImageError, naming the option, unless a value is a finite number from 0 up."""
+    if not 0 <= value < float("inf"):
+        raise GLMImageError(f"--{name.replace('_', '-')} must be at least 0 (got {value:g})")

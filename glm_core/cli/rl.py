@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..rl.practice import (
     split_tasks,
     with_plans,
 )
-from ..rl.rewards import NAMES, QUESTION, WeightedReward, need_pictures, parse_rewards
+from ..rl.rewards import NAMES, OF_POSTERS, QUESTION, WeightedReward, need_pictures, parse_rewards
 from ..rl.settings import GRPO, RLSettings
 from .files import check_files, check_out_folder
 from .options import (
@@ -167,14 +168,20 @@ def run_decoder(args: argparse.Namespace) -> None:
     check(args)
     from ..rl.run import improve_decoder
 
-    if args.tasks:
-        tasks = read_tasks(args.tasks, default_side(args.model))
-        planned = with_plans(tasks, args.model, compute_of(args), args.out / "training" / "plans", progress_bar,
-                             args.seed)
-        practice = split_tasks(planned, args.measure)
-    else:
-        practice = decoder_posters(args.half, args.measure)
-    improve_decoder(make_run(args, rewards_of(args), practice), method)
+    rewards = rewards_of(args)
+    for entry in rewards:
+        if not entry.reward.needs_pictures:
+            raise GLMImageError(f"--reward {entry.name} must come with rl planner: it looks at plans, which the "
+                                "decoder does not change (got rl decoder)")
+    if not args.tasks:
+        improve_decoder(make_run(args, rewards, decoder_posters(args.half, args.measure)), method)
+        return
+    tasks = read_tasks(args.tasks, default_side(args.model))
+    run = make_run(args, rewards, split_tasks(tasks, args.measure))
+    run.check_settings(method)  # before plans of another run are taken for its own
+    planned = with_plans(tasks, args.model, run.compute, run.states / "plans", progress_bar, args.seed)
+    practice = split_tasks(planned, args.measure)
+    improve_decoder(replace(run, source=practice.source, measured=practice.measured), method)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -183,6 +190,7 @@ def check(args: argparse.Namespace) -> None:
     check_out_folder("--out", args.out / "training")
     for name in ("measure", "measure_plans", "measure_steps"):
         check_count(name.replace("_", "-"), getattr(args, name))
+    RLSettings(**values_of(args, RLSettings))
     for steps in (args.steps, args.measure_steps):
         RenderSettings(steps, args.guidance)
     if args.lora is not None:
@@ -205,13 +213,28 @@ def compute_of(args: argparse.Namespace) -> Compute:
 
 
 def rewards_of(args: argparse.Namespace) -> list[WeightedReward]:
-    return parse_rewards(args.reward or args.default_rewards, args.question)
+    """Raises GLMImageError on a reward that cannot judge the prompts of a file."""
+    rewards = parse_rewards(args.reward or args.default_rewards, args.question)
+    for entry in rewards:
+        if args.tasks and entry.name in OF_POSTERS:
+            raise GLMImageError(f"--reward {entry.name} must come without --tasks, as only random posters say what "
+                                "stands where (got both); choose another, such as --reward words=1")
+    return rewards
+
+
+def options_of(args: argparse.Namespace, compute: Compute) -> dict[str, Any]:
+    """Those that decide what is learned, beside the settings."""
+    tasks = sha256(args.tasks.read_bytes()).hexdigest() if args.tasks else None
+    return {"tasks": tasks, "steps": args.steps, "guidance": args.guidance, "question": args.question,
+            "dtype": str(compute.dtype).removeprefix("torch.")}
 
 
 def make_run(args: argparse.Namespace, rewards: Sequence[WeightedReward], practice: Practice) -> Any:
     """The Run of the options."""
     from ..rl.run import Run
 
-    return Run(args.model, args.out, compute_of(args), RLSettings(**values_of(args, RLSettings)),
+    compute = compute_of(args)
+    return Run(args.model, args.out, compute, RLSettings(**values_of(args, RLSettings)),
                rewards, practice.source, practice.measured, args.measure_plans, make_reader(), args.lora,
-               RenderSettings(args.steps, args.guidance), RenderSettings(args.measure_steps), progress_bar, report)
+               RenderSettings(args.steps, args.guidance), RenderSettings(args.measure_steps), progress_bar, report,
+               options_of(args, compute))

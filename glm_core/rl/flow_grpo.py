@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..decoder import Velocity, official_sigmas
 from ..errors import GLMImageError
+from .settings import check_kl, check_open
 
 
 class Velocities(NamedTuple):
@@ -103,6 +104,8 @@ class FlowGRPO:
             raise GLMImageError(f"--noise must be above 0 and at most 1 (got {self.noise})")
         if self.window < 1:
             raise GLMImageError(f"--window must be at least 1 (got {self.window})")
+        check_open("clip", self.clip, 1.0)
+        check_kl(self.kl)
 
     def check_steps(self, steps: int) -> None:
         if self.window > steps - 2:

@@ -16,6 +16,7 @@ from ..decoder.schedule import TRAIN_STEPS
 from ..errors import GLMImageError
 from .advantages import LARGEST
 from .flow_grpo import Velocities, per_sample
+from .settings import check_kl
 
 SMALLEST_ERROR = 1e-5  # by which a squared error is divided
 
@@ -51,8 +52,9 @@ class NFT:
     def __post_init__(self) -> None:
         if self.levels < 1:
             raise GLMImageError(f"--levels must be at least 1 (got {self.levels})")
-        if self.beta <= 0:
+        if not 0 < self.beta < float("inf"):
             raise GLMImageError(f"--beta must be above 0 (got {self.beta})")
+        check_kl(self.kl)
 
     def check_steps(self, steps: int) -> None:
         """Any number will do."""

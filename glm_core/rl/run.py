@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from .decoder import DecoderLearner, Method
 from .loop import Learner, run_loop
 from .lora import attach_lora, save_decoder_lora, save_planner_lora
 from .measure import Look, measure_decoder, measure_planner
-from .output import write_checkpoint
+from .output import check_no_model, check_other_folder, check_source, write_checkpoint
 from .pictures import Painter
 from .planner import PlannerLearner
 from .rewards import WeightedReward, need_pictures
@@ -42,7 +42,7 @@ class Run:
 
     source: of prompts to practise. measured: tasks for the figures before and after; plans: of each, for the planner.
     lora: rank of the LoRAs that learn, or None for all weights. drawing: of pictures for rewards; measuring: of those
-    for the figures.
+    for the figures. options: further ones that decide what is learned.
     progress, report: show how far it is, and lines of text. pools: of the Ray cluster that draws the planner's plans.
     """
 
@@ -60,6 +60,7 @@ class Run:
     measuring: RenderSettings
     progress: Progress
     report: Callable[[str], object]
+    options: Mapping[str, Any] = field(default_factory=dict)
     pools: Pools | None = None
 
     @property
@@ -84,13 +85,28 @@ class Run:
 
     def check_settings(self, method: GRPO | Method) -> None:
         """Keep the settings of a new run. Raises GLMImageError, naming the first, if the folder's run had others."""
-        own = {**asdict(self.settings), **asdict(method), "model": str(self.model), "lora": self.lora,
-               "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards]}
-        kept = once(self.states / SETTINGS, lambda: own)
+        check_other_folder(self.out, self.model)
+        own = {"method": type(method).__name__, **asdict(self.settings), **asdict(method), "model": str(self.model),
+               "lora": self.lora, "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards],
+               **self.options}
+        path = self.states / SETTINGS
+        if not path.exists():
+            check_no_model(self.out)
+            keep(path, own)
+        kept = read_json(path)
         for name, value in own.items():
-            if kept.get(name) != value:
+            if name in kept and kept[name] != value:
                 raise GLMImageError(f"--out {self.out}: to go on with the run in it, {name} must be "
                                     f"{kept.get(name)!r} (got {value!r}); choose another folder for a new run")
+
+    def before(self, measure: Callable[[], Shares]) -> Shares:
+        """The figures before, which are kept, and measured again if other prompts or settings are to be measured."""
+        of = {"prompts": [task.prompt for task in self.measured], "plans": self.plans, "steps": self.measuring.steps,
+              "guidance": self.measuring.guidance}
+        path = self.states / BEFORE
+        if not path.exists() or read_json(path).get("of") != of:
+            keep(path, {"of": of, "shares": measure()})
+        return read_json(path)["shares"]
 
     def measure(self, count: Callable[[Callable[[], object]], Shares]) -> Shares:
         with self.progress("measure", len(self.measured), "prompt") as advance:
@@ -102,11 +118,11 @@ class Run:
             self.report(line)
 
 
-def once(path: Path, make: Callable[[], Any]) -> Any:
-    """The JSON object in a file, which is made if it is not there."""
-    if not path.exists():
-        write_json(path, make())
-    return read_json(path)
+def keep(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file that is never there in part."""
+    partial = path.with_suffix(".partial")
+    write_json(partial, values)
+    partial.replace(path)
 
 
 def with_settings(painter: Painter, settings: RenderSettings) -> Painter:
@@ -122,7 +138,9 @@ def improve_planner(run: Run, method: GRPO) -> None:
         return run.measure(lambda advance: measure_planner(planner, run.compute, run.measured, run.plans,
                                                            Look(painter, run.reader), advance))
 
-    before = once(run.states / BEFORE, lambda: measured(planner))
+    if run.lora is None:
+        check_source(run.model, PLANNER, planner.model.state_dict())
+    before = run.before(lambda: measured(planner))
     trained = run.learnable(planner.model, PLANNER)
     drawing = with_settings(painter, run.drawing) if need_pictures(run.rewards) else None
     rollout = run.pools and ClusterRollout(run.model, run.states / ROLLOUT, planner.model, trained, run.settings.group,
@@ -135,7 +153,7 @@ def improve_planner(run: Run, method: GRPO) -> None:
         save_planner_lora(trained, run.out, run.lora)
     else:
         write_checkpoint(run.model, run.out, PLANNER, planner.model.state_dict())
-        planner = load_planner(run.out, run.compute)
+        planner = load_planner(run.out, run.compute, fused=False)  # rounds as before
     run.finish(before, measured(planner))
 
 
@@ -148,7 +166,9 @@ def improve_decoder(run: Run, method: Method) -> None:
         look = Look(with_settings(painter, run.measuring), run.reader)
         return run.measure(lambda advance: measure_decoder(look, run.measured, advance))
 
-    before = once(run.states / BEFORE, lambda: measured(painter))
+    if run.lora is None:
+        check_source(run.model, DIFFUSION, painter.dit.state_dict())
+    before = run.before(lambda: measured(painter))
     trained = run.learnable(painter.dit, DIFFUSION)
     run.learn("decoder", DecoderLearner(painter, trained, run.source, run.rewards, run.settings, method))
     if isinstance(trained, nn.ModuleDict):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import GLMImageError
+from ..pipeline.requests import check_seed
 
 
 def setting(default: Any, help: str) -> Any:
@@ -28,6 +29,7 @@ class RLSettings:
         for name in ("prompts", "updates", "reuse", "save_every"):
             check_least(name, getattr(self, name), 1)
         check_least("group", self.group, 2)
+        check_seed(self.seed)
         check_open("learning_rate", self.learning_rate, 1.0)
         if not 0 <= self.average < 1:
             raise GLMImageError(f"--average must be from 0 to below 1 (got {self.average:g})")
@@ -44,14 +46,19 @@ class GRPO:
 
     def __post_init__(self) -> None:
         check_open("clip", self.clip, 1.0)
-        if not 0 <= self.kl < float("inf"):
-            raise GLMImageError(f"--kl must be at least 0 (got {self.kl:g})")
+        check_kl(self.kl)
 
 
 def check_least(name: str, value: int, least: int) -> None:
     """Raise GLMImageError, naming the option, if a value is below ``least``."""
     if value < least:
         raise GLMImageError(f"--{name.replace('_', '-')} must be at least {least} (got {value})")
+
+
+def check_kl(weight: float) -> None:
+    """Raise GLMImageError unless the weight of the divergence is a number and at least 0."""
+    if not 0 <= weight < float("inf"):
+        raise GLMImageError(f"--kl must be at least 0 (got {weight:g})")
 
 
 def check_open(name: str, value: float, most: float) -> None:

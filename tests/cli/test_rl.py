@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from glm_core.checkpoint import DIFFUSION, PLANNER, read_part
 from glm_core.checkpoint.lora import read_lora
@@ -90,6 +91,53 @@ def test_a_run_is_not_continued_with_other_settings(model, tmp_path, tasks, caps
     assert "kl must be 0.01 (got 0.5)" in error_line(capsys)
 
 
+def test_a_run_is_not_continued_with_other_prompts(model, tmp_path, tasks, capsys):
+    """Nor are plans of other prompts drawn."""
+    other = write_lines(tmp_path / "other.jsonl", *PROMPTS[::-1])
+    for part, reward in ("planner", "likelihood=1"), ("decoder", "words=1"):
+        out = tmp_path / part
+        assert learn(part, model, out, tasks, "--reward", reward) == 0
+        assert learn(part, model, out, other, "--reward", reward) == 1
+        assert "tasks must be" in error_line(capsys)
+
+
+def test_other_prompts_may_be_measured_after_the_run(model, tmp_path, capsys):
+    tasks = write_lines(tmp_path / "many.jsonl", *({"prompt": f'"{i}"', "texts": [str(i)]} for i in range(12)))
+    for count in (1, 2):  # the second time all is learned already
+        assert learn("planner", model, tmp_path / "out", tasks, "--reward", "likelihood=1", "--measure", count) == 0
+        assert f"0/{count} =" in capsys.readouterr().out
+        figures = json.loads((tmp_path / "out/training/report.json").read_text())
+        assert all(len(figures[when]["prompts, T 1"]["words read"]) == count for when in ("before", "after"))
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("place, message", [
+    ("", "must be another folder than the model's"), ("vae/out", "must not be in vae of the model")])
+def test_the_models_folder_is_refused_before_any_work(model, tmp_path, tasks, capsys, place, message):
+    before = contents(model)
+    assert learn("planner", model, model / place, tasks, "--reward", "likelihood=1") == 1
+    assert message in error_line(capsys) and contents(model) == before
+
+
+def test_a_folder_with_another_model_is_refused(model, tmp_path, tasks, capsys):
+    out = tmp_path / "out"
+    (out / "vae").mkdir(parents=True)
+    assert learn("planner", model, out, tasks, "--reward", "likelihood=1") == 1
+    assert "must not have a model in it" in error_line(capsys)
+
+
+def test_a_full_disk_is_one_line(model, tmp_path, tasks, capsys, monkeypatch):
+    def save(*args):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(loop, "save", save)
+    assert learn("planner", model, tmp_path / "out", tasks, "--reward", "likelihood=1") == 1
+    assert "No space left on device" in error_line(capsys)
+
+
 def test_loras_of_the_planner_are_peft_files(model, tmp_path, tasks):
     out = tmp_path / "out"
     assert learn("planner", model, out, tasks, "--reward", "likelihood=1", "--lora", 2) == 0
@@ -113,6 +161,13 @@ def test_the_decoder_learns_from_a_server(model, tmp_path, tasks, method):
     ("planner", ("--learning-rate", 0), "--learning-rate must be above 0 and at most 1 (got 0)"),
     ("planner", ("--average", 1), "--average must be from 0 to below 1 (got 1)"),
     ("planner", ("--clip", 0), "--clip must be above 0"),
+    ("planner", ("--seed", -1), "--seed must be from 0 to 18446744073709551615 (got -1)"),
+    ("planner", (), "--reward plan must come without --tasks"),
+    ("decoder", ("--reward", "likelihood=1"), "--reward likelihood must come with rl planner"),
+    ("decoder", ("--clip", -1), "--clip must be above 0 and at most 1 (got -1)"),
+    ("decoder", ("--kl", "nan"), "--kl must be at least 0 (got nan)"),
+    ("decoder", ("--method", "nft", "--kl", -1), "--kl must be at least 0 (got -1)"),
+    ("decoder", ("--method", "nft", "--beta", "nan"), "--beta must be above 0 (got nan)"),
     ("planner", ("--lora", 0), "--lora must be at least 1 (got 0)"),
     ("planner", ("--dtype", "bfloat16"), "--dtype must be float32, or --lora be given (got --dtype bfloat16)"),
     ("planner", ("--reward", "beauty=1"), "--reward must be NAME=WEIGHT with one of plan,"),

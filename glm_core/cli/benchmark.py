@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,7 +150,13 @@ def check_all_files(args: argparse.Namespace, folder: Path) -> None:
 
 
 def check_pictures(args: argparse.Namespace, folder: Path, cases: list[Case]) -> None:
-    """Raise GLMImageError if pictures are there that nobody named, or missing ones cannot be drawn."""
+    """Raise GLMImageError if pictures are there that nobody named, missing ones cannot be drawn, or two have one
+    name.
+    """
+    for name, count in Counter(case.name for case in cases).items():
+        if count > 1:
+            raise GLMImageError(f"--data {args.data}: every prompt must have a number of its own "
+                                f"(got {count} for {name})")
     missing = missing_cases(folder, cases)
     if not (args.pictures or args.resume or args.part) and len(missing) < len(cases):
         raise GLMImageError(f"{folder}: has pictures of an earlier run; add --resume to go on with them, or name "

@@ -45,15 +45,7 @@ from .options import (
 from .train import check_installed
 
 METHODS = {"flow-grpo": FlowGRPO, "nft": NFT}
-METHOD_HELP = {
-    "sampler": "how random steps are drawn: cps, or sde as in the Flow-GRPO paper",
-    "noise": "how random these steps are, up to 1",
-    "window": "number of random steps, neither the first nor the last",
-    "clip": "how far the ratio of new to old probability may leave 1",
-    "levels": "noise levels at which each picture is learned",
-    "beta": "how far the good and the bad velocity lie from the old one",
-    "kl": "weight of the divergence from the starting weights",
-}
+METHOD_HELP = {entry.name: entry.metadata["help"] for method in METHODS.values() for entry in fields(method)}
 DECODER_DEFAULTS = {"prompts": 5, "average": 0.8}  # where they differ from RLSettings
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,16 +30,6 @@ from .settings import RLSettings
 from .tasks import RLTask, TaskSource
 
 
-class Point(Protocol):
-    """What the loss is taken at: latents x [B, 16, h, w] at noise levels sigma, [] or [B]."""
-
-    @property
-    def x(self) -> Tensor: ...
-
-    @property
-    def sigma(self) -> Tensor: ...
-
-
 class Method(Protocol):
     """How the decoder learns.
 
@@ -50,8 +40,8 @@ class Method(Protocol):
     @property
     def kl(self) -> float: ...
 
-    averaged: bool
-    guided: bool
+    averaged: ClassVar[bool]
+    guided: ClassVar[bool]
 
     def check_steps(self, steps: int) -> None:
         """Raise GLMImageError unless the method can learn from pictures of so many steps."""
@@ -59,7 +49,7 @@ class Method(Protocol):
 
     def sample(self, velocities: Velocities, noise: Tensor, steps: int, shift: float,
                rng: random.Random) -> tuple[Tensor, Sequence[Any]]:
-        """Latents [B, 16, h, w] drawn from ``noise``, and the Points to learn at."""
+        """Latents drawn from ``noise`` [B, 16, h, w], and points to learn at: noisy latents x at noise levels sigma."""
         ...
 
     def loss(self, point: Any, velocity: Tensor, advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -69,7 +59,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples of a task. texts: glyph embeddings [1, n, width]. latents: [G, 16, h, w]. points: to learn at."""
+    """Samples of a task. texts: glyph embeddings [1, n, width]. latents: [G, 16, h, w]. points: as in ``Method``."""
 
     task: RLTask
     texts: Tensor

@@ -11,14 +11,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi, sin
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..decoder import Velocity, official_sigmas
 from ..errors import GLMImageError
-from .settings import check_kl, check_open
+from .settings import check_least, check_open, check_weight, setting
 
 
 class Velocities(NamedTuple):
@@ -82,30 +82,26 @@ class Move:
 
 @dataclass(frozen=True)
 class FlowGRPO:
-    """sampler: a key of SAMPLERS. noise: how random its steps are; with cps up to 1. window: number of random steps,
-    the first of which is chosen at random. clip: how far the ratio of new to old probability may leave 1. kl: weight
-    of the divergence from the starting weights.
+    """How the decoder learns by Flow-GRPO. The first step of the window is drawn at random for every task.
 
     Raises GLMImageError on a value out of range.
     """
 
-    sampler: str = "cps"
-    noise: float = 0.7
-    window: int = 2
-    clip: float = 1e-4
-    kl: float = 0.04
-    averaged = False  # samples come from the present weights
-    guided = True  # and are learned with guidance, if they are drawn so
+    sampler: str = setting("cps", "how random steps are drawn: cps, or sde as in the paper of Flow-GRPO")
+    noise: float = setting(0.7, "how random these steps are, up to 1")
+    window: int = setting(2, "number of random steps, which are neither the first nor the last")
+    clip: float = setting(1e-4, "how far the ratio of new to old probability may leave 1")
+    kl: float = setting(0.04, "weight of the divergence from the starting weights")
+    averaged: ClassVar[bool] = False  # samples come from the present weights
+    guided: ClassVar[bool] = True  # and are learned with guidance, if they are drawn so
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise GLMImageError(f"--sampler must be one of {', '.join(SAMPLERS)} (got {self.sampler})")
-        if not 0 < self.noise <= 1:
-            raise GLMImageError(f"--noise must be above 0 and at most 1 (got {self.noise})")
-        if self.window < 1:
-            raise GLMImageError(f"--window must be at least 1 (got {self.window})")
+        check_open("noise", self.noise, 1.0)
+        check_least("window", self.window, 1)
         check_open("clip", self.clip, 1.0)
-        check_kl(self.kl)
+        check_weight("kl", self.kl)
 
     def check_steps(self, steps: int) -> None:
         if self.window > steps - 2:
@@ -136,16 +132,16 @@ class FlowGRPO:
         start = self.step(x, velocities.start(x, sigma), sigma, next_sigma).mean if velocities.start else None
         return Move(x, sigma, next_x, next_sigma, log_prob(next_x, step), start)
 
-    def loss(self, move: Move, velocity: Tensor, advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, point: Move, velocity: Tensor, advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The loss of a step, of which the weights now say ``velocity``; with the share of samples that were clipped.
 
         advantages: [B]. The divergence is that of the two normal distributions, per element like the log-probabilities.
         """
-        step = self.step(move.x, velocity, move.sigma, move.next_sigma)
-        ratio = (log_prob(move.next_x, step) - move.log_prob).exp()
+        step = self.step(point.x, velocity, point.sigma, point.next_sigma)
+        ratio = (log_prob(point.next_x, step) - point.log_prob).exp()
         gain, clipped = advantages * ratio, advantages * ratio.clamp(1 - self.clip, 1 + self.clip)
         loss, figures = -torch.minimum(gain, clipped).mean(), {"clipped": float((clipped < gain).float().mean())}
-        if move.start is not None:
-            divergence = per_sample((step.mean - move.start).square()).mean() / (2 * step.std**2)
+        if point.start is not None:
+            divergence = per_sample((step.mean - point.start).square()).mean() / (2 * step.std**2)
             loss, figures = loss + self.kl * divergence, {**figures, "kl": float(divergence.detach())}
         return loss, figures

@@ -28,7 +28,10 @@ class Learner(Protocol[Batch]):
     trained: nn.Module
 
     def collect(self, rng: random.Random, first: int, average: AveragedModel) -> tuple[Batch, dict[str, float]]:
-        """Samples with their rewards, and figures for the log. first: number of tasks that were drawn before."""
+        """Samples with their rewards, and figures for the log, to which the losses may add.
+
+        first: number of tasks that were drawn before.
+        """
         ...
 
     def losses(self, batch: Batch, rng: random.Random) -> Iterator[Tensor]:

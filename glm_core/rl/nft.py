@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..decoder import euler, official_sigmas, shifted_sigmas
 from ..decoder.schedule import TRAIN_STEPS
-from ..errors import GLMImageError
 from .advantages import LARGEST
 from .flow_grpo import Velocities, per_sample
-from .settings import check_kl
+from .settings import check_least, check_open, check_weight, setting
 
+MOST_BETA = 10.0
 SMALLEST_ERROR = 1e-5  # by which a squared error is divided
 
 
@@ -37,24 +38,18 @@ class NoisyLatent:
 
 @dataclass(frozen=True)
 class NFT:
-    """levels: number of noise levels at which each sample is learned. beta: how far the good and the bad velocity, of
-    which the old one is the middle, lie from it. kl: weight of the squared distance to the starting velocity.
+    """How the decoder learns by DiffusionNFT. Raises GLMImageError on a value out of range."""
 
-    Raises GLMImageError on a value out of range.
-    """
-
-    levels: int = 2
-    beta: float = 1.0
-    kl: float = 0.3
-    averaged = True  # samples come from the averaged weights
-    guided = False  # what is learned is the velocity without guidance
+    levels: int = setting(2, "noise levels at which each picture is learned")
+    beta: float = setting(1.0, "how far the good and the bad velocity, with the old one between them, lie from it")
+    kl: float = setting(0.3, "weight of the divergence from the starting weights")
+    averaged: ClassVar[bool] = True  # samples come from the averaged weights
+    guided: ClassVar[bool] = False  # what is learned is the velocity without guidance
 
     def __post_init__(self) -> None:
-        if self.levels < 1:
-            raise GLMImageError(f"--levels must be at least 1 (got {self.levels})")
-        if not 0 < self.beta < float("inf"):
-            raise GLMImageError(f"--beta must be above 0 (got {self.beta})")
-        check_kl(self.kl)
+        check_least("levels", self.levels, 1)
+        check_open("beta", self.beta, MOST_BETA)
+        check_weight("kl", self.kl)
 
     def check_steps(self, steps: int) -> None:
         """Any number will do."""

@@ -18,10 +18,12 @@ from ..ocr import Reader
 from ..pipeline import Compute, LoadedPlanner, Progress, RenderSettings, load_planner
 from ..pipeline.cluster import Pools, connected
 from ..training.loop import draw_curves
-from .decoder import DecoderLearner, Method
+from .decoder import DecoderLearner
+from .flow_grpo import FlowGRPO
 from .loop import Learner, run_loop
 from .lora import attach_lora, save_decoder_lora, save_planner_lora
 from .measure import Look, measure_decoder, measure_planner
+from .nft import NFT
 from .output import check_no_model, check_other_folder, check_source, write_checkpoint
 from .pictures import Painter
 from .planner import PlannerLearner
@@ -83,7 +85,7 @@ class Run:
         names = [reward.name for reward in self.rewards]
         draw_curves(self.states, self.out / "curves.png", names, logarithmic=False)
 
-    def check_settings(self, method: GRPO | Method) -> None:
+    def check_settings(self, method: GRPO | FlowGRPO | NFT) -> None:
         """Keep the settings of a new run. Raises GLMImageError, naming the first, if the folder's run had others."""
         check_other_folder(self.out, self.model)
         own = {"method": type(method).__name__, **asdict(self.settings), **asdict(method), "model": str(self.model),
@@ -157,7 +159,7 @@ def improve_planner(run: Run, method: GRPO) -> None:
     run.finish(before, measured(planner))
 
 
-def improve_decoder(run: Run, method: Method) -> None:
+def improve_decoder(run: Run, method: FlowGRPO | NFT) -> None:
     """The decoder learns from the run's rewards; writes the checkpoint or LoRA and reports figures before and after."""
     run.check_settings(method)
     painter = run.painter(run.model, run.drawing)

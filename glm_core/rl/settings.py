@@ -46,7 +46,7 @@ class GRPO:
 
     def __post_init__(self) -> None:
         check_open("clip", self.clip, 1.0)
-        check_kl(self.kl)
+        check_weight("kl", self.kl)
 
 
 def check_least(name: str, value: int, least: int) -> None:
@@ -55,13 +55,13 @@ def check_least(name: str, value: int, least: int) -> None:
         raise GLMImageError(f"--{name.replace('_', '-')} must be at least {least} (got {value})")
 
 
-def check_kl(weight: float) -> None:
-    """Raise GLMImageError unless the weight of the divergence is a number and at least 0."""
-    if not 0 <= weight < float("inf"):
-        raise GLMImageError(f"--kl must be at least 0 (got {weight:g})")
-
-
 def check_open(name: str, value: float, most: float) -> None:
     """Raise GLMImageError, naming the option, unless a value is above 0 and at most ``most``."""
     if not 0 < value <= most:
         raise GLMImageError(f"--{name.replace('_', '-')} must be above 0 and at most {most:g} (got {value:g})")
+
+
+def check_weight(name: str, value: float) -> None:
+    """Raise GLMImageError, naming the option, unless a value is a finite number from 0 up."""
+    if not 0 <= value < float("inf"):
+        raise GLMImageError(f"--{name.replace('_', '-')} must be at least 0 (got {value:g})")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors.torch import save_file
@@ -212,7 +213,13 @@ def log(path: Path, step: int, loss: Tensor, seconds: float) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def save(path: Path, step: int, averaged: AveragedModel, optimizers: Optimizers) -> None:
+class HasParameters(Protocol):
+    def parameters(self) -> list[tuple[torch.optim.Optimizer, Tensor]]:
+        """Every parameter with its optimizer, always in the same order."""
+        ...
+
+
+def save(path: Path, step: int, averaged: AveragedModel, optimizers: HasParameters) -> None:
     """Write a safetensors file with averaged and current weights and the optimizers' states. step: the next one."""
     tensors = {f"average.{name}": tensor for name, tensor in averaged.state_dict().items()}
     for i, (optimizer, parameter) in enumerate(optimizers.parameters()):
@@ -228,7 +235,7 @@ def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def resume(path: Path, averaged: AveragedModel, optimizers: Optimizers) -> int:
+def resume(path: Path, averaged: AveragedModel, optimizers: HasParameters) -> int:
     """Restore what ``save`` wrote; returns the next step, 0 if there is no file.
 
     Raises GLMImageError, and restores nothing, if the file is damaged or of other weights.

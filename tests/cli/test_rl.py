@@ -167,7 +167,7 @@ def test_the_decoder_learns_from_a_server(model, tmp_path, tasks, method):
     ("decoder", ("--clip", -1), "--clip must be above 0 and at most 1 (got -1)"),
     ("decoder", ("--kl", "nan"), "--kl must be at least 0 (got nan)"),
     ("decoder", ("--method", "nft", "--kl", -1), "--kl must be at least 0 (got -1)"),
-    ("decoder", ("--method", "nft", "--beta", "nan"), "--beta must be above 0 (got nan)"),
+    ("decoder", ("--method", "nft", "--beta", "nan"), "--beta must be above 0 and at most 10 (got nan)"),
     ("planner", ("--lora", 0), "--lora must be at least 1 (got 0)"),
     ("planner", ("--dtype", "bfloat16"), "--dtype must be float32, or --lora be given (got --dtype bfloat16)"),
     ("planner", ("--reward", "beauty=1"), "--reward must be NAME=WEIGHT with one of plan,"),

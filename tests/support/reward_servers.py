@@ -1,11 +1,12 @@
 """The example of a reward server, on this machine."""
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import HTTPServer
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "reward_server.py"
 
@@ -13,8 +14,9 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "reward_server.py"
 @contextmanager
 def serve_example(answer=None) -> Iterator[str]:
     """URL of the example's server, which may answer something else to a request."""
-    spec = importlib.util.spec_from_file_location("reward_server", EXAMPLE)
-    example = importlib.util.module_from_spec(spec)
+    spec = spec_from_file_location("reward_server", EXAMPLE)
+    assert spec and spec.loader
+    example: Any = module_from_spec(spec)
     spec.loader.exec_module(example)
     example.answer = answer or example.answer
     server = HTTPServer(("127.0.0.1", 0), example.Handler)

@@ -27,8 +27,8 @@ def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, 
 
     dtype: of the new tensors; None for that in which the source stores them.
     Files that do not change are hard links to the source's, or copies where the file system has no such links.
-    Raises GLMImageError if ``out`` is ``source`` or in a part of it, or ``source`` is not in the released
-    layout or quantised, or if it has no tensor of such a name and shape.
+    Raises GLMImageError if ``out`` is ``source`` or in a part of it, if ``source`` is not in the released layout
+    or quantised, or if it has no tensor of such a name and shape.
     """
     check_other_folder(out, source)
     config = read_json(config_file(source, part))

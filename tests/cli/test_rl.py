@@ -1,10 +1,12 @@
 """The command rl, on a tiny random checkpoint."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from glm_core.checkpoint import DIFFUSION, PLANNER, read_part
 from glm_core.checkpoint.lora import read_lora
@@ -136,6 +138,14 @@ def test_a_full_disk_is_one_line(model, tmp_path, tasks, capsys, monkeypatch):
     monkeypatch.setattr(loop, "save", save)
     assert learn("planner", model, tmp_path / "out", tasks, "--reward", "likelihood=1") == 1
     assert "No space left on device" in error_line(capsys)
+
+
+def test_a_decoder_that_gives_no_numbers_is_refused(model, tmp_path, tasks, capsys):
+    broken = shutil.copytree(model, tmp_path / "broken")
+    for file in (broken / DIFFUSION.folder).glob("*.safetensors"):
+        save_file({name: torch.full_like(tensor, torch.nan) for name, tensor in load_file(file).items()}, file)
+    assert learn("decoder", broken, tmp_path / "out", tasks, "--reward", "shapes=1") == 1
+    assert "pictures must have finite numbers" in error_line(capsys)
 
 
 def test_loras_of_the_planner_are_peft_files(model, tmp_path, tasks):

@@ -29,8 +29,11 @@ def find_picture(folder: Path, case: Case) -> Path | None:
 
 
 def read_cells(path: Path, cells: int) -> list[Image.Image]:
-    """The images of a picture file, row by row."""
-    return split(to_image(read_image(path)[0]), cells)
+    """The images of a picture file, row by row. Raises GLMImageError if it has too few pixels for them."""
+    picture = to_image(read_image(path)[0])
+    if min(picture.size) < isqrt(cells):
+        raise GLMImageError(f"{path}: must have {cells} images in it (got {picture.width}x{picture.height} pixels)")
+    return split(picture, cells)
 
 
 def split(picture: Image.Image, cells: int) -> list[Image.Image]:

@@ -5,6 +5,8 @@ import logging
 import sys
 from io import TextIOWrapper
 
+from safetensors import SafetensorError
+
 from ..errors import GLMImageError
 from . import benchmark, check, convert, evaluate, generate, prompt, rl, train
 
@@ -37,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         args = make_parser().parse_args(argv)
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         args.run(args)
-    except (GLMImageError, OSError) as error:
+    except (GLMImageError, OSError, SafetensorError) as error:  # the last: as on a full disk
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

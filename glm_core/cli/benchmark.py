@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,7 +151,13 @@ def check_all_files(args: argparse.Namespace, folder: Path) -> None:
 
 
 def check_pictures(args: argparse.Namespace, folder: Path, cases: list[Case]) -> None:
-    """Raise GLMImageError if an unnamed folder has pictures already, or if missing ones cannot be drawn."""
+    """Raise GLMImageError if an unnamed folder has pictures already, if missing ones cannot be drawn, or if two have
+    one name.
+    """
+    for name, count in Counter(case.name for case in cases).items():
+        if count > 1:
+            raise GLMImageError(f"--data {args.data}: every prompt must have a number of its own "
+                                f"(got {count} for {name})")
     missing = missing_cases(folder, cases)
     if not (args.pictures or args.resume or args.part) and len(missing) < len(cases):
         raise GLMImageError(f"{folder} must have no pictures of an earlier run (got {len(cases) - len(missing)}); "

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from PIL import Image
 
@@ -25,6 +26,7 @@ PROMPTS_HELP = ("draw the prompts of this file into the folder --out: one JSON o
 OPTIONAL_KEYS = "name", "width", "height", "seed", "images"
 NOT_FINITE = "the model gave NaN or infinity; 'python -m glm_core check DIR' examines it"
 MOST_NAMED = 10
+LONGEST_NAME = 240  # bytes; file systems take 255, with .png, .part and the number of a batch
 OnPicture = Callable[[Path, Job], object]
 
 
@@ -56,7 +58,8 @@ def check_line(values: Any, source: str) -> None:
     if not is_text(values["prompt"]):
         raise invalid(f"{source}: prompt", "a string", values["prompt"])
     if "name" in values and not is_name(values["name"]):
-        raise invalid(f"{source}: name", "the name of a file, without a folder", values["name"])
+        accepted = f"the name of a file, without a folder, of at most {LONGEST_NAME} bytes"
+        raise invalid(f"{source}: name", accepted, values["name"])
     for key in ("width", "height", "seed"):
         if key in values and type(values[key]) is not int:
             raise invalid(f"{source}: {key}", "an integer", values[key])
@@ -66,7 +69,8 @@ def check_line(values: Any, source: str) -> None:
 
 
 def is_name(value: Any) -> bool:
-    return is_text(value) and bool(value) and "\0" not in value and Path(value).name == value
+    return (is_text(value) and bool(value) and "\0" not in value and Path(value).name == value
+            and len(value.encode()) <= LONGEST_NAME)
 
 
 def drawer(args: argparse.Namespace, compute: Compute) -> DrawJobs:
@@ -111,12 +115,18 @@ def draw_many(args: argparse.Namespace, jobs: Sequence[Job], compute: Compute,
 
 
 def check_own_names(jobs: Sequence[Job]) -> None:
-    """Raise GLMImageError if two pictures have the same file, also where upper and lower case are the same."""
-    names = Counter(str(path).casefold() for job in jobs for path in job.paths)
+    """Raise GLMImageError if two pictures have the same file, also where upper and lower case are the same, or é and
+    e with an accent.
+    """
+    names = Counter(map(name_key, (path for job in jobs for path in job.paths)))
     for job in jobs:
         for path in job.paths:
-            if names[str(path).casefold()] > 1:
+            if names[name_key(path)] > 1:
                 raise GLMImageError(f"{path}: every image must have a name of its own (got it twice)")
+
+
+def name_key(path: Path) -> str:
+    return normalize("NFC", str(path)).casefold()
 
 
 def report_picture(path: Path, job: Job) -> None:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +163,15 @@ def run_decoder(args: argparse.Namespace) -> None:
     from ..rl.run import improve_decoder
 
     rewards = rewards_of(args)
-    if args.tasks:
-        tasks = read_tasks(args.tasks, default_side(args.model))
-        planned = with_plans(tasks, args.model, compute_of(args), args.out / "training" / "plans", progress_bar,
-                             args.seed)
-        practice = split_tasks(planned, args.measure)
-    else:
-        practice = decoder_posters(args.half, args.measure)
-    improve_decoder(make_run(args, rewards, practice), method)
+    if not args.tasks:
+        improve_decoder(make_run(args, rewards, decoder_posters(args.half, args.measure)), method)
+        return
+    tasks = read_tasks(args.tasks, default_side(args.model))
+    run = make_run(args, rewards, split_tasks(tasks, args.measure))
+    run.check_settings(method)  # before plans of another run are taken for its own
+    planned = with_plans(tasks, args.model, run.compute, run.states / "plans", progress_bar, args.seed)
+    practice = split_tasks(planned, args.measure)
+    improve_decoder(replace(run, source=practice.source, measured=practice.measured), method)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -179,6 +181,7 @@ def check(args: argparse.Namespace) -> None:
     check_out_folder("--out", args.out / "training")
     for name in ("measure", "measure_plans", "measure_steps"):
         check_count(name.replace("_", "-"), getattr(args, name))
+    RLSettings(**values_of(args, RLSettings))
     for steps in (args.steps, args.measure_steps):
         RenderSettings(steps, args.guidance)
     if args.lora is not None:
@@ -212,10 +215,19 @@ def rewards_of(args: argparse.Namespace) -> list[WeightedReward]:
     return rewards
 
 
+def options_of(args: argparse.Namespace, compute: Compute) -> dict[str, Any]:
+    """Those that decide what is trained, beside the settings."""
+    tasks = sha256(args.tasks.read_bytes()).hexdigest() if args.tasks else None
+    return {"tasks": tasks, "steps": args.steps, "guidance": args.guidance, "question": args.question,
+            "dtype": str(compute.dtype).removeprefix("torch.")}
+
+
 def make_run(args: argparse.Namespace, rewards: Sequence[WeightedReward], practice: Practice) -> Any:
     """The Run of the options."""
     from ..rl.run import Run
 
-    return Run(args.model, args.out, compute_of(args), RLSettings(**values_of(args, RLSettings)),
+    compute = compute_of(args)
+    return Run(args.model, args.out, compute, RLSettings(**values_of(args, RLSettings)),
                rewards, practice.source, practice.measured, args.measure_plans, make_reader(), args.lora,
-               RenderSettings(args.steps, args.guidance), RenderSettings(args.measure_steps), progress_bar, report)
+               RenderSettings(args.steps, args.guidance), RenderSettings(args.measure_steps), progress_bar, report,
+               options_of(args, compute))

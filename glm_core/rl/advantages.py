@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import GLMImageError
 from .rewards import Sample, Score, WeightedReward
 
 LARGEST = 5.0  # advantages are clipped to this; source: Flow-GRPO
+LARGEST_SCORE = 1e12  # whose square float32 can hold
 SMALLEST_DEVIATION = 1e-6  # below it, all scores count as equal
 
 
@@ -39,15 +41,23 @@ class Advantages:
 
 def standardise(values: Sequence[Tensor]) -> list[Tensor]:
     """Scores [G, ...] of each group → centred over each group, divided by the deviation over all groups, clipped."""
-    centred = [group - group.mean(0) for group in values]
+    centred = [centre(group) for group in values]
     deviation = torch.cat([group.flatten() for group in centred]).square().mean().sqrt()
     if deviation < SMALLEST_DEVIATION:
         return [torch.zeros_like(group) for group in centred]
     return [(group / deviation).clamp(-LARGEST, LARGEST) for group in centred]
 
 
+def centre(scores: Tensor) -> Tensor:
+    """Scores [G, ...] minus their mean over the group; just 0 where all are equal, which rounding would miss."""
+    return torch.where((scores == scores[:1]).all(0), 0, scores - scores.mean(0))
+
+
 def advantages(groups: Sequence[Sequence[Sample]], rewards: Sequence[WeightedReward]) -> Advantages:
-    """The weighted sum of all rewards' advantages. groups: of samples of the same task, all equally many."""
+    """The weighted sum of all rewards' advantages. groups: of samples of the same task, all equally many.
+
+    Raises GLMImageError, naming the reward, on a score that is not finite or above LARGEST_SCORE.
+    """
     flat = [sample for group in groups for sample in group]
     size = len(groups[0])
     samples = torch.zeros(len(groups), size)
@@ -55,6 +65,7 @@ def advantages(groups: Sequence[Sequence[Sample]], rewards: Sequence[WeightedRew
     means = {}
     for entry in rewards:
         scores = entry.reward(flat)
+        check_scores(entry.name, scores)
         means[entry.name] = sum(score.value for score in scores) / len(scores)
         by_group = [scores[i : i + size] for i in range(0, len(scores), size)]
         whole = standardise([torch.tensor([score.value for score in group]) for group in by_group])
@@ -63,6 +74,14 @@ def advantages(groups: Sequence[Sequence[Sample]], rewards: Sequence[WeightedRew
             samples[i] += entry.weight * whole[i]
             cells[i] += entry.weight * cell_advantages(group, whole[i], parts[i])
     return Advantages(samples, cells, means)
+
+
+def check_scores(name: str, scores: Sequence[Score]) -> None:
+    for score in scores:
+        for value in (score.value, *score.parts):
+            if not abs(value) <= LARGEST_SCORE:  # NaN, too
+                raise GLMImageError(f"reward {name}: scores must be from -{LARGEST_SCORE:g} to {LARGEST_SCORE:g} "
+                                    f"(got {value:g})")
 
 
 def cell_advantages(scores: Sequence[Score], whole: Tensor, parts: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ..errors import GLMImageError
 from ..training.loop import resume, save
 from .settings import RLSettings
 
@@ -71,6 +72,7 @@ def run_loop(name: str, learner: Learner[Batch], settings: RLSettings, folder: P
 
     folder: for the state and the log, ``name``.jsonl; an interrupted run resumes from the last saved update, and ends
     with the same weights. on_update: called with each update's number and figures.
+    Raises GLMImageError if the run has had more updates than the settings say, and as ``resume`` and ``update`` do.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state_file, module = folder / f"{name}.state.safetensors", learner.trained
@@ -78,6 +80,9 @@ def run_loop(name: str, learner: Learner[Batch], settings: RLSettings, folder: P
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
     average.update_parameters(module)  # starts from the initial weights, not from those after the first update
     done, started = resume(state_file, average, optimizer), time.monotonic()
+    if done > settings.updates:
+        raise GLMImageError(f"--updates must be at least {done} to resume the run in {folder} (got {settings.updates})")
+    drop_later_lines(folder / f"{name}.jsonl", done)
     while done < settings.updates:
         rng = random.Random(f"{name}-{settings.seed}-{done}")
         torch.manual_seed(rng.getrandbits(63))
@@ -96,13 +101,29 @@ def run_loop(name: str, learner: Learner[Batch], settings: RLSettings, folder: P
 
 
 def update(learner: Learner[Batch], batch: Batch, rng: random.Random, optimizer: Adam) -> float:
-    """Update the weights once. Returns the norm of the gradient."""
+    """Update the weights once. Returns the norm of the gradient.
+
+    Raises GLMImageError, and updates nothing, if that is not finite.
+    """
     optimizer.adam.zero_grad()
     for loss in learner.losses(batch, rng):
         loss.backward()
     norm = nn.utils.clip_grad_norm_(learner.trained.parameters(), 1.0)
+    if not norm.isfinite():
+        raise GLMImageError(f"the gradient must be finite (got {float(norm)}): the model may give NaN, or "
+                            "--learning-rate be too high; the last saved state has the weights before")
     optimizer.adam.step()
     return float(norm)
+
+
+def drop_later_lines(path: Path, done: int) -> None:
+    """Keep of a log the lines of the first ``done`` updates: those after the saved state are done again."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []:
+        if not line.endswith("\n") or json.loads(line)["step"] > done:  # the last may have been cut off
+            break
+        kept.append(line)
+    path.write_text("".join(kept), encoding="utf-8", newline="\n")
 
 
 def log(path: Path, values: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from ..errors import GLMImageError
 from ..files import read_json
 
 FOLDERS = [name for name in MODEL_INDEX if not name.startswith("_")]  # of the released layout
-WEIGHTS = ".safetensors", ".safetensors.index.json"  # ends of the names of files with tensors
+NEW = ".safetensors", ".safetensors.index.json", "config.json"  # ends of the names of files that are written anew
 TRAINABLE = torch.float32, torch.bfloat16, torch.float16
 
 
@@ -27,27 +27,56 @@ def write_checkpoint(source: Path, out: Path, part: Part, tensors: Mapping[str, 
 
     dtype: of the new tensors; None for that in which the source stores them.
     Files that do not change are hard links to the source's, or copies where the file system has no such links.
-    Raises GLMImageError as ``check_source`` does.
+    Raises GLMImageError if ``out`` is ``source`` or in a part of it, if ``source`` is not in the released layout
+    or quantised, or if it has no tensor of such a name and shape.
     """
-    stored = check_source(source, out, part, tensors)
-    changed = {name: tensor.to("cpu", dtype or stored[name].dtype) for name, tensor in tensors.items()}
+    check_other_folder(out, source)
+    config = read_json(config_file(source, part))
+    changed = with_changes(source, part, tensors, dtype)
     for path in unchanged_files(source, part):
         link(source / path, out / path)
-    write_part(out, part, read_json(source / part.folder / "config.json"), stored | changed)
+    for path in (out / part.folder).glob("*"):  # never write into an old file, which may be linked to another model's
+        if path.name.endswith(NEW):
+            path.unlink()
+    write_part(out, part, config, changed)
 
 
-def check_source(source: Path, out: Path, part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part's tensors in ``source``, a copy of which can be written to ``out`` with ``tensors`` in their place.
-
-    Raises GLMImageError if ``out`` is ``source``, or ``source`` is not in the released layout or quantised, or if it
-    has no tensor of such a name and shape.
-    """
-    if out.resolve() == source.resolve():
+def check_other_folder(out: Path, source: Path) -> None:
+    """Raise GLMImageError if a checkpoint in ``out`` would be written over ``source`` or into its parts."""
+    real = out.resolve()
+    if real == source.resolve():
         raise GLMImageError(f"--out {out}: it must be another folder than the model's (got the same)")
-    path = source / part.folder
-    if not (path / "config.json").is_file():
+    for folder in FOLDERS:
+        if real.is_relative_to((source / folder).resolve()):
+            raise GLMImageError(f"--out {out}: it must not be in {folder} of the model (got it there)")
+        if (out / folder).exists() and (out / folder).resolve() == (source / folder).resolve():
+            raise GLMImageError(f"--out {out}: its folder {folder} must not be a link to the model's (got one)")
+
+
+def check_no_model(out: Path) -> None:
+    """Raise GLMImageError if there is a model in ``out`` already."""
+    for folder in FOLDERS:
+        if (out / folder).exists():
+            raise GLMImageError(f"--out {out}: it must not have a model in it that no run of rl wrote (got {folder})")
+
+
+def config_file(source: Path, part: Part) -> Path:
+    path = source / part.folder / "config.json"
+    if not path.is_file():
         raise GLMImageError(f"model folder {source} must be in the released layout (got no "
                             f"{part.folder}/config.json)")
+    return path
+
+
+def check_source(source: Path, part: Part, tensors: Mapping[str, Tensor]) -> None:
+    """Raise GLMImageError, before any work, if ``write_checkpoint`` would because of ``source``."""
+    config_file(source, part)
+    stored_tensors(source, part, tensors)
+
+
+def stored_tensors(source: Path, part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All tensors of the part's files. Raises GLMImageError unless those that are new can take their places."""
+    path = source / part.folder
     stored = read_part(path, part).tensors
     for name, tensor in tensors.items():
         found = f"{list(stored[name].shape)}, {stored[name].dtype}" if name in stored else "none"
@@ -57,11 +86,18 @@ def check_source(source: Path, out: Path, part: Part, tensors: Mapping[str, Tens
     return stored
 
 
+def with_changes(source: Path, part: Part, tensors: Mapping[str, Tensor],
+                 dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """All tensors of the part's files, with those that are new."""
+    stored = stored_tensors(source, part, tensors)
+    return stored | {name: tensor.to("cpu", dtype or stored[name].dtype) for name, tensor in tensors.items()}
+
+
 def unchanged_files(source: Path, part: Part) -> Iterator[Path]:
     """Relative paths of the layout's other files."""
     for folder in FOLDERS:
         for path in sorted((source / folder).rglob("*")):
-            is_new = folder == part.folder and path.name.endswith((*WEIGHTS, "config.json"))
+            is_new = folder == part.folder and path.name.endswith(NEW)
             if path.is_file() and not is_new:
                 yield path.relative_to(source)
     if (source / "model_index.json").is_file():

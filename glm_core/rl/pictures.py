@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..checkpoint import DIFFUSION, GLYPH, VAE
 from ..decoder import AutoencoderKL, GLMImageDiT, draw_noise, sample_latent
+from ..errors import GLMImageError
 from ..glyph import GlyphEncoder
 from ..images import to_image
 from ..pipeline import Compute, decode_pixels, encode_glyphs, load
@@ -46,5 +47,9 @@ class Painter:
                              device=self.compute.device, dtype=self.compute.dtype)
 
     def show(self, latent: Tensor) -> list[Image.Image]:
-        """RGB pictures of latents [B, 16, H/8, W/8]."""
-        return [to_image(pixels) for pixels in decode_pixels(self.vae, latent, self.compute)]
+        """RGB pictures of latents [B, 16, H/8, W/8]. Raises GLMImageError if their numbers are not finite."""
+        pictures = decode_pixels(self.vae, latent, self.compute)
+        if not pictures.isfinite().all():
+            raise GLMImageError("pictures must have finite numbers (got NaN or infinity); "
+                                "'python -m glm_core check DIR' examines the model")
+        return [to_image(pixels) for pixels in pictures]

@@ -64,8 +64,13 @@ def read_tasks(path: Path, side: int) -> list[RLTask]:
 
 
 def split_tasks(tasks: Sequence[RLTask], count: int) -> Practice:
-    """Every tenth task is measured, up to ``count``; the others are trained on, in random order."""
-    others = [task for i, task in enumerate(tasks) if i % MEASURED]
+    """Every tenth task is measured, up to ``count``; the others are trained on, in random order, but none that has the
+    prompt of such a tenth one. Raises GLMImageError if nothing is left to train on.
+    """
+    held_out = {task.prompt for task in tasks[::MEASURED]}
+    others = [task for task in tasks if task.prompt not in held_out]
+    if not others:
+        raise GLMImageError("--tasks must have a prompt to train on beside those to measure (got the same ones)")
     return Practice(TaskSource({KIND: lambda rng: rng.choice(others)}), list(tasks[::MEASURED][:count]))
 
 
@@ -77,5 +82,7 @@ def with_plans(tasks: Sequence[RLTask], model: Path, compute: Compute, folder: P
     missing = [i for i, path in enumerate(paths) if not path.exists()]
     requests = [PlanRequest(tasks[i].prompt, tasks[i].width, tasks[i].height, seed=seed + i) for i in missing]
     for i, made in zip(missing, plan(model, requests, compute, progress) if missing else []):
-        made.save(paths[i])
+        partial = paths[i].with_suffix(".partial")
+        made.save(partial)
+        partial.replace(paths[i])
     return [replace(task, plan=load_plan(path)) for task, path in zip(tasks, paths)]

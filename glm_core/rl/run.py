@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from .loop import Learner, run_loop
 from .lora import DECODER_FILE, PLANNER_FILE, attach_lora, save_decoder_lora, save_planner_lora
 from .measure import Look, measure_decoder, measure_planner
 from .nft import NFT
-from .output import check_source, write_checkpoint
+from .output import check_no_model, check_other_folder, check_source, write_checkpoint
 from .pictures import Painter
 from .planner import PlannerLearner
 from .rewards import WeightedReward, need_pictures
@@ -48,7 +48,7 @@ class Run:
 
     source: of training prompts. measured: tasks for the figures before and after; plans: of each, for the planner.
     lora: rank of the LoRAs to train, or None for all weights. drawing: settings of pictures for rewards; measuring: of
-    those for the figures.
+    those for the figures. options: further ones that decide what is trained.
     progress, report: show progress, and lines of text. pools: those of the Ray cluster that generates plans.
     """
 
@@ -66,6 +66,7 @@ class Run:
     measuring: RenderSettings
     progress: Progress
     report: Callable[[str], object]
+    options: Mapping[str, Any] = field(default_factory=dict)
     pools: Pools | None = None
 
     @property
@@ -76,9 +77,9 @@ class Run:
         return Painter.load(model, self.compute, settings.steps, settings.guidance)
 
     def check_result(self, module: nn.Module, part: Part) -> None:
-        """Raise GLMImageError now if the checkpoint could not be written at the end."""
-        if self.lora is None:
-            check_source(self.model, self.out, part, module.state_dict())
+        """Raise GLMImageError now if a checkpoint could not be written later: the result, or weights for a cluster."""
+        if self.lora is None or self.pools:
+            check_source(self.model, part, module.state_dict())
 
     def learnable(self, module: nn.Module, part: Part) -> nn.Module:
         """What is trained: the module, or LoRAs hooked to it."""
@@ -94,14 +95,32 @@ class Run:
         draw_curves(self.states, self.out / "curves.png", names, logarithmic=False)
 
     def check_settings(self, method: GRPO | FlowGRPO | NFT) -> None:
-        """Store the settings of a new run. Raises GLMImageError, naming the first that differs from the stored ones."""
-        own = {**asdict(self.settings), **asdict(method), "model": str(self.model), "lora": self.lora,
-               "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards]}
-        kept = once(self.states / SETTINGS, lambda: own)
+        """Store the settings of a new run. Raises GLMImageError, naming the first that differs from the stored ones.
+
+        Only the number of updates may differ.
+        """
+        check_other_folder(self.out, self.model)
+        own = {"method": type(method).__name__, **asdict(self.settings), **asdict(method), "model": str(self.model),
+               "lora": self.lora, "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards],
+               **self.options}
+        path = self.states / SETTINGS
+        if not path.exists():
+            check_no_model(self.out)
+            keep(path, own)
+        kept = read_json(path)
         for name, value in own.items():
-            if kept.get(name) != value:
-                raise GLMImageError(f"--out {self.out}: to resume the run in it, {name} must be {kept.get(name)!r} "
+            if name != "updates" and name in kept and kept[name] != value:
+                raise GLMImageError(f"--out {self.out}: to resume the run in it, {name} must be {kept[name]!r} "
                                     f"(got {value!r}); choose another folder for a new run")
+
+    def before(self, measure: Callable[[], Shares]) -> Shares:
+        """The figures before, which are kept, and measured again if other prompts or settings are to be measured."""
+        of = {"prompts": [task.prompt for task in self.measured], "plans": self.plans, "steps": self.measuring.steps,
+              "guidance": self.measuring.guidance}
+        path = self.states / BEFORE
+        if not path.exists() or read_json(path).get("of") != of:
+            keep(path, {"of": of, "shares": measure()})
+        return read_json(path)["shares"]
 
     def measure(self, count: Callable[[Callable[[], object]], Shares]) -> Shares:
         with self.progress("measure", len(self.measured), "prompt") as advance:
@@ -115,11 +134,11 @@ class Run:
             self.report(line)
 
 
-def once(path: Path, make: Callable[[], Any]) -> Any:
-    """The JSON object in a file, which is made if it is not there."""
-    if not path.exists():
-        write_json(path, make())
-    return read_json(path)
+def keep(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file that is never there in part."""
+    partial = path.with_suffix(".partial")
+    write_json(partial, values)
+    partial.replace(path)
 
 
 def with_settings(painter: Painter, settings: RenderSettings) -> Painter:
@@ -136,7 +155,7 @@ def improve_planner(run: Run, method: GRPO) -> None:
         return run.measure(lambda advance: measure_planner(planner, run.compute, run.measured, run.plans,
                                                            Look(painter, run.reader), advance))
 
-    before = once(run.states / BEFORE, lambda: measured(planner))
+    before = run.before(lambda: measured(planner))
     trained = run.learnable(planner.model, PLANNER)
     drawing = with_settings(painter, run.drawing) if need_pictures(run.rewards) else None
     rollout = run.pools and ClusterRollout(run.model, run.states / ROLLOUT, planner.model, trained, run.settings.group,
@@ -149,7 +168,7 @@ def improve_planner(run: Run, method: GRPO) -> None:
         save_planner_lora(trained, run.out, run.lora)
     else:
         write_checkpoint(run.model, run.out, PLANNER, planner.model.state_dict())
-        planner = load_planner(run.out, run.compute)
+        planner = load_planner(run.out, run.compute, fused=False)  # rounds as before
     run.finish(before, measured(planner), PLANNER_FILE)
 
 
@@ -163,7 +182,7 @@ def improve_decoder(run: Run, method: FlowGRPO | NFT) -> None:
         look = Look(with_settings(painter, run.measuring), run.reader)
         return run.measure(lambda advance: measure_decoder(look, run.measured, advance))
 
-    before = once(run.states / BEFORE, lambda: measured(painter))
+    before = run.before(lambda: measured(painter))
     trained = run.learnable(painter.dit, DIFFUSION)
     run.learn("decoder", DecoderLearner(painter, trained, run.source, run.rewards, run.settings, method))
     if isinstance(trained, nn.ModuleDict):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import GLMImageError
+from ..pipeline.requests import check_seed
 
 
 def setting(default: Any, help: str) -> Any:
@@ -28,6 +29,7 @@ class RLSettings:
         for name in ("prompts", "updates", "reuse", "save_every"):
             check_least(name, getattr(self, name), 1)
         check_least("group", self.group, 2)
+        check_seed(self.seed)
         check_open("learning_rate", self.learning_rate, 1.0)
         if not 0 <= self.average < 1:
             raise GLMImageError(f"--average must be from 0 to below 1 (got {self.average:g})")

@@ -42,11 +42,13 @@ def get_json(url: str, timeout_s: float = 120.0) -> dict[str, Any]:
 
 
 def check_url(url: str) -> str:
-    """The URL. Raises GLMImageError unless it is one of http or https with a host."""
+    """The URL. Raises GLMImageError unless it is one of http or https with a host, and in ASCII after that."""
     try:
         parts = urlsplit(url)
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of a port or an IPv6 address
+        (parts.hostname or "").encode("idna")
+        (parts.path + parts.query).encode("ascii")
+    except ValueError:  # of a port, an IPv6 address, a host's name or letters that must be written as %
         is_web = False
     if not is_web:
         raise GLMImageError(f"{url}: must be a URL of a server such as http://localhost:8000/v1")

@@ -71,8 +71,11 @@ def only_model(base: str, timeout_s: float) -> str:
 
 
 def text_of(reply: dict[str, Any], url: str) -> str:
-    """The text of the first choice. Raises GLMImageError if there is none."""
+    """The text of the first choice, with ? for halves of surrogate pairs, which no file could hold.
+
+    Raises GLMImageError if there is none.
+    """
     match reply:
         case {"choices": [{"message": {"content": str(text)}}, *_]}:
-            return text
+            return text.encode("utf-8", "replace").decode("utf-8")
     raise GLMImageError(f"{url}: the answer must have text in choices[0].message.content (got {quote(reply)})")

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..errors import GLMImageError
+from ..files import read_tensors
 
 BatchLoss = Callable[[random.Random], Tensor]  # a seeded generator → the loss of the batch that it draws
 OUTER_LAYERS = ("lm_head", "proj_out", "conv_in", "conv_out")  # first and last layers, for which Muon is unsuitable
@@ -234,17 +236,25 @@ def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def resume(path: Path, averaged: AveragedModel, optimizers: HasParameters) -> int:
-    """Restore what ``save`` wrote; returns the next step, 0 if there is no file."""
+    """Restore what ``save`` wrote; returns the next step, 0 if there is no file.
+
+    Raises GLMImageError, and restores nothing, if the file is damaged or of other weights.
+    """
     if not path.exists():
         return 0
-    with safe_open(path, framework="pt") as file:
-        step = int(file.metadata()["step"])
-    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}  # Windows replaces no mapped file
+    tensors, metadata = read_tensors(path, str(path))
+    expected = {f"average.{name}": tensor.shape for name, tensor in averaged.state_dict().items()}
+    expected |= {f"weight.{i}": parameter.shape for i, (_, parameter) in enumerate(optimizers.parameters())}
+    other = [name for name, shape in expected.items() if name not in tensors or tensors[name].shape != shape]
+    step = metadata.get("step", "")
+    if other or not step.isdecimal():
+        raise GLMImageError(f"{path}: must be the state of these weights (got another, by its {(*other, 'step')[0]}); "
+                            "delete it to start anew")
     averaged.load_state_dict(with_prefix(tensors, "average."))
     for i, (optimizer, parameter) in enumerate(optimizers.parameters()):
         parameter.data.copy_(tensors[f"weight.{i}"])
         optimizer.state[parameter] = with_prefix(tensors, f"state.{i}.")
-    return step
+    return int(step)
 
 
 def draw_curves(folder: Path, out: Path, values: Sequence[str] = ("loss",), logarithmic: bool = True) -> None:

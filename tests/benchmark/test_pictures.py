@@ -46,3 +46,9 @@ def test_a_picture_is_found_under_other_suffixes_but_only_one(tmp_path):
 
 def test_black_is_all_black(tmp_path):
     assert is_black(Image.new("RGB", (2, 2))) and not is_black(Image.new("RGB", (2, 2), (0, 0, 1)))
+
+
+def test_a_picture_that_is_too_small_for_its_images_is_refused(tmp_path):
+    Image.new("RGB", (3, 1)).save(tmp_path / "a.png")
+    with pytest.raises(GLMImageError, match=r"a\.png: must have 4 images in it \(got 3x1 pixels\)"):
+        read_cells(tmp_path / "a.png", 4)

@@ -158,3 +158,13 @@ def test_rapidocr_reads_a_long_text(tmp_path, capsys):
     assert run("benchmark", "longtext", "--data", data, "--pictures", tmp_path / "pictures", "--copies", 1) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "text score 1.0000 0.9520" in lines and "read by PP-OCR by rapidocr" in lines[0]
+
+
+def test_two_prompts_with_one_number_are_refused(tmp_path, capsys, reads_open):
+    """Both would be measured in the same picture."""
+    data = write_longtext(tmp_path / "data", [["OPEN"]])
+    lines = data / "text_prompts.jsonl"
+    lines.write_text(f"{lines.read_text()}\n{lines.read_text()}")
+    write_picture(tmp_path / "pictures" / "0000_1.png", GREY)
+    assert run("benchmark", "longtext", "--data", data, "--pictures", tmp_path / "pictures", "--copies", 1) == 1
+    assert "every prompt must have a number of its own (got 2 for 0000_1.png)" in error_line(capsys)

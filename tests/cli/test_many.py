@@ -117,6 +117,7 @@ def test_pictures_that_are_not_finite_are_named_at_the_end(model, prompts, tmp_p
     ({"prompt": "a", "seed": True}, "seed must be an integer (got true)"),
     ({"prompt": "a", "width": 65}, "width must be a multiple of 32 from 32 to 4096 (got 65)"),
     ({"prompt": "a", "name": "a/b"}, "name must be the name of a file, without a folder"),
+    ({"prompt": "a", "name": "x" * 241}, "name must be the name of a file, without a folder, of at most 240 bytes"),
     ({"prompt": "a", "images": "a.png"}, "images must be a list of file names"),
 ])
 def test_bad_lines_are_named(model, tmp_path, capsys, line, message):
@@ -128,6 +129,7 @@ def test_bad_lines_are_named(model, tmp_path, capsys, line, message):
 
 @pytest.mark.parametrize("lines, message", [
     ([{"prompt": "a", "name": "x"}, {"prompt": "b", "name": "X"}], "every image must have a name of its own"),
+    ([{"prompt": "a", "name": "\u00e9"}, {"prompt": "b", "name": "e\u0301"}], "image must have a name of its own"),
     ([{"prompt": "a", "name": "x-1"}, {"prompt": "b", "name": "x"}], "every image must have a name of its own"),
     ([{"prompt": "a", "images": ["nowhere.png"]}], "nowhere.png: must be a file (got no such file)"),
 ])

@@ -1,9 +1,12 @@
 """The command rl, on a tiny random checkpoint."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from glm_core.checkpoint import DIFFUSION, PLANNER, read_part
 from glm_core.checkpoint.lora import read_lora
@@ -91,6 +94,71 @@ def test_a_run_is_not_continued_with_other_settings(model, tmp_path, tasks, caps
     assert "kl must be 0.01 (got 0.5)" in error_line(capsys)
 
 
+def test_a_run_is_not_continued_with_other_prompts(model, tmp_path, tasks, capsys):
+    """Nor are plans of other prompts drawn."""
+    other = write_lines(tmp_path / "other.jsonl", *PROMPTS[::-1])
+    for part, reward in ("planner", "likelihood=1"), ("decoder", "words=1"):
+        out = tmp_path / part
+        assert learn(part, model, out, tasks, "--reward", reward) == 0
+        assert learn(part, model, out, other, "--reward", reward) == 1
+        assert "tasks must be" in error_line(capsys)
+
+
+def test_other_prompts_may_be_measured_after_the_run(model, tmp_path, capsys):
+    tasks = write_lines(tmp_path / "many.jsonl", *({"prompt": f'"{i}"', "texts": [str(i)]} for i in range(12)))
+    for count in (1, 2):  # the second time all is learned already
+        assert learn("planner", model, tmp_path / "out", tasks, "--reward", "likelihood=1", "--measure", count) == 0
+        assert f"0/{count} =" in capsys.readouterr().out
+        figures = json.loads((tmp_path / "out/training/report.json").read_text())
+        assert all(len(figures[when]["prompts, T 1"]["words read"]) == count for when in ("before", "after"))
+
+
+def test_a_finished_run_can_get_more_updates_but_not_fewer(model, tmp_path, tasks, capsys):
+    options = "--reward", "likelihood=1"
+    assert learn("planner", model, tmp_path / "at once", tasks, *options) == 0
+    for updates, code in ((1, 0), (2, 0), (1, 1)):
+        assert learn("planner", model, tmp_path / "twice", tasks, *options, "--updates", updates) == code
+    assert "--updates must be at least 2" in error_line(capsys)
+    at_once, twice = planner_weights(tmp_path / "at once"), planner_weights(tmp_path / "twice")
+    assert all(torch.equal(at_once[name], twice[name]) for name in at_once)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("place, message", [
+    ("", "must be another folder than the model's"), ("vae/out", "must not be in vae of the model")])
+def test_the_models_folder_is_refused_before_any_work(model, tmp_path, tasks, capsys, place, message):
+    before = contents(model)
+    assert learn("planner", model, model / place, tasks, "--reward", "likelihood=1") == 1
+    assert message in error_line(capsys) and contents(model) == before
+
+
+def test_a_folder_with_another_model_is_refused(model, tmp_path, tasks, capsys):
+    out = tmp_path / "out"
+    (out / "vae").mkdir(parents=True)
+    assert learn("planner", model, out, tasks, "--reward", "likelihood=1") == 1
+    assert "must not have a model in it" in error_line(capsys)
+
+
+def test_a_full_disk_is_one_line(model, tmp_path, tasks, capsys, monkeypatch):
+    def save(*args):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(loop, "save", save)
+    assert learn("planner", model, tmp_path / "out", tasks, "--reward", "likelihood=1") == 1
+    assert "No space left on device" in error_line(capsys)
+
+
+def test_a_decoder_that_gives_no_numbers_is_refused(model, tmp_path, tasks, capsys):
+    broken = shutil.copytree(model, tmp_path / "broken")
+    for file in (broken / DIFFUSION.folder).glob("*.safetensors"):
+        save_file({name: torch.full_like(tensor, torch.nan) for name, tensor in load_file(file).items()}, file)
+    assert learn("decoder", broken, tmp_path / "out", tasks, "--reward", "shapes=1") == 1
+    assert "pictures must have finite numbers" in error_line(capsys)
+
+
 def test_loras_of_the_planner_are_peft_files(model, tmp_path, tasks, capsys):
     out = tmp_path / "out"
     assert learn("planner", model, out, tasks, "--reward", "likelihood=1", "--lora", 2) == 0
@@ -124,6 +192,11 @@ def test_the_decoder_learns_from_a_server(model, tmp_path, tasks, method):
     ("planner", ("--learning-rate", 0), "--learning-rate must be above 0 and at most 1 (got 0)"),
     ("planner", ("--average", 1), "--average must be from 0 to below 1 (got 1)"),
     ("planner", ("--clip", 0), "--clip must be above 0"),
+    ("planner", ("--seed", -1), "--seed must be from 0 to 18446744073709551615 (got -1)"),
+    ("decoder", ("--clip", -1), "--clip must be above 0 and at most 1 (got -1)"),
+    ("decoder", ("--kl", "nan"), "--kl must be at least 0 (got nan)"),
+    ("decoder", ("--method", "nft", "--kl", -1), "--kl must be at least 0 (got -1)"),
+    ("decoder", ("--method", "nft", "--beta", "nan"), "--beta must be above 0 and at most 10 (got nan)"),
     ("planner", ("--lora", 0), "--lora must be at least 1 (got 0)"),
     ("planner", ("--dtype", "bfloat16"), "--dtype must be float32 without --lora (got bfloat16)"),
     ("planner", ("--reward", "beauty=1"), "--reward must be NAME=WEIGHT with one of plan,"),

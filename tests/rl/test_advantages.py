@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from glm_core.errors import GLMImageError
 from glm_core.plans import Plan
 from glm_core.rl.advantages import LARGEST, advantages, standardise
 from glm_core.rl.rewards import Sample, Score, WeightedReward
@@ -61,3 +62,19 @@ def test_a_group_of_equal_samples_is_not_kept():
     reward = Given(Score(1.0), Score(1.0), Score(0.0), Score(1.0))
     found = advantages(groups(2, 2), [WeightedReward("given", 1.0, reward)])
     assert [found.is_kept(0), found.is_kept(1)] == [False, True]
+
+
+@pytest.mark.parametrize("size", [3, 7, 8, 24])
+def test_rounding_is_no_advantage(size):
+    """The mean of equal scores is not always just that score."""
+    for first, second in ((97.3, 45.1), (1 / 3, 3 / 5)):
+        reward = Given(*[Score(first)] * size, *[Score(second)] * size)
+        found = advantages(groups(2, size), [WeightedReward("given", 1.0, reward)])
+        assert not found.samples.any() and not found.is_kept(0) and not found.is_kept(1)
+
+
+@pytest.mark.parametrize("score", [Score(float("nan")), Score(float("-inf")), Score(1e30), Score(0.0, (float("nan"),))])
+def test_scores_that_are_no_measure_are_refused_by_the_name_of_their_reward(score):
+    reward = Given(Score(0.0, score.parts and (0.0,)), score)
+    with pytest.raises(GLMImageError, match="reward given: scores must be from -1e"):
+        advantages(groups(1, 2), [WeightedReward("given", 1.0, reward)])

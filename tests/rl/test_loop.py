@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from glm_core.errors import GLMImageError
 from glm_core.rl.loop import run_loop, weights_of
 from glm_core.rl.settings import RLSettings
 
@@ -49,6 +50,67 @@ def test_every_batch_is_logged_once(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "line.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
     assert all(line["reward"] == 0.5 and line["gradient"] > 0 for line in lines)
+
+
+def test_what_is_done_again_is_logged_once(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_loop("line", Line(stop_at=3), SETTINGS, tmp_path)
+    with (tmp_path / "line.jsonl").open("a") as file:
+        file.write('{"step": 8, "rew')  # killed while writing
+    run_loop("line", Line(), SETTINGS, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "line.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
+
+
+class NoNumbers(Line):
+    def losses(self, batch, rng: random.Random):
+        for loss in super().losses(batch, rng):
+            yield loss * float("nan")
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_and_changes_no_weights(tmp_path):
+    learner = NoNumbers()
+    before = weights(learner.trained)
+    with pytest.raises(GLMImageError, match="the gradient must be finite"):
+        run_loop("line", learner, SETTINGS, tmp_path)
+    assert torch.equal(weights(learner.trained), before)
+
+
+class Nothing(Line):
+    """All samples are equally good."""
+
+    def losses(self, batch, rng: random.Random):
+        return iter(())
+
+
+def test_without_losses_nothing_changes_also_after_resuming(tmp_path):
+    learner = Nothing()
+    before = weights(learner.trained)
+    run_loop("line", learner, SETTINGS, tmp_path)
+    assert torch.equal(weights(run_loop("line", Nothing(), SETTINGS, tmp_path)), before)
+    assert [json.loads(line)["gradient"] for line in (tmp_path / "line.jsonl").read_text().splitlines()] == [0.0] * 6
+
+
+class Plane(Line):
+    """Another model."""
+
+    def __init__(self):
+        super().__init__()
+        self.trained = nn.Linear(2, 1)
+
+
+def test_the_state_of_another_model_is_refused(tmp_path):
+    run_loop("line", Line(), SETTINGS, tmp_path)
+    with pytest.raises(GLMImageError, match="must be the state of these weights .*average.module.weight"):
+        run_loop("line", Plane(), SETTINGS, tmp_path)
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path):
+    run_loop("line", Line(), SETTINGS, tmp_path)
+    state = tmp_path / "line.state.safetensors"
+    state.write_bytes(state.read_bytes()[:-7])
+    with pytest.raises(GLMImageError, match="line.state.safetensors: not a complete safetensors file"):
+        run_loop("line", Line(), SETTINGS, tmp_path)
 
 
 def test_the_result_is_the_average_of_the_weights_from_the_start_on(tmp_path):

@@ -37,6 +37,7 @@ def test_requests_carry_prompts_texts_and_at_most_16_pictures():
 
 @pytest.mark.parametrize("scores", [
     [1], [1, 2, 3], [1, "2"], [1, None], [1, True], [1, float("nan")], [1, float("inf")], [1, [2]], "12", None,
+    [1, 10**400],
 ])
 def test_other_scores_are_refused_on_one_line(scores):
     with serve_example(lambda request: {"scores": scores}) as url, \

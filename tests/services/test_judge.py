@@ -27,6 +27,11 @@ def test_question_and_picture_reach_the_judge_and_its_answer_comes_back():
     assert Image.open(BytesIO(base64.b64decode(data))).tobytes() == RED.tobytes()
 
 
+def test_half_a_character_in_an_answer_can_be_written_down():
+    with serve_judge(lambda body: completion("half \ud83d", "served")) as judge:
+        assert ask(judge.url, "?", RED).text == "half ?"
+
+
 def test_url_may_name_the_resource_and_the_model():
     with serve_judge(lambda body: completion("No", ""), models=("a", "b")) as judge:
         for url in (f"{judge.url}#b", f"{judge.url}/#b", f"{judge.url}/chat/completions#b"):
@@ -78,7 +83,10 @@ def test_no_server_is_an_error():
         ask(judge.url, "?", RED)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "localhost:8000", "", "http://", "http://host:port/v1", "http://[1"])
+@pytest.mark.parametrize("url", [
+    "file:///etc/passwd", "localhost:8000", "", "http://", "http://host:port/v1", "http://[1", "http://a..b/v1",
+    "http://localhost:9/\u00fc", f"http://{'a' * 70}.org/",
+])
 def test_other_urls_are_refused(url):
     with pytest.raises(GLMImageError, match="must be a URL of a server"):
         ask(url, "?", RED)

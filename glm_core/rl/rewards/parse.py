@@ -21,6 +21,7 @@ OWN: dict[str, Callable[[], Reward]] = {
     "plan": PlanReward, "words": WordsReward, "letters": LettersReward, "truth": TruthReward, "shapes": ShapesReward,
     "likelihood": LikelihoodReward,
 }
+OF_POSTERS = "plan", "letters", "truth"  # those that know only the program's own posters
 SERVED: dict[str, Callable[[str, str], Reward]] = {  # of a URL and a question
     "http": lambda url, question: HttpReward(url), "judge": JudgeReward,
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def read_scores(answer: dict[str, Any], url: str, count: int) -> list[float]:
     if answer.keys() != {"scores"} or not isinstance(scores, list) or len(scores) != count:
         raise GLMImageError(f'{url}: the answer must be {{"scores": [...]}} with {count} numbers (got {quote(answer)})')
     for score in scores:
-        if type(score) not in (int, float) or not math.isfinite(score):
+        if type(score) not in (int, float) or not abs(score) <= sys.float_info.max:
             raise GLMImageError(f"{url}: every score must be a finite number (got {quote(score)})")
     return [float(score) for score in scores]
 

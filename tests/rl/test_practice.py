@@ -1,0 +1,22 @@
+import random
+
+import pytest
+
+from glm_core.errors import GLMImageError
+from glm_core.rl.practice import split_tasks
+from glm_core.rl.tasks import RLTask
+
+
+def tasks(*prompts: str) -> list[RLTask]:
+    return [RLTask(prompt, ()) for prompt in prompts]
+
+
+def test_what_is_measured_is_not_practised_even_if_it_stands_in_the_file_twice():
+    found = split_tasks(tasks("a", "b", "a", "c"), 5)
+    assert [task.prompt for task in found.measured] == ["a"]
+    assert {task.prompt for task in found.source.draw(random.Random(0), 50)} == {"b", "c"}
+
+
+def test_a_file_of_one_prompt_is_refused():
+    with pytest.raises(GLMImageError, match="must have a prompt to practise"):
+        split_tasks(tasks("a", "a"), 5)

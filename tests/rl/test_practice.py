@@ -18,5 +18,5 @@ def test_what_is_measured_is_not_practised_even_if_it_stands_in_the_file_twice()
 
 
 def test_a_file_of_one_prompt_is_refused():
-    with pytest.raises(GLMImageError, match="must have a prompt to practise"):
+    with pytest.raises(GLMImageError, match="must have a prompt to train on"):
         split_tasks(tasks("a", "a"), 5)

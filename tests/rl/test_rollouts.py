@@ -53,6 +53,7 @@ def test_workers_draw_with_the_present_weights(source, tmp_path, monkeypatch, ra
     check_equal(rollout(TASKS, SEEDS), expected)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed; pip install 'ray[data]'")
 def test_a_cluster_draws_the_same_plans(source, tmp_path):
     rollout, expected = rollout_and_plans(source, tmp_path / "rollout")

@@ -1,9 +1,10 @@
-"""Supervised training of the embedded planner, to compare with ``rl planner``: the same prompts, loop and measure.
+"""Supervised training of the embedded model, to compare with ``rl``: the same loop, prompts and measure.
 
-``python -m tests.benchmarks.supervised --out OUT [--updates N] [--measure N]``
+``python -m tests.benchmarks.supervised planner|decoder --out OUT [--updates N] [--measure N]``
 
-Each update raises the probability of the codes of as many posters as ``rl planner`` draws plans. ``--compare MODEL``
-measures a checkpoint instead, on the same tasks. All figures are of the embedded model's codes, without pictures.
+The planner: each update raises the probability of the codes of as many posters as ``rl planner`` draws plans; figures
+are of codes, without pictures. The decoder: flow matching on drawn signs and posters, half of which are Chinese with
+serifs. ``--compare MODEL`` measures a checkpoint instead, on the same tasks.
 """
 
 import argparse
@@ -12,24 +13,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from glm_core.checkpoint import EMBEDDED
+from glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE
 from glm_core.glyph import quoted_texts
-from glm_core.pipeline import Compute, LoadedPlanner, load_planner
+from glm_core.ocr import make_reader
+from glm_core.pipeline import Compute, LoadedPlanner, load, load_planner
 from glm_core.planner import lay_out_prompt, score
 from glm_core.plans import Plan
-from glm_core.posters import cell_codes, coarse_grid_codes
-from glm_core.rl.held_out import HALVES, planner_tasks
+from glm_core.posters import HELD_OUT_WORDS, Style, caption, cell_codes, coarse_grid_codes, random_poster
+from glm_core.posters.random_posters import random_lengths
+from glm_core.rl.held_out import HALVES, decoder_tasks, planner_tasks
 from glm_core.rl.loop import run_loop
-from glm_core.rl.measure import measure_planner
+from glm_core.rl.measure import Look, measure_decoder, measure_planner
+from glm_core.rl.output import write_checkpoint
+from glm_core.rl.pictures import Painter
 from glm_core.rl.posters import planner_source
 from glm_core.rl.settings import RLSettings
 from glm_core.rl.shares import Shares, table
 from glm_core.rl.tasks import RLTask
+from glm_core.training.decoder import Group, Renderer, decoder_loss, draw_short_texts, make_group
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 PLANS = 3  # of each measured prompt
+STEPS, GUIDANCE = 12, 1.5  # of measured pictures
+SIGNS, POSTERS = 16, 8  # in a group; a poster costs some three times as much as a sign
+CHINESE_SERIF = Style(free=True, chinese=True, font="serif")
+POSTER_STYLES = CHINESE_SERIF, Style(free=True, chinese=True), CHINESE_SERIF  # in turn, each before a group of signs
+SIGN_SERIFS = 0.5  # share of signs with serifs
 
 
 def true_plan(task: RLTask) -> Plan:
@@ -39,14 +50,14 @@ def true_plan(task: RLTask) -> Plan:
     return Plan(torch.tensor([cell_codes(task.poster, quoted_texts(task.prompt))]), coarse)
 
 
-class SupervisedLearner:
+class SupervisedPlanner:
     """A Learner of rl/loop.py."""
 
-    def __init__(self, planner: LoadedPlanner, settings: RLSettings):
-        self.planner, self.settings, self.source = planner, settings, planner_source()
-        self.trained = planner.model.requires_grad_(True)
+    def __init__(self, settings: RLSettings):
+        self.planner, self.settings, self.source = load_planner(EMBEDDED, CPU, fused=False), settings, planner_source()
+        self.trained = self.planner.model.requires_grad_(True)
 
-    def collect(self, rng: random.Random, first: int, average: torch.nn.Module) -> tuple[list[RLTask], dict]:
+    def collect(self, rng: random.Random, first: int, average: nn.Module) -> tuple[list[RLTask], dict]:
         return self.source.draw(rng, self.settings.prompts * self.settings.group, first), {}
 
     def losses(self, batch: list[RLTask], rng: random.Random) -> Iterator[Tensor]:
@@ -56,26 +67,57 @@ class SupervisedLearner:
             yield -score(self.planner.model, layout, true_plan(task)).mean() / len(batch)
 
 
-def measured(planner: LoadedPlanner, half: str, count: int) -> Shares:
-    return measure_planner(planner, CPU, planner_tasks(half, count), PLANS, None)
+class SupervisedDecoder:
+    """A Learner of rl/loop.py. The glyph encoder stays as it is."""
+
+    def __init__(self, settings: RLSettings):
+        dit, glyph, self.vae = (load(EMBEDDED, part, CPU) for part in (DIFFUSION, GLYPH, VAE))
+        self.settings, self.renderer = settings, Renderer(dit, glyph.requires_grad_(False))
+        self.trained = dit.requires_grad_(True)
+
+    def collect(self, rng: random.Random, first: int, average: nn.Module) -> tuple[Group, dict]:
+        i = first // self.settings.prompts
+        if i % 2:
+            return draw_short_texts(self.vae, SIGNS, SIGN_SERIFS, rng, CPU.device), {}
+        style, lengths = POSTER_STYLES[i // 2 % len(POSTER_STYLES)], random_lengths(rng, 8)
+        posters = [random_poster(rng, lengths, HELD_OUT_WORDS, style) for _ in range(POSTERS)]
+        return make_group(self.vae, posters, [caption(poster) for poster in posters], CPU.device), {}
+
+    def losses(self, batch: Group, rng: random.Random) -> Iterator[Tensor]:
+        yield decoder_loss(self.renderer, batch, rng, CPU.device)
+
+
+def measured(part: str, model: Path, half: str, count: int) -> Shares:
+    if part == "planner":
+        planner: LoadedPlanner = load_planner(model, CPU, fused=False)
+        return measure_planner(planner, CPU, planner_tasks(half, count), PLANS, None)
+    painter = Painter.load(model, CPU, STEPS, GUIDANCE)
+    return measure_decoder(Look(painter, make_reader()), decoder_tasks(half, count))
+
+
+def train(part: str, out: Path, updates: int) -> None:
+    """Writes a checkpoint to ``out``."""
+    settings = RLSettings(updates=updates, learning_rate=2e-4, average=0.97 if part == "planner" else 0.9,
+                          save_every=20)
+    learner = SupervisedPlanner(settings) if part == "planner" else SupervisedDecoder(settings)
+    trained = run_loop(part, learner, settings, out / "training")
+    write_checkpoint(EMBEDDED, out, PLANNER if part == "planner" else DIFFUSION, trained.state_dict())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder for the state and the log")
-    parser.add_argument("--updates", type=int, default=500)
+    parser.add_argument("part", choices=("planner", "decoder"))
+    parser.add_argument("--out", type=Path, help="folder for the checkpoint, the state and the log")
+    parser.add_argument("--updates", type=int, default=150)
     parser.add_argument("--measure", type=int, default=40, help="tasks of each kind")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--compare", type=Path, help="a checkpoint to measure in place of training")
     args = parser.parse_args()
-    before = measured(load_planner(EMBEDDED, CPU), args.half, args.measure)
-    if args.compare:
-        planner = load_planner(args.compare, CPU)
-    else:
-        planner = load_planner(EMBEDDED, CPU, fused=False)
-        settings = RLSettings(updates=args.updates, learning_rate=2e-4, average=0.97, save_every=20)
-        run_loop("supervised", SupervisedLearner(planner, settings), settings, args.out)
-    print("\n".join(table(before, measured(planner, args.half, args.measure))))
+    if args.compare is None:
+        train(args.part, args.out, args.updates)
+    before, after = (measured(args.part, model, args.half, args.measure) for model in (EMBEDDED,
+                                                                                       args.compare or args.out))
+    print("\n".join(table(before, after)))
 
 
 if __name__ == "__main__":

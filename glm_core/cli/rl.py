@@ -181,7 +181,6 @@ def check(args: argparse.Namespace) -> None:
     check_out_folder("--out", args.out / "training")
     for name in ("measure", "measure_plans", "measure_steps"):
         check_count(name.replace("_", "-"), getattr(args, name))
-    RLSettings(**values_of(args, RLSettings))
     for steps in (args.steps, args.measure_steps):
         RenderSettings(steps, args.guidance)
     if args.lora is not None:

@@ -111,7 +111,7 @@ def update(learner: Learner[Batch], batch: Batch, rng: random.Random, optimizer:
     norm = nn.utils.clip_grad_norm_(learner.trained.parameters(), 1.0)
     if not norm.isfinite():
         raise GLMImageError(f"the gradient must be finite (got {float(norm)}): the model may give NaN, or "
-                            "--learning-rate be too high; the last saved state has the weights before")
+                            "--learning-rate be too high; the last saved state is from before")
     optimizer.adam.step()
     return float(norm)
 

@@ -57,7 +57,7 @@ def check_no_model(out: Path) -> None:
     """Raise GLMImageError if there is a model in ``out`` already."""
     for folder in FOLDERS:
         if (out / folder).exists():
-            raise GLMImageError(f"--out {out}: it must not have a model in it that no run of rl wrote (got {folder})")
+            raise GLMImageError(f"--out {out}: it must not have a model in it, unless rl wrote it (got {folder})")
 
 
 def config_file(source: Path, part: Part) -> Path:

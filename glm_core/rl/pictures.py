@@ -20,14 +20,14 @@ from ..plans import Plan
 
 @dataclass(frozen=True)
 class Painter:
-    """The decoder with its settings. steps, guidance: as in RenderSettings."""
+    """The decoder with its settings. steps, guidance: see RenderSettings."""
 
     dit: GLMImageDiT
     glyph: GlyphEncoder
     vae: AutoencoderKL
     compute: Compute
-    steps: int = 8
-    guidance: float = 1.5
+    steps: int
+    guidance: float
 
     @classmethod
     def load(cls, model: Path, compute: Compute, steps: int, guidance: float) -> Painter:

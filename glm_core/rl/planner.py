@@ -59,12 +59,11 @@ class PlannerLearner:
 
     def collect(self, rng: random.Random, first: int, average: AveragedModel) -> tuple[list[PlanGroup], dict]:
         tasks = self.source.draw(rng, self.settings.prompts, first)
-        layouts = [self.lay_out(task) for task in tasks]
         plans = self.rollout(tasks, [rng.getrandbits(63) for _ in tasks])
         samples = [self.samples(task, plan, rng.getrandbits(63)) for task, plan in zip(tasks, plans)]
         found = advantages(samples, self.rewards)
         kept = [i for i in range(len(tasks)) if found.is_kept(i)]
-        groups = [PlanGroup(layouts[i], plans[i], token_advantages(found, i, plans[i])) for i in kept]
+        groups = [PlanGroup(self.lay_out(tasks[i]), plans[i], token_advantages(found, i, plans[i])) for i in kept]
         return groups, {**found.means, "groups": len(groups)}
 
     def lay_out(self, task: RLTask) -> PromptLayout:

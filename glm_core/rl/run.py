@@ -97,19 +97,20 @@ class Run:
     def check_settings(self, method: GRPO | FlowGRPO | NFT) -> None:
         """Store the settings of a new run. Raises GLMImageError, naming the first that differs from the stored ones.
 
-        Only the number of updates may differ.
+        The number of updates is not stored: more of them continue a finished run.
         """
         check_other_folder(self.out, self.model)
         own = {"method": type(method).__name__, **asdict(self.settings), **asdict(method), "model": str(self.model),
                "lora": self.lora, "rewards": [f"{reward.name} {reward.weight:g}" for reward in self.rewards],
                **self.options}
+        del own["updates"]
         path = self.states / SETTINGS
         if not path.exists():
             check_no_model(self.out)
             keep(path, own)
         kept = read_json(path)
         for name, value in own.items():
-            if name != "updates" and name in kept and kept[name] != value:
+            if name in kept and kept[name] != value:
                 raise GLMImageError(f"--out {self.out}: to resume the run in it, {name} must be {kept[name]!r} "
                                     f"(got {value!r}); choose another folder for a new run")
 

@@ -272,6 +272,8 @@ def draw_curves(folder: Path, out: Path, values: Sequence[str] = ("loss",), loga
             axis.plot([row["step"] for row in rows], [row[value] for row in rows], linewidth=0.8, label=value)
         axis.set(title=path.stem, xlabel="step", ylabel=", ".join(values),
                  yscale="log" if logarithmic else "linear")
+        if len(values) > 1:
+            axis.legend()
     figure.tight_layout()
     figure.savefig(out, dpi=100)
     pyplot.close(figure)

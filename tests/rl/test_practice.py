@@ -11,7 +11,7 @@ def tasks(*prompts: str) -> list[RLTask]:
     return [RLTask(prompt, ()) for prompt in prompts]
 
 
-def test_what_is_measured_is_not_practised_even_if_it_stands_in_the_file_twice():
+def test_a_measured_prompt_is_not_trained_on_even_if_it_stands_in_the_file_twice():
     found = split_tasks(tasks("a", "b", "a", "c"), 5)
     assert [task.prompt for task in found.measured] == ["a"]
     assert {task.prompt for task in found.source.draw(random.Random(0), 50)} == {"b", "c"}

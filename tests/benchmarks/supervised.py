@@ -3,8 +3,8 @@
 ``python -m tests.benchmarks.supervised planner|decoder --out OUT [--updates N] [--measure N]``
 
 The planner: each update raises the probability of the codes of as many posters as ``rl planner`` draws plans; figures
-are of codes, without pictures. The decoder: flow matching on drawn signs and posters, half of which are Chinese with
-serifs. ``--compare MODEL`` measures a checkpoint instead, on the same tasks.
+are of codes, without pictures. The decoder: flow matching on drawn signs, Chinese serif posters, and posters and edits
+of all kinds. ``--compare MODEL`` measures a checkpoint instead, on the same tasks.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from glm_core.ocr import make_reader
 from glm_core.pipeline import Compute, LoadedPlanner, load, load_planner
 from glm_core.planner import lay_out_prompt, score
 from glm_core.plans import Plan
-from glm_core.posters import HELD_OUT_WORDS, Style, caption, cell_codes, coarse_grid_codes, random_poster
+from glm_core.posters import GRID, HELD_OUT_WORDS, Style, caption, cell_codes, coarse_grid_codes, random_poster
 from glm_core.posters.random_posters import random_lengths
 from glm_core.rl.held_out import HALVES, decoder_tasks, planner_tasks
 from glm_core.rl.loop import run_loop
@@ -32,15 +32,14 @@ from glm_core.rl.posters import planner_source
 from glm_core.rl.settings import RLSettings
 from glm_core.rl.shares import Shares, table
 from glm_core.rl.tasks import RLTask
-from glm_core.training.decoder import Group, Renderer, decoder_loss, draw_short_texts, make_group
+from glm_core.training.decoder import Group, Renderer, decoder_loss, draw_posters, draw_short_texts, make_group
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 PLANS = 3  # of each measured prompt
 STEPS, GUIDANCE = 12, 1.5  # of measured pictures
 SIGNS, POSTERS = 16, 8  # in a group; a poster costs some three times as much as a sign
 CHINESE_SERIF = Style(free=True, chinese=True, font="serif")
-POSTER_STYLES = CHINESE_SERIF, Style(free=True, chinese=True), CHINESE_SERIF  # in turn, each before a group of signs
-SIGN_SERIFS = 0.5  # share of signs with serifs
+SERIF = 0.5  # share of groups with serifs among the others
 
 
 def true_plan(task: RLTask) -> Plan:
@@ -76,12 +75,18 @@ class SupervisedDecoder:
         self.trained = dit.requires_grad_(True)
 
     def collect(self, rng: random.Random, first: int, average: nn.Module) -> tuple[Group, dict]:
-        i = first // self.settings.prompts
-        if i % 2:
-            return draw_short_texts(self.vae, SIGNS, SIGN_SERIFS, rng, CPU.device), {}
-        style, lengths = POSTER_STYLES[i // 2 % len(POSTER_STYLES)], random_lengths(rng, 8)
-        posters = [random_poster(rng, lengths, HELD_OUT_WORDS, style) for _ in range(POSTERS)]
-        return make_group(self.vae, posters, [caption(poster) for poster in posters], CPU.device), {}
+        return (self.signs, self.chinese_serif, self.signs, self.posters)[first // self.settings.prompts % 4](rng), {}
+
+    def signs(self, rng: random.Random) -> Group:
+        return draw_short_texts(self.vae, SIGNS, SERIF, rng, CPU.device)
+
+    def posters(self, rng: random.Random) -> Group:
+        return draw_posters(self.vae, POSTERS, SERIF, rng, CPU.device)
+
+    def chinese_serif(self, rng: random.Random) -> Group:
+        lengths = random_lengths(rng, GRID)
+        posters = [random_poster(rng, lengths, HELD_OUT_WORDS, CHINESE_SERIF) for _ in range(POSTERS)]
+        return make_group(self.vae, posters, [caption(poster) for poster in posters], CPU.device)
 
     def losses(self, batch: Group, rng: random.Random) -> Iterator[Tensor]:
         yield decoder_loss(self.renderer, batch, rng, CPU.device)
@@ -97,7 +102,7 @@ def measured(part: str, model: Path, half: str, count: int) -> Shares:
 
 def train(part: str, out: Path, updates: int) -> None:
     """Writes a checkpoint to ``out``."""
-    settings = RLSettings(updates=updates, learning_rate=2e-4, average=0.97 if part == "planner" else 0.9,
+    settings = RLSettings(updates=updates, learning_rate=2e-4, average=0.97 if part == "planner" else 0.98,
                           save_every=20)
     learner = SupervisedPlanner(settings) if part == "planner" else SupervisedDecoder(settings)
     trained = run_loop(part, learner, settings, out / "training")

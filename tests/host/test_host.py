@@ -262,7 +262,8 @@ def previews_of(server, **extra) -> list[bytes]:
 
 def test_planning_previews_are_at_most_two_a_second(server):
     start = time.monotonic()
-    assert 1 <= len(previews_of(server, preview_method="auto")) <= 2 * (time.monotonic() - start)
+    count = len(previews_of(server, preview_method="auto"))
+    assert 1 <= count <= 1 + 2 * (time.monotonic() - start)  # the first comes at once
 
 
 def test_planning_shows_nothing_without_a_preview_method(server):

@@ -31,6 +31,7 @@ from ..rl.settings import GRPO, RLSettings
 from .files import check_files, check_out_folder
 from .options import (
     DTYPES,
+    RAY_OPTIONS,
     HelpFormatter,
     Subparsers,
     add_device,
@@ -64,12 +65,7 @@ def add_planner(parts: Subparsers) -> None:
     add_fields(command, GRPO)
     add = command.add_argument
     add("--measure-plans", type=int, default=2, metavar="N", help="number of plans for each of these prompts")
-    add("--ray", metavar="ADDRESS",
-        help="generate the plans of each batch on a Ray cluster, or with 'local' in several processes; the pack, the "
-             "model and OUT must have the same paths on all machines. Needs the Python package ray[data]")
-    add("--planners", type=int, metavar="N", help="with --ray: number of processes (default: 1)")
-    add("--gpus-per-planner", type=float, metavar="N",
-        help="with --ray: GPUs for each of them (default: 1, or 0 with --device cpu)")
+    add_ray(command, "plans", "planner")
     command.set_defaults(run=run_planner)
 
 
@@ -85,7 +81,19 @@ def add_decoder(parts: Subparsers) -> None:
         defaults = {method: settings[name] for method, settings in method_defaults().items() if name in settings}
         shown = ", ".join(f"{method}: {default}" for method, default in defaults.items())
         add(f"--{name}", type=type(next(iter(defaults.values()))), help=f"{text} (default of {shown})")
+    add_ray(command, "pictures", "decoder")
     command.set_defaults(run=run_decoder, measure_plans=1, **DECODER_DEFAULTS)
+
+
+def add_ray(command: argparse.ArgumentParser, what: str, worker: str) -> None:
+    """Options of the cluster whose workers draw each batch."""
+    add = command.add_argument
+    add("--ray", metavar="ADDRESS",
+        help=f"generate the {what} of each batch on a Ray cluster, or with 'local' in several processes; the pack, the "
+             "model and OUT must have the same paths on all machines. Needs the Python package ray[data]")
+    add(f"--{worker}s", type=int, metavar="N", help="with --ray: number of processes (default: 1)")
+    add(f"--gpus-per-{worker}", type=float, metavar="N",
+        help="with --ray: GPUs for each of them (default: 1, or 0 with --device cpu)")
 
 
 def add_common(command: argparse.ArgumentParser, rewards: Sequence[str], steps: int, guidance: float) -> None:
@@ -143,7 +151,6 @@ def decoder_method(args: argparse.Namespace) -> FlowGRPO | NFT:
 
 def run_planner(args: argparse.Namespace) -> None:
     method = GRPO(**values_of(args, GRPO))
-    check_needs(args, "ray", ("planners", "gpus_per_planner"))
     check(args)
     from ..rl.run import improve_planner  # needs a later torch than other commands
 
@@ -152,8 +159,7 @@ def run_planner(args: argparse.Namespace) -> None:
         practice = split_tasks(read_tasks(args.tasks, default_side(args.model)), args.measure)
     else:
         practice = planner_posters(args.half, args.measure, edits=not need_pictures(rewards))
-    pools = pools_of(args, compute_of(args)) if args.ray else None
-    improve_planner(replace(make_run(args, rewards, practice), pools=pools), method)
+    improve_planner(make_run(args, rewards, practice), method)
 
 
 def run_decoder(args: argparse.Namespace) -> None:
@@ -176,6 +182,7 @@ def run_decoder(args: argparse.Namespace) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raise GLMImageError on what is certain to fail, before any work."""
+    check_needs(args, "ray", tuple(name for name in RAY_OPTIONS if name in args))
     RLSettings(**values_of(args, RLSettings))
     check_out_folder("--out", args.out)
     check_out_folder("--out", args.out / "training")
@@ -229,4 +236,4 @@ def make_run(args: argparse.Namespace, rewards: Sequence[WeightedReward], practi
     return Run(args.model, args.out, compute, RLSettings(**values_of(args, RLSettings)),
                rewards, practice.source, practice.measured, args.measure_plans, make_reader(), args.lora,
                RenderSettings(args.steps, args.guidance), RenderSettings(args.measure_steps), progress_bar, report,
-               options_of(args, compute))
+               options_of(args, compute), pools_of(args, compute) if args.ray else None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -96,12 +96,22 @@ class JobDecoder(Worker):
         return drawing
 
 
-class RequestPlanner(Worker):
+class OrderedWorker(Worker):
+    """Does what ``answer`` does to items with their numbers, by which ``on_cluster`` puts them in order."""
+
+    def work(self, item: tuple[int, Any]) -> tuple[int, Any]:
+        return item[0], self.answer(item[1])
+
+    def answer(self, value: Any) -> Any:
+        raise NotImplementedError
+
+
+class RequestPlanner(OrderedWorker):
     """Plans requests that belong to no picture, such as those of a rollout."""
 
-    def work(self, item: tuple[int, PlanRequest]) -> tuple[int, Plan]:
-        (written,) = plan(self.model, [item[1]], self.compute, loaders=self.loaders)
-        return item[0], written
+    def answer(self, value: PlanRequest) -> Plan:
+        (written,) = plan(self.model, [value], self.compute, loaders=self.loaders)
+        return written
 
 
 def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress: Progress = no_progress,
@@ -126,16 +136,23 @@ def draw_on_cluster(model: Path, jobs: Sequence[Job], compute: Compute, progress
 def plan_on_cluster(model: Path, requests: Sequence[PlanRequest], compute: Compute, progress: Progress = no_progress,
                     pools: Pools = Pools()) -> list[Plan]:
     """As ``plan``, by the planners of a cluster, which load the model of this folder for every call."""
-    if not requests:
+    with progress("plan", len(requests), "prompt") as advance:
+        return on_cluster(RequestPlanner, requests, pools.planners, pools.gpus_per_planner, pools,
+                          {"model": model.absolute(), "compute": compute}, advance)
+
+
+def on_cluster(worker: type[OrderedWorker], values: Sequence[Any], size: int, gpus: float, pools: Pools,
+               options: dict[str, Any], advance: Callable[[], object] = lambda: None) -> list[Any]:
+    """The answers of a pool of ``size`` workers, made with ``options``, to all values, in their order."""
+    if not values:
         return []
-    options = {"model": model.absolute(), "compute": compute, "threads": pools.threads}
-    plans: dict[int, Plan] = {}
-    with connected(pools), progress("plan", len(requests), "prompt") as advance:
-        numbered = items(list(enumerate(requests)))
-        for i, written in results(in_pool(numbered, RequestPlanner, pools.planners, pools.gpus_per_planner, options)):
-            plans[i] = written
+    answers: dict[int, Any] = {}
+    with connected(pools):
+        numbered = items(list(enumerate(values)))
+        for i, answer in results(in_pool(numbered, worker, size, gpus, options | {"threads": pools.threads})):
+            answers[i] = answer
             advance()
-    return [plans[i] for i in range(len(requests))]
+    return [answers[i] for i in range(len(values))]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from .advantages import Advantages, advantages
 from .loop import weights_of
 from .pictures import Painter
 from .rewards import Sample, WeightedReward
-from .rollouts import ON_POLICY, Rollout
+from .rollouts import ON_POLICY, PlanRollout
 from .settings import GRPO, RLSettings
 from .tasks import RLTask, TaskSource
 
@@ -52,7 +52,7 @@ class PlannerLearner:
 
     def __init__(self, model: PlannerModel, tokenizer: PromptTokenizer, trained: nn.Module, source: TaskSource,
                  rewards: Sequence[WeightedReward], settings: RLSettings, method: GRPO, compute: Compute,
-                 painter: Painter | None = None, rollout: Rollout | None = None):
+                 painter: Painter | None = None, rollout: PlanRollout | None = None):
         self.model, self.tokenizer, self.trained, self.source = model, tokenizer, trained, source
         self.rewards, self.settings, self.method, self.compute = rewards, settings, method, compute
         self.painter, self.start, self.rollout = painter, deepcopy(trained), rollout or self.draw_plans

@@ -28,7 +28,8 @@ from .output import check_no_model, check_other_folder, check_source, write_chec
 from .pictures import Painter
 from .planner import PlannerLearner
 from .rewards import WeightedReward, need_pictures
-from .rollouts import ClusterRollout
+from .rollouts import ClusterPictures, ClusterPlans
+from .sampler import PictureSampler
 from .settings import GRPO, RLSettings
 from .shares import Shares, table
 from .tasks import RLTask, TaskSource
@@ -49,7 +50,7 @@ class Run:
     source: of training prompts. measured: tasks for the figures before and after; plans: of each, for the planner.
     lora: rank of the LoRAs to train, or None for all weights. drawing: settings of pictures for rewards; measuring: of
     those for the figures. options: further ones that decide what is trained.
-    progress, report: show progress, and lines of text. pools: those of the Ray cluster that generates plans.
+    progress, report: show progress, and lines of text. pools: those of the Ray cluster that draws plans or pictures.
     """
 
     model: Path
@@ -75,11 +76,6 @@ class Run:
 
     def painter(self, model: Path, settings: RenderSettings) -> Painter:
         return Painter.load(model, self.compute, settings.steps, settings.guidance)
-
-    def check_result(self, module: nn.Module, part: Part) -> None:
-        """Raise GLMImageError now if a checkpoint could not be written later: the result, or weights for a cluster."""
-        if self.lora is None or self.pools:
-            check_source(self.model, part, module.state_dict())
 
     def learnable(self, module: nn.Module, part: Part) -> nn.Module:
         """What is trained: the module, or LoRAs hooked to it."""
@@ -150,7 +146,8 @@ def improve_planner(run: Run, method: GRPO) -> None:
     """Train the planner, write the checkpoint or LoRA, and report figures before and after."""
     run.check_settings(method)
     planner, painter = load_planner(run.model, run.compute, fused=False), run.painter(run.model, run.measuring)
-    run.check_result(planner.model, PLANNER)
+    if run.lora is None or run.pools:  # a cluster's planners load a checkpoint
+        check_source(run.model, PLANNER, planner.model.state_dict())
 
     def measured(planner: LoadedPlanner) -> Shares:
         return run.measure(lambda advance: measure_planner(planner, run.compute, run.measured, run.plans,
@@ -159,8 +156,8 @@ def improve_planner(run: Run, method: GRPO) -> None:
     before = run.before(lambda: measured(planner))
     trained = run.learnable(planner.model, PLANNER)
     drawing = with_settings(painter, run.drawing) if need_pictures(run.rewards) else None
-    rollout = run.pools and ClusterRollout(run.model, run.states / ROLLOUT, planner.model, trained, run.settings.group,
-                                           run.compute, run.pools)
+    rollout = run.pools and ClusterPlans(run.model, run.states / ROLLOUT, planner.model, trained, run.settings.group,
+                                         run.compute, run.pools)
     with connected(run.pools) if run.pools else nullcontext():
         run.learn("planner", PlannerLearner(planner.model, planner.tokenizer, trained, run.source, run.rewards,
                                             run.settings, method, run.compute, drawing, rollout))
@@ -177,7 +174,8 @@ def improve_decoder(run: Run, method: FlowGRPO | NFT) -> None:
     """Train the decoder, write the checkpoint or LoRA, and report figures before and after."""
     run.check_settings(method)
     painter = run.painter(run.model, run.drawing)
-    run.check_result(painter.dit, DIFFUSION)
+    if run.lora is None:
+        check_source(run.model, DIFFUSION, painter.dit.state_dict())
 
     def measured(painter: Painter) -> Shares:
         look = Look(with_settings(painter, run.measuring), run.reader)
@@ -185,7 +183,11 @@ def improve_decoder(run: Run, method: FlowGRPO | NFT) -> None:
 
     before = run.before(lambda: measured(painter))
     trained = run.learnable(painter.dit, DIFFUSION)
-    run.learn("decoder", DecoderLearner(painter, trained, run.source, run.rewards, run.settings, method))
+    sampler = PictureSampler(painter, trained, method, run.settings.group)
+    rollout = run.pools and ClusterPictures(run.model, run.states / ROLLOUT / "decoder.safetensors", sampler,
+                                            run.drawing, run.pools)
+    with connected(run.pools) if run.pools else nullcontext():
+        run.learn("decoder", DecoderLearner(sampler, run.source, run.rewards, run.settings, rollout))
     if isinstance(trained, nn.ModuleDict):
         save_decoder_lora(trained, run.out)
     else:

@@ -21,6 +21,7 @@ from glm_core.rl.lora import DECODER_FILE, attach_lora, save_decoder_lora
 from glm_core.rl.nft import NFT
 from glm_core.rl.pictures import Painter
 from glm_core.rl.rewards import Sample, Score, WeightedReward
+from glm_core.rl.sampler import PictureSampler
 from glm_core.rl.settings import RLSettings
 from glm_core.rl.tasks import RLTask, TaskSource
 from tests.support.tiny import SMALL, random_module
@@ -61,7 +62,8 @@ def painter(steps: int = 4, guidance: float = 1.0) -> Painter:
 
 def learner(method, settings=SETTINGS, own=None, trained=None, reward=Brightness(), source=SOURCE) -> DecoderLearner:
     own = own or painter()
-    return DecoderLearner(own, trained or own.dit, source, [WeightedReward("bright", 1.0, reward)], settings, method)
+    sampler = PictureSampler(own, trained or own.dit, method, settings.group)
+    return DecoderLearner(sampler, source, [WeightedReward("bright", 1.0, reward)], settings)
 
 
 def logged(folder, name: str) -> list[float]:

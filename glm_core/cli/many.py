@@ -22,8 +22,9 @@ from .options import RAY_OPTIONS, check_needs, plan_request, pools_of, progress_
 
 PROMPTS_HELP = ("draw the prompts of this file into the folder --out: one JSON object per line with prompt, and "
                 "optionally name (of the image, without .png; by default the number of the line), width, height, seed "
-                "and images (file names of reference images, relative to FILE.jsonl)")
-OPTIONAL_KEYS = "name", "width", "height", "seed", "images"
+                "and images (file names of reference images, relative to FILE.jsonl); texts and shapes, which evaluate "
+                "checks, have no effect")
+OPTIONAL_KEYS = "name", "width", "height", "seed", "images", "texts", "shapes"
 NOT_FINITE = "the model gave NaN or infinity; 'python -m glm_core check DIR' examines it"
 MOST_NAMED = 10
 LONGEST_NAME = 240  # bytes; file systems take 255, with .png, .part and the number of a batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -40,6 +41,8 @@ MEANING = "docs/reinforcement-learning.md says what each figure means."
 NEW_CHECKPOINT = ("New checkpoint: {0}. To draw with it: python -m glm_core generate --model {0}, or in ComfyUI the "
                   "node Load GLM-Image Folder, once it is in models/diffusers.")
 NEW_LORA = "New LoRA: {}. To use it in ComfyUI, copy it to models/loras and choose it in Load GLM-Image LoRA."
+NOTHING_LEARNED = ("Nothing was learned: by the rewards, the plans or pictures of each prompt were all equally good. "
+                   "Try a larger --group, or another reward.")
 BLOCKS = {PLANNER: "layers", DIFFUSION: "transformer_blocks"}  # in the names of the layers that get LoRAs
 
 
@@ -87,6 +90,8 @@ class Run:
         """Train with a progress bar; the rewards are plotted at the end."""
         with self.progress("train", self.settings.updates // self.settings.reuse, "batch") as advance:
             run_loop(name, learner, self.settings, self.states, lambda update, figures: advance())
+        if not any(json.loads(line)["groups"] for line in (self.states / f"{name}.jsonl").open(encoding="utf-8")):
+            self.report(NOTHING_LEARNED)
         names = [reward.name for reward in self.rewards]
         draw_curves(self.states, self.out / "curves.png", names, logarithmic=False)
 

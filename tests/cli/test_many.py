@@ -13,8 +13,8 @@ from tests.support.command_line import error_line, run
 from tests.support.tasks import SIGN, write_lines
 from tests.support.tiny import small_checkpoint
 
-LINES = [{"prompt": "a 'sign'"}, {"prompt": "b", "name": "second", "width": 96}, {"prompt": "c 'sign'"},
-         {"prompt": "d", "seed": 9, "images": ["noise.png"]}]
+LINES = [{"prompt": "a 'sign'", "texts": ["sign"], "shapes": []}, {"prompt": "b", "name": "second", "width": 96},
+         {"prompt": "c 'sign'"}, {"prompt": "d", "seed": 9, "images": ["noise.png"]}]
 NAMES = ["00000.png", "00002.png", "00003.png", "second.png"]
 SIZE = "--width", 64, "--height", 64, "--steps", 1
 

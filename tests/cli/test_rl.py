@@ -66,6 +66,14 @@ def test_the_planner_learns_and_becomes_a_checkpoint(model, tmp_path, tasks, cap
     load_planner(out, CPU)
 
 
+def test_a_reward_that_finds_all_pictures_equally_good_teaches_nothing(model, tmp_path, tasks, capsys):
+    """OCR reads nothing in any of them."""
+    assert learn("decoder", model, tmp_path / "out", tasks, "--reward", "words=1") == 0
+    assert capsys.readouterr().out.startswith("Nothing was learned: ")
+    assert learn("planner", model, tmp_path / "other", tasks, "--reward", "likelihood=1") == 0
+    assert "Nothing was learned" not in capsys.readouterr().out
+
+
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(model, tmp_path, tasks, monkeypatch):
     options = "--reward", "likelihood=1"
     assert learn("planner", model, tmp_path / "whole", tasks, *options) == 0

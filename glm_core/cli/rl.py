@@ -17,8 +17,8 @@ from ..pipeline.requests import RenderSettings, check_count
 from ..rl.flow_grpo import FlowGRPO
 from ..rl.held_out import HALVES
 from ..rl.nft import NFT
-from ..rl.practice import (
-    Practice,
+from ..rl.prompts import (
+    Prompts,
     check_posters,
     decoder_posters,
     planner_posters,
@@ -156,10 +156,10 @@ def run_planner(args: argparse.Namespace) -> None:
 
     rewards = rewards_of(args)
     if args.tasks:
-        practice = split_tasks(read_tasks(args.tasks, default_side(args.model)), args.measure)
+        prompts = split_tasks(read_tasks(args.tasks, default_side(args.model)), args.measure)
     else:
-        practice = planner_posters(args.half, args.measure, edits=not need_pictures(rewards))
-    improve_planner(make_run(args, rewards, practice), method)
+        prompts = planner_posters(args.half, args.measure, edits=not need_pictures(rewards))
+    improve_planner(make_run(args, rewards, prompts), method)
 
 
 def run_decoder(args: argparse.Namespace) -> None:
@@ -176,8 +176,8 @@ def run_decoder(args: argparse.Namespace) -> None:
     run = make_run(args, rewards, split_tasks(tasks, args.measure))
     run.check_settings(method)  # before plans of another run are taken for its own
     planned = with_plans(tasks, args.model, run.compute, run.states / "plans", progress_bar, args.seed)
-    practice = split_tasks(planned, args.measure)
-    improve_decoder(replace(run, source=practice.source, measured=practice.measured), method)
+    prompts = split_tasks(planned, args.measure)
+    improve_decoder(replace(run, source=prompts.source, measured=prompts.measured), method)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -228,12 +228,12 @@ def options_of(args: argparse.Namespace, compute: Compute) -> dict[str, Any]:
             "dtype": str(compute.dtype).removeprefix("torch.")}
 
 
-def make_run(args: argparse.Namespace, rewards: Sequence[WeightedReward], practice: Practice) -> Any:
+def make_run(args: argparse.Namespace, rewards: Sequence[WeightedReward], prompts: Prompts) -> Any:
     """The Run of the options."""
     from ..rl.run import Run
 
     compute = compute_of(args)
     return Run(args.model, args.out, compute, RLSettings(**values_of(args, RLSettings)),
-               rewards, practice.source, practice.measured, args.measure_plans, make_reader(), args.lora,
+               rewards, prompts.source, prompts.measured, args.measure_plans, make_reader(), args.lora,
                RenderSettings(args.steps, args.guidance), RenderSettings(args.measure_steps), progress_bar, report,
                options_of(args, compute), pools_of(args, compute) if args.ray else None)

@@ -118,26 +118,26 @@ def test_loras_learn_while_the_model_stays_and_their_file_is_read(name, tmp_path
 
 @pytest.mark.parametrize("name", ["cps", "nft"])
 def test_the_divergence_is_from_the_starting_weights(name):
-    practice = learner(METHODS[name])
-    batch, figures = practice.collect(random.Random(0), 0, torch.optim.swa_utils.AveragedModel(practice.trained))
-    list(practice.losses(batch, random.Random(0)))
+    learning = learner(METHODS[name])
+    batch, figures = learning.collect(random.Random(0), 0, torch.optim.swa_utils.AveragedModel(learning.trained))
+    list(learning.losses(batch, random.Random(0)))
     assert figures["kl"] == 0
     with torch.no_grad():
-        for parameter in practice.trained.parameters():
+        for parameter in learning.trained.parameters():
             parameter.mul_(1.1)
-    list(practice.losses(batch, random.Random(0)))
+    list(learning.losses(batch, random.Random(0)))
     assert figures["kl"] > 0
 
 
 def test_samples_of_nft_come_from_the_averaged_weights_and_those_of_grpo_from_the_present_ones():
     for method, is_average in ((NFT(), True), (FlowGRPO(), False)):
-        practice = learner(method)
-        average = torch.optim.swa_utils.AveragedModel(practice.trained)
-        drawn = practice.collect(random.Random(0), 0, average)[1]["bright"]
+        learning = learner(method)
+        average = torch.optim.swa_utils.AveragedModel(learning.trained)
+        drawn = learning.collect(random.Random(0), 0, average)[1]["bright"]
         with torch.no_grad():
-            for parameter in practice.trained.parameters():
+            for parameter in learning.trained.parameters():
                 parameter.mul_(1.1)
-        assert (practice.collect(random.Random(0), 0, average)[1]["bright"] == drawn) == is_average
+        assert (learning.collect(random.Random(0), 0, average)[1]["bright"] == drawn) == is_average
 
 
 def test_pictures_that_are_equally_good_teach_nothing(tmp_path):
@@ -159,7 +159,7 @@ def test_with_guidance_both_branches_are_drawn_and_learned(tmp_path):
 def test_tasks_without_a_plan_and_too_few_steps_are_refused():
     with pytest.raises(GLMImageError, match="must have a plan"):
         source = TaskSource({"": lambda rng: RLTask("a", ())})
-        practice = learner(NFT(), source=source)
-        practice.collect(random.Random(0), 0, torch.optim.swa_utils.AveragedModel(practice.trained))
+        learning = learner(NFT(), source=source)
+        learning.collect(random.Random(0), 0, torch.optim.swa_utils.AveragedModel(learning.trained))
     with pytest.raises(GLMImageError, match="--window must be at most 2"):
         learner(FlowGRPO(window=3), own=painter(steps=4))

@@ -1,4 +1,4 @@
-"""The tasks of measures: words that practice never shows, in two halves."""
+"""The tasks of measures: words that training never shows, in two halves."""
 
 import random
 

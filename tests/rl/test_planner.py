@@ -15,7 +15,7 @@ from glm_core.rl.planner import PlannerLearner, grpo_loss, token_advantages
 from glm_core.rl.rewards import WeightedReward
 from glm_core.rl.rollouts import ON_POLICY
 from glm_core.rl.settings import GRPO, RLSettings
-from tests.rl.practice import SOURCE, EvenCodes
+from tests.rl.toy import SOURCE, EvenCodes
 from tests.support.tiny import SMALL, prompt_tokenizer, random_planner
 
 CPU = Compute(torch.device("cpu"), torch.float32)
@@ -51,11 +51,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path):
 
 
 def test_scores_of_generation_are_those_of_training():
-    practice = learner()
-    layout = practice.lay_out(SOURCE.draw(random.Random(0), 1)[0])
-    plans = generate_plan(practice.model, layout, batch=4, seed=3, sampling=ON_POLICY)
+    learning = learner()
+    layout = learning.lay_out(SOURCE.draw(random.Random(0), 1)[0])
+    plans = generate_plan(learning.model, layout, batch=4, seed=3, sampling=ON_POLICY)
     assert plans.log_probs is not None
-    assert torch.allclose(score(practice.model, layout, plans), plans.log_probs, atol=1e-5)
+    assert torch.allclose(score(learning.model, layout, plans), plans.log_probs, atol=1e-5)
 
 
 def test_coarse_tokens_come_first_and_have_the_advantage_of_their_sample():

@@ -19,7 +19,7 @@ from glm_core.rl.rollouts import ClusterPictures, ClusterPlans, merged_weights
 from glm_core.rl.sampler import PictureSampler
 from glm_core.rl.settings import GRPO, RLSettings
 from glm_core.rl.tasks import RLTask
-from tests.rl.practice import SOURCE
+from tests.rl.toy import SOURCE
 from tests.support.compute import CPU
 from tests.support.tiny import SMALL, random_planner, small_checkpoint
 

@@ -21,23 +21,23 @@ MEASURED = 10  # every tenth prompt of a file is held out for the figures
 KIND = "prompts"  # of all prompts of a file
 
 
-class Practice(NamedTuple):
+class Prompts(NamedTuple):
     source: TaskSource
     measured: list[RLTask]
 
 
-def planner_posters(half: str, count: int, edits: bool) -> Practice:
+def planner_posters(half: str, count: int, edits: bool) -> Prompts:
     """Random posters, and ``count`` tasks of each kind with words of this half of the held-out ones.
 
     edits: whether to train on edits, too; they are measured in any case.
     """
     kinds = (*PLANNER_POSTERS, EDITS) if edits else tuple(PLANNER_POSTERS)
-    return Practice(planner_source(kinds), planner_tasks(half, count))
+    return Prompts(planner_source(kinds), planner_tasks(half, count))
 
 
-def decoder_posters(half: str, count: int) -> Practice:
+def decoder_posters(half: str, count: int) -> Prompts:
     """As ``planner_posters``, with their plans."""
-    return Practice(decoder_source(), decoder_tasks(half, count))
+    return Prompts(decoder_source(), decoder_tasks(half, count))
 
 
 def check_posters(model: Path) -> None:
@@ -63,7 +63,7 @@ def read_tasks(path: Path, side: int) -> list[RLTask]:
     return [RLTask(task.prompt, task.texts, (), task.shapes, KIND, side, side) for task in tasks]
 
 
-def split_tasks(tasks: Sequence[RLTask], count: int) -> Practice:
+def split_tasks(tasks: Sequence[RLTask], count: int) -> Prompts:
     """Every tenth task is measured, up to ``count``; the others are trained on, in random order, but none that has the
     prompt of such a tenth one. Raises GLMImageError if nothing is left to train on.
     """
@@ -71,7 +71,7 @@ def split_tasks(tasks: Sequence[RLTask], count: int) -> Practice:
     others = [task for task in tasks if task.prompt not in held_out]
     if not others:
         raise GLMImageError("--tasks must have a prompt to train on beside those to measure (got the same ones)")
-    return Practice(TaskSource({KIND: lambda rng: rng.choice(others)}), list(tasks[::MEASURED][:count]))
+    return Prompts(TaskSource({KIND: lambda rng: rng.choice(others)}), list(tasks[::MEASURED][:count]))
 
 
 def with_plans(tasks: Sequence[RLTask], model: Path, compute: Compute, folder: Path, progress: Progress,

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from glm_core.errors import GLMImageError
-from glm_core.rl.practice import split_tasks
+from glm_core.rl.prompts import split_tasks
 from glm_core.rl.tasks import RLTask
 
 

@@ -52,8 +52,8 @@ def true_plan(task: RLTask) -> Plan:
 class SupervisedPlanner:
     """A Learner of rl/loop.py."""
 
-    def __init__(self, settings: RLSettings):
-        self.planner, self.settings, self.source = load_planner(EMBEDDED, CPU, fused=False), settings, planner_source()
+    def __init__(self, model: Path, settings: RLSettings):
+        self.planner, self.settings, self.source = load_planner(model, CPU, fused=False), settings, planner_source()
         self.trained = self.planner.model.requires_grad_(True)
 
     def collect(self, rng: random.Random, first: int, average: nn.Module) -> tuple[list[RLTask], dict]:
@@ -69,8 +69,8 @@ class SupervisedPlanner:
 class SupervisedDecoder:
     """A Learner of rl/loop.py. The glyph encoder stays as it is."""
 
-    def __init__(self, settings: RLSettings):
-        dit, glyph, self.vae = (load(EMBEDDED, part, CPU) for part in (DIFFUSION, GLYPH, VAE))
+    def __init__(self, model: Path, settings: RLSettings):
+        dit, glyph, self.vae = (load(model, part, CPU) for part in (DIFFUSION, GLYPH, VAE))
         self.settings, self.renderer = settings, Renderer(dit, glyph.requires_grad_(False))
         self.trained = dit.requires_grad_(True)
 
@@ -100,28 +100,31 @@ def measured(part: str, model: Path, half: str, count: int) -> Shares:
     return measure_decoder(Look(painter, make_reader()), decoder_tasks(half, count))
 
 
-def train(part: str, out: Path, updates: int) -> None:
-    """Writes a checkpoint to ``out``."""
-    settings = RLSettings(updates=updates, learning_rate=2e-4, average=0.97 if part == "planner" else 0.98,
-                          save_every=20)
-    learner = SupervisedPlanner(settings) if part == "planner" else SupervisedDecoder(settings)
+def train(part: str, model: Path, out: Path, updates: int, learning_rate: float, seed: int) -> None:
+    """Writes a checkpoint to ``out``, in which a part of ``model`` has learned more."""
+    settings = RLSettings(updates=updates, learning_rate=learning_rate, seed=seed, save_every=20,
+                          average=0.97 if part == "planner" else 0.98)
+    learner = SupervisedPlanner(model, settings) if part == "planner" else SupervisedDecoder(model, settings)
     trained = run_loop(part, learner, settings, out / "training")
-    write_checkpoint(EMBEDDED, out, PLANNER if part == "planner" else DIFFUSION, trained.state_dict())
+    write_checkpoint(model, out, PLANNER if part == "planner" else DIFFUSION, trained.state_dict())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("planner", "decoder"))
+    parser.add_argument("--model", type=Path, default=EMBEDDED, help="checkpoint to start from")
     parser.add_argument("--out", type=Path, help="folder for the checkpoint, the state and the log")
     parser.add_argument("--updates", type=int, default=150)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure", type=int, default=40, help="tasks of each kind")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--compare", type=Path, help="a checkpoint to measure in place of training")
     args = parser.parse_args()
     if args.compare is None:
-        train(args.part, args.out, args.updates)
-    before, after = (measured(args.part, model, args.half, args.measure) for model in (EMBEDDED,
-                                                                                       args.compare or args.out))
+        train(args.part, args.model, args.out, args.updates, args.learning_rate, args.seed)
+    before, after = (measured(args.part, model, args.half, args.measure)
+                     for model in (args.model, args.compare or args.out))
     print("\n".join(table(before, after)))
 
 

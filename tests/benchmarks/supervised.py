@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE
+from glm_core.checkpoint import DIFFUSION, EMBEDDED, GLYPH, PLANNER, VAE, locate, read_part
 from glm_core.glyph import quoted_texts
 from glm_core.ocr import make_reader
 from glm_core.pipeline import Compute, LoadedPlanner, load, load_planner
@@ -34,6 +34,7 @@ from glm_core.rl.shares import Shares, table
 from glm_core.rl.tasks import RLTask
 from glm_core.training.decoder import Group, Renderer, decoder_loss, draw_posters, draw_short_texts, make_group
 
+PARTS = {"planner": PLANNER, "decoder": DIFFUSION}
 CPU = Compute(torch.device("cpu"), torch.float32)
 PLANS = 3  # of each measured prompt
 STEPS, GUIDANCE = 12, 1.5  # of measured pictures
@@ -100,29 +101,35 @@ def measured(part: str, model: Path, half: str, count: int) -> Shares:
     return measure_decoder(Look(painter, make_reader()), decoder_tasks(half, count))
 
 
-def train(part: str, model: Path, out: Path, updates: int, learning_rate: float, seed: int) -> None:
-    """Writes a checkpoint to ``out``, in which a part of ``model`` has learned more."""
-    settings = RLSettings(updates=updates, learning_rate=learning_rate, seed=seed, save_every=20,
+def train(part: str, args: argparse.Namespace) -> None:
+    """Writes a checkpoint to ``args.out``, in which a part of ``args.model`` has learned more."""
+    settings = RLSettings(updates=args.updates, learning_rate=args.learning_rate, seed=args.seed, save_every=20,
                           average=0.97 if part == "planner" else 0.98)
-    learner = SupervisedPlanner(model, settings) if part == "planner" else SupervisedDecoder(model, settings)
-    trained = run_loop(part, learner, settings, out / "training")
-    write_checkpoint(model, out, PLANNER if part == "planner" else DIFFUSION, trained.state_dict())
+    learner = (SupervisedPlanner if part == "planner" else SupervisedDecoder)(args.model, settings)
+    weights = dict(run_loop(part, learner, settings, args.out / "training").state_dict())
+    if args.average_with:
+        other = read_part(locate(args.average_with, PARTS[part]), PARTS[part]).tensors
+        weights = {name: (value + other[name].float()) / 2 for name, value in weights.items()}
+    write_checkpoint(args.model, args.out, PARTS[part], weights)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("planner", "decoder"))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--model", type=Path, default=EMBEDDED, help="checkpoint to start from")
     parser.add_argument("--out", type=Path, help="folder for the checkpoint, the state and the log")
     parser.add_argument("--updates", type=int, default=150)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--average-with", type=Path, metavar="MODEL",
+                        help="write the mean of the new weights and of this checkpoint's (WiSE-FT, Wortsman et al. "
+                             "2022), which keeps more of what that one could do")
     parser.add_argument("--measure", type=int, default=40, help="tasks of each kind")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--compare", type=Path, help="a checkpoint to measure in place of training")
     args = parser.parse_args()
     if args.compare is None:
-        train(args.part, args.model, args.out, args.updates, args.learning_rate, args.seed)
+        train(args.part, args)
     before, after = (measured(args.part, model, args.half, args.measure)
                      for model in (args.model, args.compare or args.out))
     print("\n".join(table(before, after)))

@@ -181,7 +181,7 @@ LINES = [  # options after a good command with --prompts
     ("--out {t}/text.png", "--out {t}/text.png: it must be a folder, or one that can be made (got a file at"),
     ("--prompts {t}/pipe.png", "{t}/pipe.png: must be a file (got a device, pipe or socket)"),
     ("--prompts {t}/nowhere.jsonl", "nowhere.jsonl: must be a file (got no such file)"),
-    ("--prompts {t}/surrogate.jsonl", "line 1: the line must be an object with \"prompt\" and optionally \"name\", "),
+    ("--prompts {t}/surrogate.jsonl", "line 2: prompt must be a string (got \"\\ud800\")"),
     ("--chunk 0", "--chunk must be at least 1 (got 0)"),
     ("--planners 2", "--planners must come with --ray (got none)"),
     ("--gpus-per-decoder 0", "--gpus-per-decoder must come with --ray (got none)"),

@@ -90,7 +90,8 @@ class Run:
         """Train with a progress bar; the rewards are plotted at the end."""
         with self.progress("train", self.settings.updates // self.settings.reuse, "batch") as advance:
             run_loop(name, learner, self.settings, self.states, lambda update, figures: advance())
-        if not any(json.loads(line)["groups"] for line in (self.states / f"{name}.jsonl").open(encoding="utf-8")):
+        lines = (self.states / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        if not any(json.loads(line)["groups"] for line in lines):
             self.report(NOTHING_LEARNED)
         names = [reward.name for reward in self.rewards]
         draw_curves(self.states, self.out / "curves.png", names, logarithmic=False)

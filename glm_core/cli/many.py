@@ -54,7 +54,9 @@ def read_jobs(args: argparse.Namespace) -> list[Job]:
 
 
 def check_line(values: Any, source: str) -> None:
-    """Raise GLMImageError unless a line has the keys of PROMPTS_HELP, with values of their types."""
+    """Raise GLMImageError unless a line has the keys of PROMPTS_HELP, with values of their types (but for texts and
+    shapes, which are not read).
+    """
     check_keys(values, f"{source}: the line", ("prompt",), OPTIONAL_KEYS)
     if not is_text(values["prompt"]):
         raise invalid(f"{source}: prompt", "a string", values["prompt"])

@@ -2,6 +2,7 @@
 
 Ray Data streams jobs from the first pool to the second and their PNG files back to this process, which alone writes
 them. It pauses the planners when waiting plans fill their share of its memory, and repeats the work of lost workers.
+``on_cluster`` gives any other work to a pool, such as that of reinforcement learning.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class JobDecoder(Worker):
 
 
 class OrderedWorker(Worker):
-    """Does what ``answer`` does to items with their numbers, by which ``on_cluster`` puts them in order."""
+    """Calls ``answer`` for numbered values; ``on_cluster`` puts the answers in order by these numbers."""
 
     def work(self, item: tuple[int, Any]) -> tuple[int, Any]:
         return item[0], self.answer(item[1])
@@ -143,7 +144,11 @@ def plan_on_cluster(model: Path, requests: Sequence[PlanRequest], compute: Compu
 
 def on_cluster(worker: type[OrderedWorker], values: Sequence[Any], size: int, gpus: float, pools: Pools,
                options: dict[str, Any], advance: Callable[[], object] = lambda: None) -> list[Any]:
-    """The answers of a pool of ``size`` workers, made with ``options``, to all values, in their order."""
+    """The answers to all values, in their order, of a pool of ``size`` workers, each with ``gpus`` GPUs.
+
+    options: keyword arguments of the worker, but for ``threads``. advance: called after each answer.
+    Raises GLMImageError if Ray is not installed, and as a worker does.
+    """
     if not values:
         return []
     answers: dict[int, Any] = {}

@@ -92,7 +92,7 @@ class FlowGRPO:
     window: int = setting(2, "number of random steps; the first and the last step are never random")
     clip: float = setting(1e-4, "how far the ratio of new to old probability may differ from 1")
     kl: float = setting(0.04, "weight of the divergence from the starting weights")
-    averaged: ClassVar[bool] = False  # samples come from the present weights
+    averaged: ClassVar[bool] = False  # samples come from the current weights
     guided: ClassVar[bool] = True  # and are learned with guidance, if they are drawn so
 
     def __post_init__(self) -> None:

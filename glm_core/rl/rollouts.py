@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..checkpoint import PLANNER
-from ..pipeline import Compute, PlanRequest, ReferenceImage, RenderSettings
+from ..pipeline import Compute, PlanRequest, ReferenceImage
 from ..pipeline.cluster import OrderedWorker, Pools, on_cluster, plan_on_cluster
 from ..planner import PlannerModel, Sampling
 from ..plans import Plan
@@ -25,12 +25,12 @@ from .tasks import RLTask
 ON_POLICY = Sampling(temperature=1.0, top_p=1.0)
 
 PlanRollout = Callable[[Sequence[RLTask], Sequence[int]], list[Plan]]  # tasks and their seeds → a group for each
-PictureRollout = Callable[[Sequence[RLTask], Sequence[int]], list[Drawn]]
+PictureRollout = Callable[[Sequence[RLTask], Sequence[int]], list[Drawn]]  # likewise
 
 
 @dataclass(frozen=True)
 class ClusterPlans:
-    """A PlanRollout: generates plans with the present weights, which every call writes to a folder that all machines
+    """A PlanRollout: generates plans with the current weights, which every call writes to a folder that all machines
     can read.
 
     source: folder of the model that learns. model, trained: as in PlannerLearner. group: plans of each task.
@@ -53,11 +53,11 @@ class ClusterPlans:
 
 
 class PictureWorker(OrderedWorker):
-    """Draws the samples of a task. weights: file with the present ones; those of the model are the starting ones."""
+    """Draws the samples of a task with the weights of a file. Those of the model are the starting weights."""
 
-    def __init__(self, weights: Path, drawing: RenderSettings, method: Method, group: int, **options: Any):
+    def __init__(self, weights: Path, steps: int, guidance: float, method: Method, group: int, **options: Any):
         super().__init__(**options)
-        painter = Painter.load(self.model, self.compute, drawing.steps, drawing.guidance)
+        painter = Painter.load(self.model, self.compute, steps, guidance)
         self.sampler = PictureSampler(painter, painter.dit, method, group)
         painter.dit.load_state_dict(load_file(weights))
 
@@ -67,14 +67,15 @@ class PictureWorker(OrderedWorker):
 
 @dataclass(frozen=True)
 class ClusterPictures:
-    """A PictureRollout: draws pictures with the present weights, which every call writes to a file that all machines
-    can read. source: folder of the model that learns. drawing: settings of the pictures.
+    """A PictureRollout: draws pictures with the current weights, which every call writes to a file that all machines
+    can read.
+
+    source: folder of the model that learns. weights: the file. sampler: that of this process.
     """
 
     source: Path
     weights: Path
     sampler: PictureSampler
-    drawing: RenderSettings
     pools: Pools
 
     def __call__(self, tasks: Sequence[RLTask], seeds: Sequence[int]) -> list[Drawn]:
@@ -82,7 +83,8 @@ class ClusterPictures:
         self.weights.parent.mkdir(parents=True, exist_ok=True)
         save_file(merged_weights(painter.dit, self.sampler.trained), self.weights)
         options = {"model": self.source.absolute(), "compute": painter.compute, "weights": self.weights.absolute(),
-                   "drawing": self.drawing, "method": self.sampler.method, "group": self.sampler.group}
+                   "steps": painter.steps, "guidance": painter.guidance, "method": self.sampler.method,
+                   "group": self.sampler.group}
         return on_cluster(PictureWorker, list(zip(tasks, seeds)), self.pools.decoders, self.pools.gpus_per_decoder,
                           self.pools, options)
 

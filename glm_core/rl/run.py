@@ -41,8 +41,8 @@ MEANING = "docs/reinforcement-learning.md says what each figure means."
 NEW_CHECKPOINT = ("New checkpoint: {0}. To draw with it: python -m glm_core generate --model {0}, or in ComfyUI the "
                   "node Load GLM-Image Folder, once it is in models/diffusers.")
 NEW_LORA = "New LoRA: {}. To use it in ComfyUI, copy it to models/loras and choose it in Load GLM-Image LoRA."
-NOTHING_LEARNED = ("Nothing was learned: by the rewards, the plans or pictures of each prompt were all equally good. "
-                   "Try a larger --group, or another reward.")
+NOTHING_LEARNED = ("Nothing was learned: the rewards found all plans or pictures of each prompt equally good. Try a "
+                   "larger --group, or another reward.")
 BLOCKS = {PLANNER: "layers", DIFFUSION: "transformer_blocks"}  # in the names of the layers that get LoRAs
 
 
@@ -88,7 +88,8 @@ class Run:
 
     def learn(self, name: str, learner: Learner) -> None:
         """Train with a progress bar; the rewards are plotted at the end."""
-        with self.progress("train", self.settings.updates // self.settings.reuse, "batch") as advance:
+        cluster = connected(self.pools) if self.pools else nullcontext()
+        with cluster, self.progress("train", self.settings.updates // self.settings.reuse, "batch") as advance:
             run_loop(name, learner, self.settings, self.states, lambda update, figures: advance())
         lines = (self.states / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         if not any(json.loads(line)["groups"] for line in lines):
@@ -164,9 +165,8 @@ def improve_planner(run: Run, method: GRPO) -> None:
     drawing = with_settings(painter, run.drawing) if need_pictures(run.rewards) else None
     rollout = run.pools and ClusterPlans(run.model, run.states / ROLLOUT, planner.model, trained, run.settings.group,
                                          run.compute, run.pools)
-    with connected(run.pools) if run.pools else nullcontext():
-        run.learn("planner", PlannerLearner(planner.model, planner.tokenizer, trained, run.source, run.rewards,
-                                            run.settings, method, run.compute, drawing, rollout))
+    run.learn("planner", PlannerLearner(planner.model, planner.tokenizer, trained, run.source, run.rewards,
+                                        run.settings, method, run.compute, drawing, rollout))
     if isinstance(trained, nn.ModuleDict):
         assert run.lora is not None
         save_planner_lora(trained, run.out, run.lora)
@@ -190,10 +190,9 @@ def improve_decoder(run: Run, method: FlowGRPO | NFT) -> None:
     before = run.before(lambda: measured(painter))
     trained = run.learnable(painter.dit, DIFFUSION)
     sampler = PictureSampler(painter, trained, method, run.settings.group)
-    rollout = run.pools and ClusterPictures(run.model, run.states / ROLLOUT / "decoder.safetensors", sampler,
-                                            run.drawing, run.pools)
-    with connected(run.pools) if run.pools else nullcontext():
-        run.learn("decoder", DecoderLearner(sampler, run.source, run.rewards, run.settings, rollout))
+    weights = run.states / ROLLOUT / "decoder.safetensors"
+    rollout = run.pools and ClusterPictures(run.model, weights, sampler, run.pools)
+    run.learn("decoder", DecoderLearner(sampler, run.source, run.rewards, run.settings, rollout))
     if isinstance(trained, nn.ModuleDict):
         save_decoder_lora(trained, run.out)
     else:

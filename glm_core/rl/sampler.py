@@ -68,7 +68,7 @@ def moved(point: Any, device: torch.device) -> Any:
 
 
 class PictureSampler:
-    """Draws ``group`` samples of each task with the present weights.
+    """Draws ``group`` samples of each task with the current weights.
 
     trained: the painter's transformer, or its LoRAs.
     Raises GLMImageError if the method cannot learn from pictures of the painter's number of steps.
@@ -107,7 +107,7 @@ class PictureSampler:
         return Velocities(drawing, learned, self.at_start(learned) if self.start else None)
 
     def velocity(self, plan: Plan, texts: Tensor, guidance: float) -> Velocity:
-        """By the present weights whenever it is called."""
+        """By the current weights whenever it is called."""
         rows, columns = latent_shape(1, plan.width, plan.height)[-2:]
         return plan_velocity(self.painter.dit, plan, texts, self.no_texts, (rows, columns), guidance=guidance,
                              device=self.painter.compute.device, dtype=self.painter.compute.dtype)

@@ -1,6 +1,6 @@
 """Supervised training of the embedded model, to compare with ``rl``: the same loop, prompts and measure.
 
-``python -m tests.benchmarks.supervised planner|decoder --out OUT [--updates N] [--measure N]``
+``python -m tests.benchmarks.supervised planner|decoder --out OUT [--updates N] [--measure N] …``
 
 The planner: each update raises the probability of the codes of as many posters as ``rl planner`` draws plans; figures
 are of codes, without pictures. The decoder: flow matching on drawn signs, Chinese serif posters, and posters and edits
@@ -40,7 +40,7 @@ PLANS = 3  # of each measured prompt
 STEPS, GUIDANCE = 12, 1.5  # of measured pictures
 SIGNS, POSTERS = 16, 8  # in a group; a poster costs some three times as much as a sign
 CHINESE_SERIF = Style(free=True, chinese=True, font="serif")
-SERIF = 0.5  # share of groups with serifs among the others
+SERIF = 0.5  # share of the other groups that have serifs
 
 
 def true_plan(task: RLTask) -> Plan:
@@ -101,8 +101,9 @@ def measured(part: str, model: Path, half: str, count: int) -> Shares:
     return measure_decoder(Look(painter, make_reader()), decoder_tasks(half, count))
 
 
-def train(part: str, args: argparse.Namespace) -> None:
-    """Writes a checkpoint to ``args.out``, in which a part of ``args.model`` has learned more."""
+def train(args: argparse.Namespace) -> None:
+    """Writes a checkpoint to ``args.out``, in which the part of ``args.model`` has learned more."""
+    part = args.part
     settings = RLSettings(updates=args.updates, learning_rate=args.learning_rate, seed=args.seed, save_every=20,
                           average=0.97 if part == "planner" else 0.98)
     learner = (SupervisedPlanner if part == "planner" else SupervisedDecoder)(args.model, settings)
@@ -122,14 +123,14 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--average-with", type=Path, metavar="MODEL",
-                        help="write the mean of the new weights and of this checkpoint's (WiSE-FT, Wortsman et al. "
-                             "2022), which keeps more of what that one could do")
+                        help="write the mean of the new weights and those of this checkpoint (WiSE-FT, Wortsman et "
+                             "al. 2022), which forgets less of what that checkpoint could do")
     parser.add_argument("--measure", type=int, default=40, help="tasks of each kind")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--compare", type=Path, help="a checkpoint to measure in place of training")
     args = parser.parse_args()
     if args.compare is None:
-        train(args.part, args)
+        train(args)
     before, after = (measured(args.part, model, args.half, args.measure)
                      for model in (args.model, args.compare or args.out))
     print("\n".join(table(before, after)))

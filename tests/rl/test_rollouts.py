@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from glm_core.pipeline import RenderSettings, load_planner, plan
+from glm_core.pipeline import load_planner, plan
 from glm_core.pipeline.cluster import Pools
 from glm_core.plans import Plan
 from glm_core.rl import rollouts
@@ -27,7 +27,6 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 EDIT = RLTask("the", (), width=64, height=64, references=(Plan(torch.tensor([[[1, 2], [3, 4]]])),))
 SIGNS = [RLTask(f'a "{text}"', (), width=64, height=64, plan=Plan(torch.tensor([[[1, 2], [3, code]]])))
          for code, text in enumerate("ABC")]
-DRAWING = RenderSettings(4, 1.5)
 TASKS, SEEDS = [*SOURCE.draw(random.Random(0), 2), EDIT], [5, 6, 7]
 POOLS = Pools(planners=1, threads=torch.get_num_threads())
 
@@ -55,11 +54,11 @@ def rollout_and_plans(source, folder, rank=None):
 
 def rollout_and_pictures(source, folder, method, rank=None):
     """As ``rollout_and_plans``, with samples of the decoder."""
-    painter = Painter.load(source, CPU, DRAWING.steps, DRAWING.guidance)
+    painter = Painter.load(source, CPU, steps=4, guidance=1.5)
     trained = painter.dit if rank is None else attach_lora(painter.dit, rank, 0, "transformer_blocks")
     sampler = PictureSampler(painter, trained, method, 3)
     changed(trained)
-    rollout = ClusterPictures(source, folder / "decoder.safetensors", sampler, DRAWING, POOLS)
+    rollout = ClusterPictures(source, folder / "decoder.safetensors", sampler, POOLS)
     return rollout, sampler.draw_all(SIGNS, SEEDS)
 
 
